@@ -1,0 +1,1 @@
+"""Poses, cameras, epipolar geometry and alignment: numpy only, no state."""

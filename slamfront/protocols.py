@@ -1,0 +1,82 @@
+"""The outside world as small protocols with one verb each.
+
+A fake of each ships in the package: `sources.synthetic`, `features.fake`, `matching.nearest`, `backend.null`, `viewer.null`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+from slamfront.geometry.camera import Camera
+from slamfront.types import Correction, Features, Frame, Image, Matches, Sensor, Snapshot, Tracked, Trajectory, Window
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Frames in order of time, and what is known about them beforehand.
+
+    name        short, for titles and folders
+    camera      calibration of every frame
+    sensor      what the frames carry
+    live        frames arrive at their own pace: the newest wins, and those that come too fast are dropped
+    length      number of frames, or None when it is not known
+    reference   true trajectory where the source has one
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def camera(self) -> Camera: ...
+    @property
+    def sensor(self) -> Sensor: ...
+    @property
+    def live(self) -> bool: ...
+    @property
+    def length(self) -> int | None: ...
+    @property
+    def reference(self) -> Trajectory | None: ...
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames; one that cannot be used is skipped, and counted in a warning."""
+        ...
+
+
+class Extractor(Protocol):
+    """Image to features."""
+
+    def extract(self, image: Image) -> Features:
+        """Return the features of a grey image (H,W); zero keypoints are a valid answer."""
+        ...
+
+
+class Matcher(Protocol):
+    """Two sets of features to matches."""
+
+    def match(self, first: Features, second: Features) -> Matches:
+        """Return one-to-one matches; none are a valid answer."""
+        ...
+
+
+class Backend(Protocol):
+    """Window to correction."""
+
+    def solve(self, window: Window) -> Correction:
+        """Return the optimised window; raises BackendError when it cannot be solved."""
+        ...
+
+
+class Viewer(Protocol):
+    """Someone who looks at the run, on the main thread."""
+
+    def show(self, snapshot: Snapshot) -> bool:
+        """Draw the newest state; False when the viewer was closed and the run should end."""
+        ...
+
+
+class Sink(Protocol):
+    """Someone who keeps what the front end answers."""
+
+    def write(self, tracked: Tracked) -> None:
+        """Take one answer; raises OutputError when it cannot be kept."""
+        ...

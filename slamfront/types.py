@@ -1,0 +1,282 @@
+"""The values that travel between rooms: frozen, their arrays read-only, nothing in them has behaviour beyond views.
+
+Frames of reference: `world` is the map's frame, `camera` the left camera's (x right, y down, z forward). Times are integer
+nanoseconds. Pixels are of the rectified pinhole image unless a docstring says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slamfront.errors import FrameError
+from slamfront.geometry.camera import Camera
+from slamfront.geometry.pose import Pose
+
+Sensor = Literal["mono", "stereo", "rgbd"]
+FloatArray = NDArray[np.float64]
+Float32Array = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+Image = NDArray[np.uint8]
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return `array` itself, marked read-only."""
+    array.setflags(write=False)
+    return array
+
+
+class _Frozen:
+    """Marks every array field read-only when the value is made."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:  # type: ignore[attr-defined]
+            value = getattr(self, name)
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame(_Frozen):
+    """One instant of a camera: images as they reach the front end.
+
+    id          counts frames of the source from 0; skipped frames leave gaps
+    time_ns     capture time
+    image       uint8 (H,W) grey or (H,W,3) RGB
+    camera      calibration of `image`; its size is the image's
+    right       uint8 image of the rectified right camera, the same shape, or None
+    depth_m     float32 (H,W), depth along z in metres, 0 = unknown, or None
+    """
+
+    id: int
+    time_ns: int
+    image: Image
+    camera: Camera
+    right: Image | None = None
+    depth_m: Float32Array | None = None
+
+    def check(self) -> None:
+        """Raise FrameError when the images do not fit the camera or each other."""
+        size = (self.camera.height, self.camera.width)
+        if self.image.dtype != np.uint8 or self.image.ndim not in (2, 3):
+            raise FrameError(f"frame {self.id}: the image must be uint8 (H,W) or (H,W,3), got {self.image.dtype}")
+        for name, image in (("image", self.image), ("right image", self.right), ("depth", self.depth_m)):
+            if image is not None and image.shape[:2] != size:
+                height, width = image.shape[:2]
+                raise FrameError(
+                    f"frame {self.id}: the {name} is {width}x{height}, its calibration is for {size[1]}x{size[0]}"
+                )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features(_Frozen):
+    """Keypoints of one image with their descriptors.
+
+    keypoints_xy  float32 (N,2), px
+    scores        float32 (N,), higher is better
+    descriptors   float32 (N,D) of unit length, compared by dot product; or uint8 (N,B), packed bits, compared by
+                  Hamming distance
+    image_size    (width, height), px
+    scales        float32 (N,): standard deviation of a keypoint's position, px, as 1.2^level for a pyramid level
+    """
+
+    keypoints_xy: Float32Array
+    scores: Float32Array
+    descriptors: NDArray[Any]
+    image_size: tuple[int, int]
+    scales: Float32Array
+
+    def __len__(self) -> int:
+        return len(self.keypoints_xy)
+
+    @property
+    def binary(self) -> bool:
+        """Whether descriptors are packed bits."""
+        return self.descriptors.dtype == np.uint8
+
+    def take(self, rows: NDArray[Any]) -> Features:
+        """Return the features of the given rows (indices or mask)."""
+        return Features(
+            self.keypoints_xy[rows], self.scores[rows], self.descriptors[rows], self.image_size, self.scales[rows]
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matches(_Frozen):
+    """Pairs of features of two images: `indices` int64 (K,2), rows into each; `scores` float32 (K,), higher is better."""
+
+    indices: IntArray
+    scores: Float32Array
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @staticmethod
+    def empty() -> Matches:
+        """Return no matches at all."""
+        return Matches(np.zeros((0, 2), np.int64), np.zeros(0, np.float32))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeyFrame(_Frozen):
+    """A frame that the map keeps.
+
+    landmark_ids  int64 (N,): the landmark that each feature observes, -1 = none
+    right_x       float32 (N,): the keypoint's x in the right image, px, NaN = unknown. With a depth camera it is
+                  that of a right camera at `camera.baseline_m`.
+    """
+
+    id: int
+    time_ns: int
+    world_from_camera: Pose
+    features: Features
+    landmark_ids: IntArray
+    right_x: Float32Array
+    camera: Camera
+
+
+class State(str, Enum):
+    """What the front end knows about where it is."""
+
+    INITIALIZING = "initializing"
+    TRACKING = "tracking"
+    LOST = "lost"
+    RELOCALIZED = "relocalized"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tracked(_Frozen):
+    """The answer to one frame.
+
+    The pose is relative to a keyframe, so that a later correction of the keyframe moves it along:
+    `world_from_camera = world_from_keyframe @ reference_from_camera`.
+
+    reference_id            keyframe id, None while there is no pose
+    reference_from_camera   pose, None while initialising or lost
+    online_world_from_camera  the pose as it was known when the frame was answered, None without a pose
+    inliers                 landmarks whose observation agrees with the pose
+    covariance              (6,6) of the camera's pose, tangent of the camera frame, rotation (rad) before
+                            translation (m), None without a pose
+    stage_ms                time of each stage, ms
+    reason                  why there is no pose, or what was unusual; empty when all is well
+    """
+
+    frame_id: int
+    time_ns: int
+    state: State
+    reference_id: int | None = None
+    reference_from_camera: Pose | None = None
+    online_world_from_camera: Pose | None = None
+    inliers: int = 0
+    covariance: FloatArray | None = None
+    is_keyframe: bool = False
+    stage_ms: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window(_Frozen):
+    """Part of the map, copied out for the backend: K keyframes, L landmarks, M observations.
+
+    keyframe_ids    int64 (K,) ascending
+    rotations       (K,3,3), positions_m (K,3): world_from_camera
+    fixed           bool (K,): poses that must not move (the gauge, and keyframes outside the window)
+    landmark_ids    int64 (L,), landmarks_m (L,3) in the world
+    keyframe_rows   int64 (M,): row of the observing keyframe; landmark_rows (M,): row of the landmark
+    keypoint_rows   int64 (M,): which feature of that keyframe observes it
+    pixels_xy       (M,2); right_x (M,), px, NaN = seen by one camera only
+    sigmas_px       (M,) standard deviation of each coordinate; disparity_sigma_px (M,) that of x - right_x
+    camera          the pinhole camera of all keyframes
+    """
+
+    keyframe_ids: IntArray
+    rotations: FloatArray
+    positions_m: FloatArray
+    fixed: BoolArray
+    landmark_ids: IntArray
+    landmarks_m: FloatArray
+    keyframe_rows: IntArray
+    landmark_rows: IntArray
+    keypoint_rows: IntArray
+    pixels_xy: FloatArray
+    right_x: FloatArray
+    sigmas_px: FloatArray
+    disparity_sigma_px: FloatArray
+    camera: Camera
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Correction(_Frozen):
+    """What the backend answers to a window, in the same order of rows.
+
+    keyframe_ids, rotations, positions_m    new world_from_camera of the keyframes that were free
+    landmark_ids, landmarks_m               new landmark positions in the world
+    outliers                                int64 (R,2): (keyframe id, keypoint row) of observations to drop
+    initial_error, final_error              weighted squared error before and after (half the chi-square)
+    """
+
+    keyframe_ids: IntArray
+    rotations: FloatArray
+    positions_m: FloatArray
+    landmark_ids: IntArray
+    landmarks_m: FloatArray
+    outliers: IntArray
+    initial_error: float
+    final_error: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trajectory(_Frozen):
+    """Timed camera poses: `times_ns` int64 (N,) ascending, `positions_m` (N,3), `quaternions_xyzw` (N,4), world_from_camera."""
+
+    times_ns: IntArray
+    positions_m: FloatArray
+    quaternions_xyzw: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.times_ns)
+
+    @staticmethod
+    def from_poses(times_ns: list[int] | IntArray, poses: list[Pose]) -> Trajectory:
+        """Return the trajectory of world_from_camera poses at the given times."""
+        positions = np.array([p.translation_m for p in poses]).reshape(-1, 3)
+        quaternions = np.array([p.quaternion_xyzw() for p in poses]).reshape(-1, 4)
+        return Trajectory(np.asarray(times_ns, np.int64).copy(), positions, quaternions)
+
+    def pose(self, row: int) -> Pose:
+        """Return world_from_camera of one row."""
+        return Pose.from_quaternion(self.quaternions_xyzw[row], self.positions_m[row])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot(_Frozen):
+    """Copies for a viewer.
+
+    trajectory_m        (T,3) camera positions of the tracked frames, corrected
+    keyframe_poses      (K,4,4) world_from_camera
+    covisibility        int64 (E,2): rows of keyframes that share landmarks
+    landmarks_m         float32 (L,3); landmark_intensity uint8 (L,) grey value of each
+    image               the frame's image; tracks_xy float32 (N,2) its tracked keypoints, px
+    """
+
+    frame_id: int
+    time_ns: int
+    state: State
+    world_from_camera: Pose | None
+    camera: Camera
+    trajectory_m: FloatArray
+    keyframe_poses: FloatArray
+    covisibility: IntArray
+    landmarks_m: Float32Array
+    landmark_intensity: NDArray[np.uint8]
+    image: Image
+    tracks_xy: Float32Array

@@ -1,0 +1,17 @@
+"""Fixtures that every room's tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real sequences, from SLAMFRONT_DATA; the test is skipped by name without it."""
+    folder = os.environ.get("SLAMFRONT_DATA", "")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("SLAMFRONT_DATA is not set: tests on real sequences are skipped")
+    return Path(folder)
