@@ -1,0 +1,249 @@
+"""The configuration: frozen dataclasses, each default written here and nowhere else.
+
+A YAML file or command-line options override defaults; an unknown key is an error that names the nearest known one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from slamfront.errors import ConfigError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """Which frames are taken, and how they are prepared."""
+
+    start: int = 0
+    """First frame to take, counted from 0."""
+    end: int | None = None
+    """Frame to stop before; None takes all."""
+    stride: int = 1
+    """Take every n-th frame."""
+    width: int | None = None
+    """Resample frames to this width, px; the height follows, and the calibration is scaled."""
+    calibration: Path | None = None
+    """Calibration file, where the source has none or another is wanted."""
+    prefetch: int = 4
+    """Frames read ahead by a thread."""
+
+
+@dataclass(frozen=True)
+class ExtractorConfig:
+    """How keypoints are found and described."""
+
+    kind: Literal["auto", "orb", "sift", "superpoint"] = "auto"
+    """`auto` takes SuperPoint where weights are installed that may be used freely, else ORB."""
+    max_keypoints: int = 1000
+    """Most keypoints of an image."""
+    grid: int = 8
+    """Keypoints are balanced over this many columns of cells; 0 takes the strongest wherever they are."""
+    levels: int = 8
+    """Pyramid levels (ORB)."""
+    scale_factor: float = 1.2
+    """Size ratio of neighbouring pyramid levels (ORB)."""
+    threshold: float = 0.005
+    """Smallest score of a keypoint (SuperPoint)."""
+    nms_radius: int = 4
+    """No two keypoints are closer than this, px (SuperPoint)."""
+    subpixel: bool = True
+    """Refine keypoints below the pixel (SuperPoint)."""
+    weights: str = "superpoint"
+    """Name of known weights, or a checkpoint file (SuperPoint)."""
+
+
+@dataclass(frozen=True)
+class MatcherConfig:
+    """How two sets of features are matched."""
+
+    kind: Literal["auto", "nearest", "superglue", "lightglue"] = "auto"
+    """`auto` takes a learned matcher where free weights for the extractor are installed, else mutual nearest neighbours."""
+    ratio: float = 0.85
+    """Best distance over second best, at most (nearest)."""
+    threshold: float = 0.1
+    """Smallest matching score (SuperGlue, LightGlue)."""
+    weights: str = ""
+    """Name of known weights, or a checkpoint file; empty takes the matcher's default."""
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """When a frame counts as tracked, and how its pose is found."""
+
+    min_inliers: int = 15
+    """Fewest landmarks that agree with a pose."""
+    search_radius_px: float = 12.0
+    """Radius of the search for a projected landmark."""
+    max_error_px: float = 2.5
+    """Largest reprojection error of an inlier, in standard deviations of its keypoint."""
+    local_keyframes: int = 20
+    """Keyframes whose landmarks are projected into a frame."""
+    max_landmarks: int = 1500
+    """Most landmarks projected into a frame."""
+    refine_patches: bool = True
+    """Align image patches below the pixel after matching."""
+    max_depth_baselines: float = 60.0
+    """Depths beyond this many baselines do not start a landmark (stereo)."""
+    max_depth_m: float = 6.0
+    """Depths beyond this do not start a landmark (RGB-D)."""
+
+
+@dataclass(frozen=True)
+class KeyframeConfig:
+    """When a frame becomes a keyframe, and when a keyframe is no longer worth its place."""
+
+    max_tracked_ratio: float = 0.75
+    """A keyframe is due when this share of the reference keyframe's landmarks is no longer tracked."""
+    max_interval: int = 30
+    """Frames after which a keyframe is due if the backend is idle."""
+    min_interval: int = 2
+    """Fewest frames between keyframes, unless tracking is weak."""
+    cull_redundancy: float = 0.9
+    """A keyframe goes when this share of its landmarks is seen by three others."""
+
+
+@dataclass(frozen=True)
+class BackendConfig:
+    """Bundle adjustment."""
+
+    kind: Literal["gtsam", "isam2", "none"] = "gtsam"
+    """Windowed bundle adjustment, incremental smoothing, or none."""
+    window: int = 10
+    """Keyframes that are optimised together."""
+    max_iterations: int = 8
+    """Levenberg-Marquardt iterations of a local window."""
+    huber_px: float = 2.0
+    """Huber threshold in standard deviations of a measurement."""
+    final: bool = True
+    """Adjust the whole map when the run ends."""
+    final_iterations: int = 30
+    """Levenberg-Marquardt iterations of the final adjustment."""
+
+
+@dataclass(frozen=True)
+class ViewerConfig:
+    """What is shown while running."""
+
+    kind: Literal["none", "open3d"] = "none"
+    """A window needs a display; without one the run says so and goes on."""
+    record: Path | None = None
+    """Render offscreen to this video (.mp4) or folder of frames."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run."""
+
+    sensor: Literal["auto", "mono", "stereo", "rgbd"] = "auto"
+    """`auto` takes the most that the source offers."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks run."""
+    threads: bool = True
+    """Run source, front and backend side by side; without, in one loop that is repeatable to the last digit."""
+    seed: int = 0
+    """Seed of every random choice."""
+    source: SourceConfig = field(default_factory=SourceConfig)
+    extractor: ExtractorConfig = field(default_factory=ExtractorConfig)
+    matcher: MatcherConfig = field(default_factory=MatcherConfig)
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
+    keyframes: KeyframeConfig = field(default_factory=KeyframeConfig)
+    backend: BackendConfig = field(default_factory=BackendConfig)
+    viewer: ViewerConfig = field(default_factory=ViewerConfig)
+
+
+def from_mapping(kind: type[T], values: Any, where: str = "") -> T:
+    """Return the dataclass `kind` made from nested mappings such as a YAML file gives.
+
+    Raises ConfigError naming the key: unknown (with the nearest known one), of the wrong type, or not one of the choices.
+    `where` is the dotted path of `values` in the whole configuration.
+    """
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where or 'the configuration'} must be a mapping of keys to values, got {values!r}")
+    hints = typing.get_type_hints(kind)
+    for key in values:
+        if key not in hints:
+            raise ConfigError(_unknown_key(f"{where}.{key}".lstrip("."), str(key), list(hints)))
+    converted = {key: _convert(hints[key], value, f"{where}.{key}".lstrip(".")) for key, value in values.items()}
+    try:
+        return kind(**converted)
+    except TypeError as error:
+        raise ConfigError(f"{where or 'the configuration'}: {error}") from error
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """Return nested plain mappings of a config dataclass, fit for YAML; the inverse of `from_mapping`."""
+    return {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
+
+
+def load(path: Path, kind: type[T] = RunConfig) -> T:  # type: ignore[assignment]
+    """Return the config in a YAML file; ConfigError when the file cannot be read or a key is refused."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    try:
+        return from_mapping(kind, values if values is not None else {})
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def dump(config: Any) -> str:
+    """Return the config as YAML text that `load` reads back."""
+    return yaml.safe_dump(to_mapping(config), sort_keys=False)
+
+
+def _unknown_key(path: str, key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+    return f"unknown key '{path}': {hint}"
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """Return `value` as the annotated type `hint`, or raise ConfigError naming `where`."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        options = typing.get_args(hint)
+        if value is None and type(None) in options:
+            return None
+        return _convert(next(o for o in options if o is not type(None)), value, where)
+    if origin is Literal:
+        if value not in typing.get_args(hint):
+            raise ConfigError(f"{where} must be one of {', '.join(map(str, typing.get_args(hint)))}, got {value!r}")
+        return value
+    if dataclasses.is_dataclass(hint):
+        return from_mapping(typing.cast(type, hint), value, where)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{where} must be a list, got {value!r}")
+        return tuple(_convert(typing.get_args(hint)[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+    return _convert_scalar(hint, value, where)
+
+
+def _convert_scalar(hint: type, value: Any, where: str) -> Any:
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is not bool and isinstance(value, bool) or not isinstance(value, hint):
+        raise ConfigError(f"{where} must be {hint.__name__}, got {value!r}")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return to_mapping(value)
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
