@@ -1,0 +1,25 @@
+"""Choosing keypoints so that they cover the image."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slamfront.types import Float32Array, IntArray
+
+
+def balanced(
+    keypoints_xy: Float32Array, scores: Float32Array, image_size: tuple[int, int], count: int, columns: int
+) -> IntArray:
+    """Return the rows of at most `count` keypoints (N,2), balanced over a grid with `columns` columns of square cells.
+
+    Cells take turns, each giving its strongest keypoint that is left; `columns` = 0 takes the strongest of the whole image.
+    """
+    if columns <= 0 or len(scores) <= count:
+        return np.argsort(-scores, kind="stable")[:count]
+    side = image_size[0] / columns
+    cells = (keypoints_xy[:, 1] // side).astype(np.int64) * columns + (keypoints_xy[:, 0] // side).astype(np.int64)
+    order = np.lexsort((-scores, cells))
+    sorted_cells = cells[order]
+    starts = np.flatnonzero(np.r_[True, sorted_cells[1:] != sorted_cells[:-1]])
+    turn = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+    return order[np.lexsort((-scores[order], turn))[:count]]

@@ -1,0 +1,64 @@
+"""ORB and SIFT: the classical line, on OpenCV."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from slamfront.config import ExtractorConfig
+from slamfront.features.balance import balanced
+from slamfront.types import Features, Image
+
+# Detect this many times the wanted keypoints, so that balancing has a choice
+_SURPLUS = 2.0
+
+
+class Orb:
+    """Oriented FAST corners on a pyramid with 256-bit descriptors (Rublee et al. 2011)."""
+
+    def __init__(self, config: ExtractorConfig) -> None:
+        self._config = config
+        count = int(config.max_keypoints * _SURPLUS)
+        self._detector = cv2.ORB_create(count, config.scale_factor, config.levels, fastThreshold=7)
+
+    def extract(self, image: Image) -> Features:
+        """Return balanced ORB features of a grey image (H,W)."""
+        keypoints, descriptors = self._detector.detectAndCompute(image, None)
+        scales = np.array([self._config.scale_factor**k.octave for k in keypoints], np.float32)
+        return _features(keypoints, descriptors, scales, image, self._config, np.zeros((0, 32), np.uint8))
+
+
+class Sift:
+    """SIFT with square-rooted descriptors (Lowe 2004; Arandjelovic and Zisserman 2012)."""
+
+    def __init__(self, config: ExtractorConfig) -> None:
+        self._config = config
+        self._detector = cv2.SIFT_create(int(config.max_keypoints * _SURPLUS))
+
+    def extract(self, image: Image) -> Features:
+        """Return balanced RootSIFT features of a grey image (H,W)."""
+        keypoints, descriptors = self._detector.detectAndCompute(image, None)
+        # 1.6 is SIFT's first scale, and a keypoint's size is twice its scale
+        scales = np.maximum(np.array([k.size for k in keypoints], np.float32) / 3.2, 1.0)
+        if descriptors is not None:
+            descriptors = np.sqrt(descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-6))
+            descriptors = descriptors.astype(np.float32)
+        return _features(keypoints, descriptors, scales, image, self._config, np.zeros((0, 128), np.float32))
+
+
+def _features(
+    keypoints: list[cv2.KeyPoint],
+    descriptors: np.ndarray | None,
+    scales: np.ndarray,
+    image: Image,
+    config: ExtractorConfig,
+    nothing: np.ndarray,
+) -> Features:
+    size = (image.shape[1], image.shape[0])
+    if descriptors is None or len(keypoints) == 0:
+        empty = np.zeros(0, np.float32)
+        return Features(np.zeros((0, 2), np.float32), empty, nothing, size, empty.copy())
+    xy = cv2.KeyPoint_convert(keypoints).astype(np.float32).reshape(-1, 2)
+    scores = np.array([k.response for k in keypoints], np.float32)
+    rows = balanced(xy, scores, size, config.max_keypoints, config.grid)
+    return Features(xy[rows], scores[rows], descriptors[rows], size, scales[rows])

@@ -1,0 +1,1 @@
+"""Adapters from two sets of features to `Matches`."""

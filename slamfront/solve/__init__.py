@@ -1,0 +1,1 @@
+"""Robust estimation as functions: arrays in, a pose and its inliers out."""

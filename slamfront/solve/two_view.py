@@ -1,0 +1,112 @@
+"""Relative pose of two views without a map: essential matrix or homography, whichever explains the matches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import poselib
+
+from slamfront.geometry.camera import Camera
+from slamfront.geometry.pose import Pose
+from slamfront.solve.triangulate import parallax_rad, reprojection_error_px, triangulate
+from slamfront.types import BoolArray, FloatArray
+
+# Fewest points that two views must see with parallax
+_MIN_POINTS = 50
+_MIN_PARALLAX_RAD = np.deg2rad(1.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TwoView:
+    """Two views and what they see: `second_from_first` with a translation of length 1, and for the N matches
+    `points` (N,3) in the first camera's frame, with `inliers` (N,) telling which of them are trusted."""
+
+    second_from_first: Pose
+    points: FloatArray
+    inliers: BoolArray
+    parallax_rad: float
+
+
+def relative_pose(
+    first_xy: FloatArray, second_xy: FloatArray, camera: Camera, max_error_px: float = 1.5, seed: int = 0
+) -> TwoView | str:
+    """Return the two-view geometry of matched pixels (N,2), or one line that says why there is none.
+
+    The essential matrix (PoseLib) and the poses that a homography admits (a plane, seen by OpenCV's decomposition) compete: the one
+    under which more points lie in front of both cameras with a small error and enough parallax wins, and a second one nearly as
+    good means that the geometry is ambiguous. Pure rotation shows as a lack of parallax and is refused.
+    """
+    if len(first_xy) < _MIN_POINTS:
+        return f"{len(first_xy)} matches, {_MIN_POINTS} are needed"
+    first_xy, second_xy = np.asarray(first_xy, np.float64), np.asarray(second_xy, np.float64)
+    candidates = _essential_poses(first_xy, second_xy, camera, max_error_px, seed)
+    candidates += _homography_poses(first_xy, second_xy, camera, max_error_px, seed)
+    views = sorted(
+        (_judge(pose, first_xy, second_xy, camera, max_error_px) for pose in candidates),
+        key=lambda view: int(view.inliers.sum()),
+        reverse=True,
+    )
+    if not views or views[0].inliers.sum() < _MIN_POINTS:
+        return "too little parallax: move the camera sideways"
+    best = views[0]
+    if best.parallax_rad < _MIN_PARALLAX_RAD:
+        return f"parallax of {np.rad2deg(best.parallax_rad):.1f} degrees, {np.rad2deg(_MIN_PARALLAX_RAD):.1f} needed"
+    for other in views[1:]:
+        turn = np.arccos(np.clip(best.second_from_first.translation_m @ other.second_from_first.translation_m, -1, 1))
+        if turn > np.deg2rad(20) and other.inliers.sum() > 0.8 * best.inliers.sum():
+            return "two motions explain the matches equally well"
+    return best
+
+
+def _essential_poses(
+    first_xy: FloatArray, second_xy: FloatArray, camera: Camera, max_error_px: float, seed: int
+) -> list[Pose]:
+    model = {
+        "model": "PINHOLE",
+        "width": camera.width,
+        "height": camera.height,
+        "params": [camera.fx, camera.fy, camera.cx, camera.cy],
+    }
+    options = {"max_epipolar_error": max_error_px, "max_iterations": 3000, "min_iterations": 100, "seed": seed}
+    estimate, info = poselib.estimate_relative_pose(first_xy, second_xy, model, model, options, {})
+    norm = float(np.linalg.norm(estimate.t))
+    if info["num_inliers"] < 8 or not norm > 0 or not np.all(np.isfinite(estimate.Rt)):
+        return []
+    return [Pose(estimate.R, estimate.t / norm)]
+
+
+def _homography_poses(
+    first_xy: FloatArray, second_xy: FloatArray, camera: Camera, max_error_px: float, seed: int
+) -> list[Pose]:
+    options = {"max_reproj_error": max_error_px, "max_iterations": 2000, "min_iterations": 50, "seed": seed}
+    homography, info = poselib.estimate_homography(first_xy, second_xy, options, {})
+    if info["num_inliers"] < 0.5 * len(first_xy):
+        return []
+    count, rotations, translations, _ = cv2.decomposeHomographyMat(homography, camera.matrix)
+    poses = []
+    for i in range(count):
+        t = translations[i].ravel()
+        norm = float(np.linalg.norm(t))
+        if norm > 1e-6:
+            poses.append(Pose.from_matrix(np.column_stack([rotations[i], t / norm])))
+    return poses
+
+
+def _judge(
+    second_from_first: Pose, first_xy: FloatArray, second_xy: FloatArray, camera: Camera, max_error_px: float
+) -> TwoView:
+    """Triangulate all matches under one motion; inliers lie in front of both cameras, with small errors and parallax."""
+    identity = Pose.identity()
+    points = triangulate(identity, second_from_first, camera.unproject(first_xy), camera.unproject(second_xy))
+    errors = np.maximum(
+        reprojection_error_px(identity, points, first_xy, camera),
+        reprojection_error_px(second_from_first, points, second_xy, camera),
+    )
+    agree = errors < max_error_px
+    angles = parallax_rad(points, np.zeros(3), second_from_first.inverse().translation_m)
+    # Depth of points under a small angle is noise: they confirm the motion but do not become landmarks.
+    inliers = agree & (angles > 0.5 * _MIN_PARALLAX_RAD)
+    typical = float(np.percentile(angles[agree], 75)) if agree.any() else 0.0
+    return TwoView(second_from_first, points, inliers, typical)
