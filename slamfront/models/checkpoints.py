@@ -1,0 +1,112 @@
+"""From a checkpoint file to a network: reads safetensors and torch files, and tells the network from the layout."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from slamfront.errors import WeightsError
+from slamfront.models.lightglue import LightGlue, canonical_names
+from slamfront.models.superglue import SuperGlue
+from slamfront.models.superpoint import OpenSuperPoint, SuperPoint
+from slamfront.models.weights import resolve, shards_of
+
+Network = SuperPoint | OpenSuperPoint | SuperGlue | LightGlue
+
+NETWORKS: tuple[type[Network], ...] = (SuperPoint, OpenSuperPoint, SuperGlue, LightGlue)
+"""The networks that a checkpoint can be of; each has a tensor, its `signature`, that no other has."""
+
+_NAMED = 3
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Tensor]:
+    """Read the named tensors of a checkpoint onto the CPU: safetensors (also split), or torch without pickled code.
+
+    A torch file may hold them at its top, or under `state_dict` or `model`. Raises WeightsError where the file is
+    missing, damaged or something else.
+    """
+    state: dict[str, Tensor] = {}
+    for part in shards_of(Path(path)):
+        state |= _read_safetensors(part) if part.suffix == ".safetensors" else _read_torch(part)
+    return state
+
+
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor], origin: str | Path = "checkpoint") -> None:
+    """Load a state dict with nothing missing, nothing left over and all shapes equal.
+
+    Raises WeightsError that names the first tensors that do not fit; the network is then to be thrown away.
+    """
+    try:
+        result = network.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        mismatches = re.findall(r"size mismatch for (\S+):", str(error))
+        detail = _named("of another shape", mismatches) if mismatches else str(error).splitlines()[0]
+        raise WeightsError(f"{origin}: does not fit {type(network).__name__}: {detail}") from error
+    wrong = [
+        _named(what, names)
+        for what, names in (("missing", result.missing_keys), ("unexpected", result.unexpected_keys))
+        if names
+    ]
+    if wrong:
+        raise WeightsError(f"{origin}: does not fit {type(network).__name__}: {'; '.join(wrong)}")
+
+
+def load_network(name_or_path: str | Path) -> Network:
+    """Build the network that a checkpoint is of, at its size, with its weights, ready for inference in float32.
+
+    name_or_path: packaged weights, a fetched official checkpoint, or a file. Raises WeightsError where it is missing,
+    damaged, of no known layout, or not exactly that layout.
+    """
+    path = resolve(name_or_path)
+    state = canonical_names(load_checkpoint(path))
+    for architecture in NETWORKS:
+        if architecture.signature in state:
+            try:
+                network = architecture(**architecture.config_of(state))  # type: ignore[arg-type]
+            except (KeyError, ValueError, TypeError, ZeroDivisionError) as error:
+                raise WeightsError(f"{path}: an incomplete {architecture.__name__} ({error})") from error
+            load_strictly(network, state, path)
+            return network.eval().requires_grad_(False)
+    known = ", ".join(architecture.__name__ for architecture in NETWORKS)
+    raise WeightsError(f"{path}: its {len(state)} tensors have the layout of none of {known}")
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (SafetensorError, ValueError) as error:
+        raise WeightsError(f"{path}: not a safetensors file, or damaged") from error
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, IndexError, AttributeError) as error:
+        raise WeightsError(f"{path}: not a torch checkpoint of plain tensors, or damaged") from error
+    for holder in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(holder), Mapping):
+            content = content[holder]
+    if not (isinstance(content, Mapping) and content and all(_is_named_tensor(item) for item in content.items())):
+        raise WeightsError(f"{path}: holds something other than named tensors")
+    return dict(content)
+
+
+def _is_named_tensor(item: tuple[object, object]) -> bool:
+    return isinstance(item[0], str) and isinstance(item[1], Tensor)
+
+
+def _named(what: str, names: Iterable[str]) -> str:
+    names = list(names)
+    rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{what} {', '.join(names[:_NAMED])}{rest}"

@@ -1,0 +1,183 @@
+"""SuperPoint: one network that detects keypoints and describes them (DeTone et al., CVPRW 2018)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from slamfront.errors import FrameError
+from slamfront.models.detection import (
+    CELL,
+    Keypoints,
+    refine_subpixel,
+    sample_descriptors,
+    score_map,
+    select_keypoints,
+    suppress_non_maxima,
+)
+
+Channels = tuple[int, int, int, int, int]
+OFFICIAL_CHANNELS: Channels = (64, 64, 128, 128, 256)
+
+
+class DenseFeatures(NamedTuple):
+    """What SuperPoint says about each 8x8 cell: detector logits (B,65,h,w) and unit descriptors (B,D,h,w), float32."""
+
+    logits: Tensor
+    descriptors: Tensor
+
+
+class DenseExtractor(nn.Module):
+    """What the SuperPoint networks share: keypoints out of dense features."""
+
+    corners = True
+    """The convention of `sample_descriptors` that the network's weights were trained with."""
+
+    def forward(self, image: Tensor) -> DenseFeatures:
+        """Compute dense features of grey images (B,1,H,W) in [0,1], with h = H // 8 and w = W // 8.
+
+        Sides need not be multiples of 8: the last H mod 8 rows and W mod 8 columns belong to no cell, so no keypoint
+        lies there (at most 7 pixels, of which the usual border takes 4 anyway).
+
+        Raises FrameError where an image is smaller than one cell.
+        """
+        if min(image.shape[-2:]) < CELL:
+            raise FrameError(
+                f"an image of {image.shape[-1]}x{image.shape[-2]} pixels is too small: at least 8x8 needed"
+            )
+        dtype = next(self.parameters()).dtype
+        logits, descriptors = self.heads(image.to(dtype=dtype, memory_format=torch.channels_last))
+        return DenseFeatures(logits.float(), F.normalize(descriptors.float(), dim=1))
+
+    def heads(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute detector logits and descriptors, not yet normalised."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def extract(
+        self,
+        image: Tensor,
+        max_keypoints: int | None = 1024,
+        threshold: float = 0.005,
+        nms_radius: int = 4,
+        border: int = 4,
+        subpixel: bool = False,
+    ) -> list[Keypoints]:
+        """Detect and describe keypoints in grey images (B,1,H,W) in [0,1]; one `Keypoints` an image, strongest first.
+
+        Keypoints score above the threshold, are the strongest within `nms_radius` pixels and lie at least `border`
+        pixels inside; `subpixel` moves them off the pixel grid (see `refine_subpixel`) before they are described.
+        """
+        features = self(image)
+        scores = score_map(features.logits)
+        suppressed = suppress_non_maxima(scores, nms_radius)
+        extracted = []
+        for one_scores, one_suppressed, one_map in zip(scores, suppressed, features.descriptors):
+            pixels, strengths = select_keypoints(one_suppressed, max_keypoints, threshold, border)
+            keypoints_xy = refine_subpixel(one_scores, pixels) if subpixel else pixels.float()
+            extracted.append(
+                Keypoints(keypoints_xy, strengths, sample_descriptors(one_map, keypoints_xy, self.corners))
+            )
+        return extracted
+
+
+class SuperPoint(DenseExtractor):
+    """SuperPoint with the layout of its authors' checkpoint: 24 tensors at the official size.
+
+    `channels` are those of the four stages of the encoder and of the two heads.
+    """
+
+    signature = "conv1a.weight"
+
+    def __init__(self, channels: Channels = OFFICIAL_CHANNELS, descriptor_dim: int = 256) -> None:
+        super().__init__()
+        c1, c2, c3, c4, head = channels
+        self.descriptor_dim = descriptor_dim
+        self.conv1a, self.conv1b = _convolution(1, c1), _convolution(c1, c1)
+        self.conv2a, self.conv2b = _convolution(c1, c2), _convolution(c2, c2)
+        self.conv3a, self.conv3b = _convolution(c2, c3), _convolution(c3, c3)
+        self.conv4a, self.conv4b = _convolution(c3, c4), _convolution(c4, c4)
+        self.convPa, self.convPb = _convolution(c4, head), nn.Conv2d(head, CELL * CELL + 1, 1)
+        self.convDa, self.convDb = _convolution(c4, head), nn.Conv2d(head, descriptor_dim, 1)
+
+    @staticmethod
+    def config_of(state: dict[str, Tensor]) -> dict[str, object]:
+        """Read the constructor's arguments off a state dict."""
+        channels = tuple(len(state[f"{name}.weight"]) for name in ("conv1a", "conv2a", "conv3a", "conv4a", "convPa"))
+        return {"channels": channels, "descriptor_dim": len(state["convDb.weight"])}
+
+    def heads(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute detector logits and descriptors, not yet normalised."""
+        x = F.relu(_pooled(self.conv1b(_rectified(self.conv1a, image))), inplace=True)
+        x = F.relu(_pooled(self.conv2b(_rectified(self.conv2a, x))), inplace=True)
+        x = F.relu(_pooled(self.conv3b(_rectified(self.conv3a, x))), inplace=True)
+        x = _rectified(self.conv4b, _rectified(self.conv4a, x))
+        return self.convPb(_rectified(self.convPa, x)), self.convDb(_rectified(self.convDa, x))
+
+
+class OpenSuperPoint(DenseExtractor):
+    """SuperPoint with batch norm after each rectifier: the layout of the MIT-licensed retraining superpoint_v6."""
+
+    corners = False
+    signature = "backbone.0.0.conv.weight"
+
+    def __init__(self, channels: Channels = OFFICIAL_CHANNELS, descriptor_dim: int = 256) -> None:
+        super().__init__()
+        *stages, head = channels
+        self.descriptor_dim = descriptor_dim
+        blocks = [
+            [_normalised_block(before, after), _normalised_block(after, after), nn.MaxPool2d(2)]
+            for before, after in zip([1, *stages], stages)
+        ]
+        del blocks[-1][-1]  # the last stage keeps its resolution
+        self.backbone = nn.Sequential(*(nn.Sequential(*block) for block in blocks))
+        self.detector = _normalised_head(stages[-1], head, CELL * CELL + 1)
+        self.descriptor = _normalised_head(stages[-1], head, descriptor_dim)
+
+    @staticmethod
+    def config_of(state: dict[str, Tensor]) -> dict[str, object]:
+        """Read the constructor's arguments off a state dict."""
+        names = [f"backbone.{stage}.0" for stage in range(4)] + ["detector.0"]
+        channels = tuple(len(state[f"{name}.conv.weight"]) for name in names)
+        return {"channels": channels, "descriptor_dim": len(state["descriptor.1.conv.weight"])}
+
+    def heads(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute detector logits and descriptors, not yet normalised."""
+        x = self.backbone(image)
+        return self.detector(x), self.descriptor(x)
+
+
+def _convolution(before: int, after: int) -> nn.Conv2d:
+    return nn.Conv2d(before, after, 3, padding=1)
+
+
+def _rectified(convolution: nn.Conv2d, x: Tensor) -> Tensor:
+    return F.relu(convolution(x), inplace=True)
+
+
+def _pooled(x: Tensor) -> Tensor:
+    """Take the maximum of each 2x2 square; an odd last row or column is left out.
+
+    The same as a max-pool, which takes four times as long on a CPU. It commutes with the rectifier, so that comes after.
+    """
+    height, width = x.shape[-2] // 2 * 2, x.shape[-1] // 2 * 2
+    rows = torch.maximum(x[..., 0:height:2, :width], x[..., 1:height:2, :width])
+    return torch.maximum(rows[..., 0::2], rows[..., 1::2])
+
+
+def _normalised_block(before: int, after: int, kernel: int = 3, rectified: bool = True) -> nn.Sequential:
+    return nn.Sequential(
+        OrderedDict(
+            conv=nn.Conv2d(before, after, kernel, padding=kernel // 2),
+            activation=nn.ReLU(inplace=True) if rectified else nn.Identity(),
+            bn=nn.BatchNorm2d(after, eps=1e-3),
+        )
+    )
+
+
+def _normalised_head(before: int, hidden: int, after: int) -> nn.Sequential:
+    return nn.Sequential(_normalised_block(before, hidden), _normalised_block(hidden, after, 1, rectified=False))
