@@ -1,0 +1,1 @@
+"""Where frames come from: datasets, images, videos, cameras, bags, and worlds that are rendered."""

@@ -1,0 +1,116 @@
+"""KITTI odometry: rectified stereo pairs, calib.txt, times.txt, and poses beside the sequences.
+
+Geiger et al., "Are we ready for Autonomous Driving? The KITTI Vision Benchmark Suite", CVPR 2012.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from slamfront.calibration import camera_from_kitti, projections_from_kitti
+from slamfront.errors import CalibrationError, SourceError
+from slamfront.geometry.pose import Pose
+from slamfront.sources.images_io import first_size
+from slamfront.sources.recording import (
+    Recording,
+    SensorChoice,
+    Shot,
+    choose_sensor,
+    find_calibration,
+    for_sensor,
+)
+from slamfront.trajectories import read_kitti, read_times
+from slamfront.types import Trajectory
+
+log = logging.getLogger(__name__)
+
+_PAIRS = ((0, 1), (2, 3))
+
+
+def is_kitti(folder: Path) -> bool:
+    """Whether a folder looks like a KITTI odometry sequence, or like the data set that holds them."""
+    return _is_sequence(folder) or (folder / "sequences").is_dir()
+
+
+def find_kitti(path: Path) -> Path | None:
+    """Return the sequence folder that is meant by itself, by the data set's root (holding one), or by `root/00`."""
+    if _is_sequence(path):
+        return path
+    named = path.parent / "sequences" / path.name
+    if _is_sequence(named):
+        return named
+    found = sorted(filter(_is_sequence, (path / "sequences").glob("*")))
+    if len(found) > 1:
+        names = ", ".join(folder.name for folder in found)
+        raise SourceError(f"{path} holds the sequences {names}: name one, as in {found[0]}")
+    return found[0] if found else None
+
+
+def open_kitti(path: Path, sensor: SensorChoice = "auto", calibration: Path | None = None) -> Recording:
+    """Return a KITTI odometry sequence, mono or stereo: a sequence folder, `root/00`, or a root with one sequence.
+
+    The grey pair (image_0, image_1) is taken where it is, else the colour pair (image_2, image_3), whose reference is moved
+    from the grey camera to the colour one. Where right images end before the left ones, a stereo sequence ends with them.
+    """
+    folder = find_kitti(path)
+    if folder is None:
+        raise SourceError(f"{path} is no KITTI sequence: expected times.txt and image_0 or image_2")
+    left, right = next(pair for pair in _PAIRS if (folder / f"image_{pair[0]}").is_dir())
+    images, rights = _list_images(folder / f"image_{left}"), _list_images(folder / f"image_{right}")
+    chosen = choose_sensor(sensor, ("mono", "stereo") if rights else ("mono",), str(folder))
+    times = read_times(folder / "times.txt").tolist()
+    ids = [number for number in sorted(images) if number < len(times)]
+    if len(ids) < len(images):
+        log.warning("%s: times.txt has %d rows for %d images: the rest is left out", folder, len(times), len(images))
+    if chosen == "stereo" and rights:
+        ids = _until_right_ends(folder, ids, max(rights))
+    shots = [Shot(number, times[number], images[number], rights.get(number)) for number in ids]
+    size = first_size((shot.image for shot in shots), folder)
+    projections = _read_projections(folder)
+    default = camera_from_kitti(projections, size, f"P{left}", f"P{right}") if f"P{left}" in projections else None
+    known = find_calibration(folder, size, calibration, default)
+    reference = _read_reference(folder, times, projections.get(f"P{left}"))
+    return Recording(f"kitti-{folder.resolve().name}", for_sensor(known, chosen), chosen, shots, reference)
+
+
+def _is_sequence(folder: Path) -> bool:
+    return (folder / "times.txt").is_file() and any((folder / f"image_{left}").is_dir() for left, _ in _PAIRS)
+
+
+def _list_images(folder: Path) -> dict[int, Path]:
+    """Return the pictures by the number that is their name."""
+    return {int(path.stem): path for path in folder.glob("*.*") if path.stem.isdigit()}
+
+
+def _until_right_ends(folder: Path, ids: list[int], last: int) -> list[int]:
+    kept = [number for number in ids if number <= last]
+    if len(kept) < len(ids):
+        log.warning(
+            "%s: right images end at %d: the stereo sequence has %d of %d frames", folder, last, len(kept), len(ids)
+        )
+    return kept
+
+
+def _read_projections(folder: Path) -> dict[str, np.ndarray]:
+    path = folder / "calib.txt"
+    if not path.is_file():
+        return {}
+    try:
+        return projections_from_kitti(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise CalibrationError(f"{path} cannot be read: {error}") from error
+
+
+def _read_reference(folder: Path, times_ns: list[int], projection: np.ndarray | None) -> Trajectory | None:
+    """Return the true poses of the left camera; the file has those of camera 0."""
+    path = folder.resolve().parent.parent / "poses" / f"{folder.resolve().name}.txt"
+    if not path.is_file():
+        return None
+    truth = read_kitti(path)
+    count = min(len(truth), len(times_ns))
+    shift = np.zeros(3) if projection is None else np.linalg.solve(projection[:, :3], projection[:, 3])
+    camera0_from_camera = Pose(np.eye(3), -shift)
+    return Trajectory.from_poses(times_ns[:count], [truth.pose(row) @ camera0_from_camera for row in range(count)])
