@@ -102,8 +102,8 @@ class TrackerConfig:
 class KeyframeConfig:
     """When a frame becomes a keyframe, and when a keyframe is no longer worth its place."""
 
-    max_tracked_ratio: float = 0.75
-    """A keyframe is due when this share of the reference keyframe's landmarks is no longer tracked."""
+    tracked_ratio: float = 0.75
+    """A keyframe is due when fewer landmarks are tracked than this share of the reference keyframe's."""
     max_interval: int = 30
     """Frames after which a keyframe is due if the backend is idle."""
     min_interval: int = 2

@@ -66,6 +66,23 @@ class Backend(Protocol):
         ...
 
 
+class Adjuster(Protocol):
+    """Windows out, corrections back, whether a backend runs in this loop or beside it."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether a window would be taken now."""
+        ...
+
+    def offer(self, window: Window) -> bool:
+        """Hand a window over, and say whether it was taken."""
+        ...
+
+    def take(self) -> list[Correction]:
+        """Return the corrections that have come since the last call, without waiting."""
+        ...
+
+
 class Viewer(Protocol):
     """Someone who looks at the run, on the main thread."""
 

@@ -1,0 +1,268 @@
+"""Keyframes, what they observe, and how they are connected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from slamfront.geometry.camera import Camera
+from slamfront.geometry.pose import Pose
+from slamfront.map.landmarks import Landmarks
+from slamfront.types import Features, Float32Array, FloatArray, Image, IntArray, KeyFrame
+
+# Keyframes that keep their image, for aligning patches in it
+_IMAGES_KEPT = 12
+
+
+@dataclass(slots=True, eq=False)
+class KeyframeRecord:
+    """A keyframe inside the map.
+
+    sigmas_px (N,) standard deviation of each keypoint; landmark_rows (N,) a view into the map's table, -1 = none.
+    """
+
+    id: int
+    time_ns: int
+    world_from_camera: Pose
+    features: Features
+    right_x: Float32Array
+    sigmas_px: Float32Array
+    landmark_rows: IntArray
+    tree: cKDTree
+    image: Image | None
+
+
+class KeyframeMap:
+    """The map: it belongs to one thread, and everyone else gets copies.
+
+    Observations live in one table with a row per feature of every keyframe, so that questions about many landmarks
+    or keyframes are one numpy expression.
+    """
+
+    def __init__(self, camera: Camera, descriptors_like: NDArray[Any]) -> None:
+        self.camera = camera
+        self.landmarks = Landmarks(descriptors_like)
+        self.keyframes: dict[int, KeyframeRecord] = {}
+        self._next_id = 0
+        self._table_landmark: IntArray = np.full(16384, -1, np.int64)
+        self._table_keyframe: IntArray = np.full(16384, -1, np.int64)
+        self._used = 0
+        # A keyframe that was culled keeps its place relative to another, for the frames that refer to it
+        self._retired: dict[int, tuple[int, Pose]] = {}
+
+    # --- keyframes
+
+    def add_keyframe(
+        self,
+        time_ns: int,
+        world_from_camera: Pose,
+        features: Features,
+        right_x: Float32Array,
+        sigmas_px: Float32Array,
+        landmark_rows: IntArray,
+        image: Image | None,
+    ) -> KeyframeRecord:
+        """Add a keyframe whose features observe the given landmarks (N,), -1 = none, and return its record."""
+        count = len(features)
+        self._reserve(count)
+        rows = self._table_landmark[self._used : self._used + count]
+        rows[:] = landmark_rows
+        self._table_keyframe[self._used : self._used + count] = self._next_id
+        self._used += count
+        record = KeyframeRecord(
+            self._next_id,
+            time_ns,
+            world_from_camera,
+            features,
+            right_x,
+            sigmas_px,
+            rows,
+            cKDTree(features.keypoints_xy),
+            image,
+        )
+        self.keyframes[record.id] = record
+        self._next_id += 1
+        observed = landmark_rows[landmark_rows >= 0]
+        self.landmarks.observations[observed] += 1
+        self._look_from(record, observed)
+        for old in list(self.keyframes.values())[: -_IMAGES_KEPT - 1]:
+            old.image = None
+        return record
+
+    def world_from_keyframe(self, keyframe_id: int) -> Pose:
+        """Return the pose of a keyframe, also of one that was culled; KeyError for one that never was."""
+        if keyframe_id in self.keyframes:
+            return self.keyframes[keyframe_id].world_from_camera
+        parent, parent_from_camera = self._retired[keyframe_id]
+        return self.world_from_keyframe(parent) @ parent_from_camera
+
+    def remove_keyframe(self, keyframe_id: int, heir_id: int) -> None:
+        """Cull a keyframe; frames that refer to it follow the keyframe `heir_id` from now on."""
+        record = self.keyframes.pop(keyframe_id)
+        heir = self.keyframes[heir_id]
+        self._retired[keyframe_id] = (heir_id, heir.world_from_camera.inverse() @ record.world_from_camera)
+        observed = record.landmark_rows[record.landmark_rows >= 0]
+        self.landmarks.observations[observed] -= 1
+        self._lay_out(len(self._table_landmark))
+        self.remove_landmarks(observed[self.landmarks.observations[observed] <= 0])
+
+    def keyframe(self, keyframe_id: int) -> KeyFrame:
+        """Return a frozen copy of a keyframe."""
+        record = self.keyframes[keyframe_id]
+        return KeyFrame(
+            record.id,
+            record.time_ns,
+            record.world_from_camera,
+            record.features,
+            self.landmarks.ids(record.landmark_rows),
+            record.right_x,
+            self.camera,
+        )
+
+    def clear(self) -> None:
+        """Remove everything; ids of keyframes and landmarks are not used again."""
+        self.landmarks.release(np.flatnonzero(self.landmarks.alive))
+        self.keyframes.clear()
+        self._retired.clear()
+        self._used = 0
+
+    # --- landmarks and observations
+
+    def add_landmarks(
+        self,
+        keyframe: KeyframeRecord,
+        keypoint_rows: IntArray,
+        positions_m: FloatArray,
+        patches: NDArray[np.uint8],
+        created_by: int | None = None,
+    ) -> IntArray:
+        """Add landmarks anchored in `keyframe` at the given features and observed there; return their rows."""
+        marks = self.landmarks
+        rows = marks.take_rows(len(keypoint_rows))
+        marks.positions_m[rows] = positions_m
+        marks.descriptors[rows] = keyframe.features.descriptors[keypoint_rows]
+        marks.patches[rows] = patches
+        marks.anchor_ids[rows] = keyframe.id
+        marks.anchor_xy[rows] = keyframe.features.keypoints_xy[keypoint_rows]
+        marks.anchor_scales[rows] = keyframe.features.scales[keypoint_rows]
+        offset = positions_m - keyframe.world_from_camera.translation_m
+        marks.anchor_distances_m[rows] = np.linalg.norm(offset, axis=1)
+        marks.created_by[rows] = keyframe.id if created_by is None else created_by
+        self.add_observations(keyframe, keypoint_rows, rows)
+        return rows
+
+    def add_observations(self, keyframe: KeyframeRecord, keypoint_rows: IntArray, landmark_rows: IntArray) -> None:
+        """Let features of a keyframe that observe nothing yet observe landmarks."""
+        keyframe.landmark_rows[keypoint_rows] = landmark_rows
+        self.landmarks.observations[landmark_rows] += 1
+        self._look_from(keyframe, landmark_rows)
+
+    def move_keypoints(
+        self, keyframe: KeyframeRecord, keypoint_rows: IntArray, shift_px: FloatArray, sigma_px: float
+    ) -> None:
+        """Move keypoints of a keyframe by `shift_px` (M,2) to where they were measured better, with the new deviation."""
+        f = keyframe.features
+        xy = f.keypoints_xy.copy()
+        xy[keypoint_rows] += shift_px.astype(np.float32)
+        keyframe.features = Features(xy, f.scores, f.descriptors, f.image_size, f.scales)
+        keyframe.right_x[keypoint_rows] += shift_px[:, 0].astype(np.float32)
+        keyframe.sigmas_px[keypoint_rows] = sigma_px
+
+    def remove_observations(self, keyframe: KeyframeRecord, keypoint_rows: IntArray) -> None:
+        """Let features observe nothing; landmarks that nobody sees any more are removed."""
+        rows = keyframe.landmark_rows[keypoint_rows]
+        rows = rows[rows >= 0]
+        keyframe.landmark_rows[keypoint_rows] = -1
+        self.landmarks.observations[rows] -= 1
+        self.remove_landmarks(np.unique(rows[self.landmarks.observations[rows] <= 0]))
+
+    def remove_landmarks(self, rows: IntArray) -> None:
+        """Remove landmarks and their observations."""
+        if len(rows) == 0:
+            return
+        table = self._table_landmark[: self._used]
+        dead = np.zeros(self.landmarks.capacity + 1, bool)
+        dead[rows] = True
+        table[dead[table]] = -1
+        self.landmarks.release(rows)
+
+    def merge_landmarks(self, kept: IntArray, gone: IntArray) -> None:
+        """Let whoever observes `gone` (M,) observe `kept` (M,) instead, unless the keyframe sees both, and remove `gone`."""
+        if len(kept) == 0:
+            return
+        heir = np.full(self.landmarks.capacity + 1, -1, np.int64)
+        heir[gone] = kept
+        table = self._table_landmark[: self._used]
+        owner = self._table_keyframe[: self._used]
+        moved = np.flatnonzero((table >= 0) & (heir[table] >= 0))
+        targets = heir[table[moved]]
+        # A keyframe may see a landmark once: those that see the heir already lose the second observation
+        present = set(zip(owner[np.isin(table, kept)].tolist(), table[np.isin(table, kept)].tolist(), strict=True))
+        for row, target in zip(moved.tolist(), targets.tolist(), strict=True):
+            key = (int(owner[row]), target)
+            table[row] = -1 if key in present else target
+            if key not in present:
+                present.add(key)
+                self.landmarks.observations[target] += 1
+        self.landmarks.release(gone)
+
+    # --- connections
+
+    def keyframes_seeing(self, landmark_rows: IntArray) -> tuple[IntArray, IntArray]:
+        """Return ids of keyframes that observe any of the landmarks, and how many of them, most first."""
+        wanted = np.zeros(self.landmarks.capacity + 1, bool)
+        wanted[landmark_rows] = True
+        wanted[-1] = False
+        owners = self._table_keyframe[: self._used][wanted[self._table_landmark[: self._used]]]
+        counts = np.bincount(owners, minlength=1)
+        ids = np.flatnonzero(counts)
+        order = np.lexsort((-ids, -counts[ids]))
+        return ids[order], counts[ids[order]]
+
+    def covisible(self, keyframe: KeyframeRecord, minimum: int = 15) -> IntArray:
+        """Return ids of other keyframes that share at least `minimum` landmarks with this one, most first."""
+        rows = keyframe.landmark_rows
+        ids, counts = self.keyframes_seeing(rows[rows >= 0])
+        return ids[(ids != keyframe.id) & (counts >= minimum)]
+
+    def observed_by(self, keyframe_ids: IntArray) -> IntArray:
+        """Return the rows of all landmarks that any of the keyframes observes, ascending."""
+        if len(keyframe_ids) == 0:
+            return np.zeros(0, np.int64)
+        rows = np.concatenate([self.keyframes[int(i)].landmark_rows for i in keyframe_ids])
+        mask = np.zeros(self.landmarks.capacity + 1, bool)
+        mask[rows] = True
+        mask[-1] = False
+        return np.flatnonzero(mask)
+
+    # --- the table
+
+    def _look_from(self, keyframe: KeyframeRecord, landmark_rows: IntArray) -> None:
+        """Remember from where the landmarks were seen last."""
+        to_camera = keyframe.world_from_camera.translation_m - self.landmarks.positions_m[landmark_rows]
+        length = np.maximum(np.linalg.norm(to_camera, axis=1, keepdims=True), 1e-9)
+        self.landmarks.view_directions[landmark_rows] = to_camera / length
+
+    def _reserve(self, count: int) -> None:
+        size = len(self._table_landmark)
+        while self._used + count > size:
+            size *= 2
+        if size > len(self._table_landmark):
+            self._lay_out(size)
+
+    def _lay_out(self, size: int) -> None:
+        """Write the table anew without gaps and hand every keyframe its part."""
+        landmark = np.full(size, -1, np.int64)
+        keyframe = np.full(size, -1, np.int64)
+        start = 0
+        for record in self.keyframes.values():
+            stop = start + len(record.landmark_rows)
+            landmark[start:stop] = record.landmark_rows
+            keyframe[start:stop] = record.id
+            record.landmark_rows = landmark[start:stop]
+            start = stop
+        self._table_landmark, self._table_keyframe, self._used = landmark, keyframe, start

@@ -1,0 +1,92 @@
+"""Landmarks as arrays that grow, their rows used again after removal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slamfront.types import BoolArray, FloatArray, IntArray
+
+PATCH_SIZE = 21
+_ROW_BITS = 32
+_ROW_MASK = (1 << _ROW_BITS) - 1
+
+
+class Landmarks:
+    """All landmarks of a map; a landmark is a row of each array.
+
+    positions_m       float64 (L,3) in the world
+    descriptors       (L,D) as in Features
+    patches           uint8 (L,21,21): the image around the landmark in its anchor keyframe, for alignment
+    anchor_ids        int64 (L,): keyframe in which the landmark was first seen; anchor_xy float64 (L,2) where, px
+    anchor_scales     float32 (L,): scale of the feature there; anchor_distances_m float32 (L,) from that camera
+    view_directions   float64 (L,3): unit vector from the landmark to the camera that saw it last as a keyframe
+    observations      int32 (L,): keyframes that see it
+    seen, expected    int32 (L,): frames that matched it, and frames in whose view it should have been
+    created_by        int64 (L,): id of the keyframe whose insertion made it
+    alive             bool (L,)
+
+    Rows are reused, so other threads and files name a landmark by an id that also counts the row's uses.
+    """
+
+    def __init__(self, descriptors_like: NDArray[Any], capacity: int = 4096) -> None:
+        width = descriptors_like.shape[1]
+        self.positions_m: FloatArray = np.zeros((capacity, 3))
+        self.descriptors = np.zeros((capacity, width), descriptors_like.dtype)
+        self.patches = np.zeros((capacity, PATCH_SIZE, PATCH_SIZE), np.uint8)
+        self.anchor_ids: IntArray = np.zeros(capacity, np.int64)
+        self.anchor_xy: FloatArray = np.zeros((capacity, 2))
+        self.anchor_scales = np.ones(capacity, np.float32)
+        self.anchor_distances_m = np.ones(capacity, np.float32)
+        self.view_directions: FloatArray = np.zeros((capacity, 3))
+        self.observations = np.zeros(capacity, np.int32)
+        self.seen = np.zeros(capacity, np.int32)
+        self.expected = np.zeros(capacity, np.int32)
+        self.created_by: IntArray = np.zeros(capacity, np.int64)
+        self.alive: BoolArray = np.zeros(capacity, bool)
+        self._uses: IntArray = np.zeros(capacity, np.int64)
+        self._free: list[int] = list(range(capacity - 1, -1, -1))
+
+    @property
+    def capacity(self) -> int:
+        """Number of rows, alive or free."""
+        return len(self.alive)
+
+    def __len__(self) -> int:
+        return self.capacity - len(self._free)
+
+    def take_rows(self, count: int) -> IntArray:
+        """Return `count` rows that were free, now alive with counters at zero."""
+        while len(self._free) < count:
+            self._grow()
+        rows = np.array([self._free.pop() for _ in range(count)], np.int64)
+        self.alive[rows] = True
+        self._uses[rows] += 1
+        self.observations[rows] = 0
+        self.seen[rows] = self.expected[rows] = 1
+        return rows
+
+    def release(self, rows: IntArray) -> None:
+        """Free rows; their ids are void from now on."""
+        self.alive[rows] = False
+        self._free.extend(rows.tolist())
+
+    def ids(self, rows: IntArray) -> IntArray:
+        """Return the lasting ids of rows; -1 stays -1."""
+        return np.where(rows < 0, -1, (self._uses[rows] << _ROW_BITS) | rows)
+
+    def rows(self, ids: IntArray) -> IntArray:
+        """Return the rows of ids, -1 where the landmark no longer exists."""
+        rows = ids & _ROW_MASK
+        known = (ids >= 0) & (rows < self.capacity)
+        safe = np.where(known, rows, 0)
+        return np.where(known & self.alive[safe] & (self._uses[safe] == ids >> _ROW_BITS), rows, -1)
+
+    def _grow(self) -> None:
+        old = self.capacity
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(self, name, np.concatenate([value, np.zeros_like(value)]))
+        self._free = list(range(2 * old - 1, old - 1, -1)) + self._free

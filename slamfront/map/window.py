@@ -1,0 +1,100 @@
+"""Copying part of the map out for the backend, and writing its answer back."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slamfront.geometry.pose import Pose
+from slamfront.map.keyframe_map import KeyframeMap
+from slamfront.types import Correction, IntArray, Window
+
+# Keyframes outside the window that hold it in place
+_MAX_FIXED = 10
+
+
+def local_window(world: KeyframeMap, keyframe_id: int, size: int, disparity_sigma_px: float) -> Window:
+    """Return the window of a keyframe: the `size` keyframes most covisible with it, free, and those that hold them, fixed.
+
+    Where nothing outside the window sees its landmarks, its oldest keyframe is fixed.
+    """
+    centre = world.keyframes[keyframe_id]
+    free = np.sort(np.r_[world.covisible(centre)[: size - 1], keyframe_id])
+    landmark_rows = world.observed_by(free)
+    ids, _ = world.keyframes_seeing(landmark_rows)
+    outside = np.setdiff1d(ids[~np.isin(ids, free)][:_MAX_FIXED], free)
+    if len(outside) == 0:
+        outside, free = free[:1], free[1:]
+    return _window(world, np.sort(np.r_[free, outside]), outside, landmark_rows, disparity_sigma_px)
+
+
+def whole_window(world: KeyframeMap, disparity_sigma_px: float) -> Window:
+    """Return the whole map as one window with the first keyframe fixed."""
+    ids = np.array(sorted(world.keyframes), np.int64)
+    return _window(world, ids, ids[:1], world.observed_by(ids), disparity_sigma_px)
+
+
+def apply(world: KeyframeMap, correction: Correction) -> None:
+    """Write a correction into the map.
+
+    Only keyframes and landmarks that still live are touched. Keyframes newer than the window, and the landmarks that they made,
+    move rigidly with the window's last keyframe.
+    """
+    if len(correction.keyframe_ids) == 0:
+        return
+    last = int(correction.keyframe_ids[-1])
+    before = world.world_from_keyframe(last)
+    for i, keyframe_id in enumerate(correction.keyframe_ids.tolist()):
+        if keyframe_id in world.keyframes:
+            pose = Pose(correction.rotations[i], correction.positions_m[i])
+            world.keyframes[keyframe_id].world_from_camera = pose
+    marks = world.landmarks
+    rows = marks.rows(correction.landmark_ids)
+    known = rows >= 0
+    if last in world.keyframes:
+        moved = world.keyframes[last].world_from_camera @ before.inverse()
+        for record in world.keyframes.values():
+            if record.id > last:
+                record.world_from_camera = moved @ record.world_from_camera
+        newer = marks.alive & (marks.created_by > last)
+        newer[rows[known]] = False
+        marks.positions_m[newer] = moved.apply(marks.positions_m[newer])
+    marks.positions_m[rows[known]] = correction.landmarks_m[known]
+    _drop(world, correction.outliers)
+
+
+def _drop(world: KeyframeMap, outliers: IntArray) -> None:
+    for keyframe_id in np.unique(outliers[:, 0]).tolist():
+        if keyframe_id in world.keyframes:
+            rows = outliers[outliers[:, 0] == keyframe_id, 1]
+            world.remove_observations(world.keyframes[keyframe_id], rows)
+
+
+def _window(
+    world: KeyframeMap, ids: IntArray, fixed: IntArray, landmark_rows: IntArray, disparity_sigma_px: float
+) -> Window:
+    """Collect the observations of `landmark_rows` (ascending) by the keyframes `ids` (ascending)."""
+    position = np.full(world.landmarks.capacity + 1, -1, np.int64)
+    position[landmark_rows] = np.arange(len(landmark_rows))
+    records = [world.keyframes[int(i)] for i in ids]
+    keypoints = [np.flatnonzero(position[r.landmark_rows] >= 0) for r in records]
+    counts = [len(k) for k in keypoints]
+
+    def gather(values: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate([v[k] for v, k in zip(values, keypoints, strict=True)])
+
+    return Window(
+        keyframe_ids=ids,
+        rotations=np.array([r.world_from_camera.rotation for r in records]),
+        positions_m=np.array([r.world_from_camera.translation_m for r in records]),
+        fixed=np.isin(ids, fixed),
+        landmark_ids=world.landmarks.ids(landmark_rows),
+        landmarks_m=world.landmarks.positions_m[landmark_rows],
+        keyframe_rows=np.repeat(np.arange(len(ids)), counts),
+        landmark_rows=position[gather([r.landmark_rows for r in records])],
+        keypoint_rows=np.concatenate(keypoints),
+        pixels_xy=gather([r.features.keypoints_xy for r in records]).astype(np.float64),
+        right_x=gather([r.right_x for r in records]).astype(np.float64),
+        sigmas_px=gather([r.sigmas_px for r in records]).astype(np.float64),
+        disparity_sigma_px=np.full(sum(counts), disparity_sigma_px),
+        camera=world.camera,
+    )

@@ -1,0 +1,299 @@
+"""The algorithm on one screen: a frame in, its pose out, the map kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from types import MappingProxyType
+
+
+from slamfront.config import RunConfig
+from slamfront.geometry.camera import Camera
+from slamfront.geometry.pose import Pose
+from slamfront.map import KeyframeMap, KeyframeRecord
+from slamfront.map.window import apply, local_window, whole_window
+from slamfront.protocols import Adjuster, Extractor, Matcher
+from slamfront.tracking.initializer import Initializer
+from slamfront.tracking.keyframes import KeyframePolicy, cull_keyframes, cull_landmarks
+from slamfront.tracking.local_map import (
+    align_view,
+    local_landmarks,
+    match_by_appearance,
+    match_by_projection,
+    solve_pose,
+)
+from slamfront.tracking.mapping import first_map, fuse_with_neighbours, insert_keyframe, triangulate_with_neighbours
+from slamfront.tracking.motion import ConstantVelocity
+from slamfront.tracking.ranging import NoRanging, ranging_of
+from slamfront.tracking.relocalizer import Relocalizer
+from slamfront.tracking.view import View, grey_image
+from slamfront.types import Frame, KeyFrame, Sensor, State, Tracked, Window
+
+# Fewest landmarks of a first map from one frame with distances
+_MIN_FIRST_LANDMARKS = 50
+# A map of at most this many keyframes that is lost is begun anew: it was a false start
+_FALSE_START_KEYFRAMES = 3
+_NARROW_RADIUS_PX = 5.0
+
+KeyframeListener = Callable[[KeyFrame, Window], None]
+
+
+class FrontEnd:
+    """Tracks frames against a keyframe map that it owns; nothing here reads files, starts threads or draws.
+
+    `listeners` are called with every new keyframe and the window that holds its observations.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        camera: Camera,
+        sensor: Sensor,
+        extractor: Extractor,
+        matcher: Matcher,
+        adjuster: Adjuster,
+    ) -> None:
+        self._config, self._sensor = config, sensor
+        self._camera = camera if sensor != "mono" else replace(camera, baseline_m=None)
+        self._extractor, self._matcher, self._adjuster = extractor, matcher, adjuster
+        self._motion = ConstantVelocity()
+        self._policy = KeyframePolicy(config.keyframes)
+        self._initializer = Initializer(matcher, self._camera, config.seed)
+        self._relocalizer = Relocalizer(matcher, 2 * config.tracker.min_inliers, config.seed)
+        self._world: KeyframeMap | None = None
+        self._reference_id = -1
+        self._state = State.INITIALIZING
+        self._disparity_sigma_px = 1.0
+        self.listeners: list[KeyframeListener] = []
+        self.view: View | None = None
+
+    # --- one frame
+
+    def step(self, frame: Frame) -> Tracked:
+        """Return where the camera was when the frame was taken; FrameError for a frame that does not fit the camera."""
+        frame.check()
+        watch = _Stopwatch()
+        self._apply_corrections()
+        watch.mark("correct")
+        view = self.view = self._observe(frame)
+        watch.mark("extract")
+        if not self.keyframe_count:
+            reason = self._begin(view)
+            watch.mark("begin")
+            return self._answer(view, watch, reason, is_keyframe=not reason)
+        reason = self._locate(view)
+        watch.mark("locate")
+        if not reason:
+            reason = self._follow_local_map(view)
+            watch.mark("local map")
+        if reason:
+            self._lose(view)
+            return self._answer(view, watch, reason)
+        due = self._policy.due(view, self.world, self._reference, self._adjuster.idle)
+        if due:
+            self._add_keyframe(view)
+            watch.mark("keyframe")
+        self._motion.observe(frame.time_ns, view.camera_from_world)
+        return self._answer(view, watch, "", is_keyframe=due)
+
+    # --- what others may ask
+
+    @property
+    def world(self) -> KeyframeMap:
+        """The map; it may be read between two steps, on the thread that calls `step`."""
+        assert self._world is not None
+        return self._world
+
+    @property
+    def keyframe_count(self) -> int:
+        """Number of keyframes in the map."""
+        return 0 if self._world is None else len(self._world.keyframes)
+
+    @property
+    def landmark_count(self) -> int:
+        """Number of landmarks in the map."""
+        return 0 if self._world is None else len(self._world.landmarks)
+
+    @property
+    def camera(self) -> Camera:
+        """The camera of the frames, without its baseline for a monocular run."""
+        return self._camera
+
+    def whole_window(self) -> Window:
+        """Return the whole map as one window, for a last adjustment."""
+        return whole_window(self.world, self._disparity_sigma_px)
+
+    def finish(self) -> None:
+        """Take the corrections that are still to come into the map."""
+        self._apply_corrections()
+
+    # --- the steps
+
+    def _observe(self, frame: Frame) -> View:
+        grey = grey_image(frame)
+        ranging = ranging_of(frame, grey, self._sensor, self._config.tracker)
+        if not isinstance(ranging, NoRanging):
+            self._disparity_sigma_px = ranging.disparity_sigma_px
+        features = self._extractor.extract(grey)
+        if self._world is None:
+            self._world = KeyframeMap(self._camera, features.descriptors)
+        return View.of(frame, grey, features, ranging)
+
+    def _begin(self, view: View) -> str:
+        """Make the first map, and return nothing, or why that must wait."""
+        self._state = State.INITIALIZING
+        if self._sensor == "mono":
+            pair = self._initializer.try_view(view)
+            if isinstance(pair, str):
+                return pair
+            reference = first_map(self.world, pair)
+            self._initializer = Initializer(self._matcher, self._camera, self._config.seed)
+        else:
+            view.camera_from_world = Pose.identity()
+            reference = insert_keyframe(self.world, view)
+            if self.landmark_count < _MIN_FIRST_LANDMARKS:
+                count = self.landmark_count
+                self._reset()
+                return f"{count} keypoints with depth, {_MIN_FIRST_LANDMARKS} are needed"
+        self._reference_id = reference.id
+        self._state = State.TRACKING
+        self._motion.observe(view.frame.time_ns, view.camera_from_world)
+        if self._sensor == "mono":
+            self._publish(reference, local_window(self.world, reference.id, 2, self._disparity_sigma_px))
+        return ""
+
+    def _locate(self, view: View) -> str:
+        """Find the view's pose from the predicted one, from the reference keyframe, or from any; return why not, if so."""
+        if self._state is State.LOST:
+            return self._relocalize(view)
+        config = self._config.tracker
+        predicted = self._motion.predict(view.frame.time_ns)
+        self._local_rows = local_landmarks(self.world, self._reference, config)
+        if predicted is not None:
+            for radius_px in (config.search_radius_px, 2.5 * config.search_radius_px):
+                match_by_projection(view, self.world, self._local_rows, radius_px, predicted)
+                if solve_pose(view, self.world, predicted, config, ranged=False) >= 2 * config.min_inliers:
+                    return ""
+        view.forget()
+        pose = match_by_appearance(view, self.world, self._reference, self._matcher, self._config.seed)
+        if pose is not None and solve_pose(view, self.world, pose, config, ranged=False):
+            return ""
+        return self._relocalize(view)
+
+    def _relocalize(self, view: View) -> str:
+        view.forget()
+        found = self._relocalizer.locate(view, self.world)
+        if found is None:
+            return f"no keyframe shows this view ({len(view.features)} keypoints)"
+        keyframe_id, pose = found
+        if not solve_pose(view, self.world, pose, self._config.tracker, ranged=False):
+            return "too few landmarks agree with the pose that was found"
+        self._reference_id = keyframe_id
+        self._local_rows = local_landmarks(self.world, self._reference, self._config.tracker)
+        if self._state is State.LOST:
+            self._state = State.RELOCALIZED
+            self._motion.forget()
+        return ""
+
+    def _follow_local_map(self, view: View) -> str:
+        """Match all landmarks of the local map near where the pose puts them, align them, and refine the pose."""
+        config, marks = self._config.tracker, self.world.landmarks
+        start = view.camera_from_world
+        assert start is not None
+        projection = match_by_projection(view, self.world, self._local_rows, _NARROW_RADIUS_PX, start)
+        inliers = solve_pose(view, self.world, start, config, ranged=not config.refine_patches)
+        if inliers and config.refine_patches:
+            align_view(view, self.world, projection)
+            inliers = solve_pose(view, self.world, view.camera_from_world, config, ranged=True)
+        if inliers < config.min_inliers:
+            return f"{inliers} landmarks agree with the pose, {config.min_inliers} are needed"
+        tracked = view.landmark_rows[view.landmark_rows >= 0]
+        marks.expected[projection.rows] += 1
+        marks.seen[tracked] += 1
+        ids, _ = self.world.keyframes_seeing(tracked)
+        self._reference_id = int(ids[0])
+        if self._state is not State.RELOCALIZED:
+            self._state = State.TRACKING
+        return ""
+
+    def _add_keyframe(self, view: View) -> None:
+        keyframe = insert_keyframe(self.world, view)
+        cull_landmarks(self.world, keyframe.id)
+        triangulate_with_neighbours(self.world, keyframe, view)
+        fuse_with_neighbours(self.world, keyframe)
+        self._reference_id = keyframe.id
+        if self.listeners or self._adjuster.idle:
+            size = self._config.backend.window
+            self._publish(keyframe, local_window(self.world, keyframe.id, size, self._disparity_sigma_px))
+        cull_keyframes(self.world, keyframe, self._config.keyframes)
+
+    def _publish(self, keyframe: KeyframeRecord, window: Window) -> None:
+        self._adjuster.offer(window)
+        for listener in self.listeners:
+            listener(self.world.keyframe(keyframe.id), window)
+
+    def _lose(self, view: View) -> None:
+        view.forget()
+        if self._state is not State.LOST:
+            self._relocalizer.restart()
+        self._state = State.LOST
+        self._motion.forget()
+        if self.keyframe_count <= _FALSE_START_KEYFRAMES and self._sensor == "mono":
+            self._reset()
+
+    def _reset(self) -> None:
+        self.world.clear()
+        self._motion.forget()
+        self._state = State.INITIALIZING
+
+    def _apply_corrections(self) -> None:
+        for correction in self._adjuster.take():
+            if not self.keyframe_count:
+                continue
+            before = self._reference.world_from_camera
+            apply(self.world, correction)
+            self._motion.moved(before @ self._reference.world_from_camera.inverse())
+
+    @property
+    def _reference(self) -> KeyframeRecord:
+        if self._reference_id not in self.world.keyframes:
+            self._reference_id = max(self.world.keyframes)
+        return self.world.keyframes[self._reference_id]
+
+    def _answer(self, view: View, watch: _Stopwatch, reason: str, is_keyframe: bool = False) -> Tracked:
+        state, frame = self._state, view.frame
+        if view.camera_from_world is None or reason:
+            return Tracked(frame.id, frame.time_ns, state, stage_ms=watch.times_ms(), reason=reason)
+        if state is State.RELOCALIZED:
+            self._state = State.TRACKING
+        reference = self._reference
+        world_from_camera = view.camera_from_world.inverse()
+        return Tracked(
+            frame.id,
+            frame.time_ns,
+            state,
+            reference_id=reference.id,
+            reference_from_camera=reference.world_from_camera.inverse() @ world_from_camera,
+            online_world_from_camera=world_from_camera,
+            inliers=int((view.landmark_rows >= 0).sum()),
+            covariance=view.covariance,
+            is_keyframe=is_keyframe,
+            stage_ms=watch.times_ms(),
+        )
+
+
+class _Stopwatch:
+    """Times of stages, each from the mark before."""
+
+    def __init__(self) -> None:
+        self._marks = [("", time.perf_counter())]
+
+    def mark(self, stage: str) -> None:
+        """End the stage of this name."""
+        self._marks.append((stage, time.perf_counter()))
+
+    def times_ms(self) -> MappingProxyType[str, float]:
+        """Return the milliseconds of each stage."""
+        pairs = zip(self._marks, self._marks[1:], strict=False)
+        return MappingProxyType({name: 1e3 * (end - start) for (_, start), (name, end) in pairs})

@@ -1,0 +1,78 @@
+"""When a view becomes a keyframe, and which keyframes and landmarks are no longer worth their place."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slamfront.config import KeyframeConfig
+from slamfront.geometry.pose import rotation_angle
+from slamfront.map import KeyframeMap, KeyframeRecord
+from slamfront.tracking.view import View
+from slamfront.types import IntArray
+
+# A view that turned or moved this much since the reference keyframe sees things from elsewhere
+_MAX_TURN_RAD = np.deg2rad(12.0)
+_MAX_MOVE_DEPTHS = 0.1
+# A landmark this old, in keyframes, must be seen by as many keyframes, and by a quarter of the frames that looked for it
+_PROBATION = 3
+_MIN_FOUND_SHARE = 0.25
+_MIN_OBSERVERS = 3
+
+
+class KeyframePolicy:
+    """Decides when a keyframe is due."""
+
+    def __init__(self, config: KeyframeConfig) -> None:
+        self._config = config
+        self._since = 0
+
+    def due(self, view: View, world: KeyframeMap, reference: KeyframeRecord, backend_idle: bool) -> bool:
+        """Return whether the tracked view should become a keyframe; called once for every tracked frame."""
+        self._since += 1
+        tracked = int((view.landmark_rows >= 0).sum())
+        wanted = int((reference.landmark_rows >= 0).sum())
+        weak = tracked < max(0.4 * self._config.tracked_ratio * wanted, 40)
+        if self._since < self._config.min_interval and not weak:
+            return False
+        few = tracked < self._config.tracked_ratio * wanted
+        stale = self._since >= self._config.max_interval and backend_idle
+        due = weak or few or stale or self._elsewhere(view, world, reference)
+        if due:
+            self._since = 0
+        return due
+
+    def _elsewhere(self, view: View, world: KeyframeMap, reference: KeyframeRecord) -> bool:
+        assert view.camera_from_world is not None
+        motion = view.camera_from_world @ reference.world_from_camera
+        rows = view.landmark_rows[view.landmark_rows >= 0]
+        depth = float(np.median(view.camera_from_world.apply(world.landmarks.positions_m[rows])[:, 2]))
+        moved = float(np.linalg.norm(motion.translation_m))
+        return moved > _MAX_MOVE_DEPTHS * depth or rotation_angle(motion.rotation) > _MAX_TURN_RAD
+
+
+def cull_landmarks(world: KeyframeMap, newest_id: int) -> None:
+    """Remove landmarks that did not prove themselves soon after they were made."""
+    marks = world.landmarks
+    rows = np.flatnonzero(marks.alive & (marks.created_by > newest_id - 2 * _PROBATION))
+    age = newest_id - marks.created_by[rows]
+    seldom = marks.seen[rows] < _MIN_FOUND_SHARE * marks.expected[rows]
+    lonely = (age == _PROBATION) & (marks.observations[rows] < _MIN_OBSERVERS) & (marks.seen[rows] < 3 * _PROBATION)
+    world.remove_landmarks(rows[(seldom & (age >= 1)) | lonely])
+
+
+def cull_keyframes(world: KeyframeMap, newest: KeyframeRecord, config: KeyframeConfig) -> IntArray:
+    """Remove keyframes whose landmarks three others see as well, and return their ids.
+
+    The first keyframe, which holds the world in place, and the newest few, stay.
+    """
+    removed = []
+    for keyframe_id in world.covisible(newest).tolist():
+        if keyframe_id == min(world.keyframes) or keyframe_id > newest.id - _PROBATION - 1:
+            continue
+        record = world.keyframes[keyframe_id]
+        rows = record.landmark_rows[record.landmark_rows >= 0]
+        if len(rows) and (world.landmarks.observations[rows] > _MIN_OBSERVERS).mean() > config.cull_redundancy:
+            heir = next(int(i) for i in world.covisible(record, minimum=1))
+            world.remove_keyframe(keyframe_id, heir)
+            removed.append(keyframe_id)
+    return np.array(removed, np.int64)

@@ -1,0 +1,206 @@
+"""What happens to the map when a view becomes a keyframe: new landmarks, and old ones seen again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slamfront.descriptors import distance_table, same_landmark_distance
+from slamfront.geometry.pose import Pose, skew
+from slamfront.map import KeyframeMap, KeyframeRecord
+from slamfront.solve.triangulate import parallax_rad, reprojection_error_px, triangulate
+from slamfront.tracking.initializer import FirstPair
+from slamfront.tracking.local_map import align_landmarks
+from slamfront.tracking.patches import cut_patches
+from slamfront.tracking.projection import match_projection, project
+from slamfront.tracking.view import ALIGNED_SIGMA_PX, View
+from slamfront.types import BoolArray, FloatArray, IntArray
+
+# Neighbours used for triangulation and for seeing new landmarks again
+_NEIGHBOURS = 4
+_MIN_PARALLAX_RAD = np.deg2rad(1.0)
+_MAX_EPIPOLAR_PX = 2.5
+_MAX_REPROJECTION = 2.5
+_FUSE_RADIUS_PX = 4.0
+_EPIPOLAR_RATIO = 0.8
+
+
+def insert_keyframe(world: KeyframeMap, view: View) -> KeyframeRecord:
+    """Make the tracked view a keyframe, with landmarks from its own distances where the sensor has any."""
+    assert view.camera_from_world is not None
+    missing = np.flatnonzero(~np.isfinite(view.right_x))
+    view.right_x[missing] = view.ranging.right_x(view.xy[missing], None)
+    keyframe = world.add_keyframe(
+        view.frame.time_ns,
+        view.camera_from_world.inverse(),
+        view.measured_features(),
+        view.right_x.astype(np.float32),
+        view.sigmas_px.astype(np.float32),
+        view.landmark_rows,
+        view.grey,
+    )
+    _add_ranged_landmarks(world, keyframe, view)
+    return keyframe
+
+
+def first_map(world: KeyframeMap, pair: FirstPair) -> KeyframeRecord:
+    """Make the map of a single camera's first two views, scaled to a median depth of 1; return the second keyframe."""
+    geometry = pair.geometry
+    scale = 1.0 / float(np.median(geometry.points[geometry.inliers, 2]))
+    pair.first.camera_from_world = Pose.identity()
+    pair.second.camera_from_world = Pose(
+        geometry.second_from_first.rotation, geometry.second_from_first.translation_m * scale
+    )
+    first, second = insert_keyframe(world, pair.first), insert_keyframe(world, pair.second)
+    chosen = geometry.inliers
+    rows = world.add_landmarks(
+        first,
+        pair.first_rows[chosen],
+        geometry.points[chosen] * scale,
+        cut_patches(pair.first.grey, first.features.keypoints_xy[pair.first_rows[chosen]]),
+        created_by=second.id,
+    )
+    world.add_observations(second, pair.second_rows[chosen], rows)
+    pair.second.landmark_rows[pair.second_rows[chosen]] = rows
+    return second
+
+
+def triangulate_with_neighbours(world: KeyframeMap, keyframe: KeyframeRecord, view: View) -> int:
+    """Add landmarks for features that observe nothing, from pairs with the keyframes that see most alike; return how many."""
+    added = 0
+    for neighbour_id in world.covisible(keyframe)[:_NEIGHBOURS].tolist():
+        added += _triangulate_pair(world, keyframe, world.keyframes[neighbour_id], view)
+    return added
+
+
+def fuse_with_neighbours(world: KeyframeMap, keyframe: KeyframeRecord) -> None:
+    """Let neighbours observe the keyframe's landmarks where they show them, and merge landmarks that are one."""
+    for neighbour_id in world.covisible(keyframe)[: 2 * _NEIGHBOURS].tolist():
+        neighbour = world.keyframes[neighbour_id]
+        rows = world.observed_by(np.array([keyframe.id]))
+        seen = np.zeros(world.landmarks.capacity + 1, bool)
+        seen[neighbour.landmark_rows] = True
+        _observe_again(world, neighbour, rows[~seen[rows]])
+
+
+def _add_ranged_landmarks(world: KeyframeMap, keyframe: KeyframeRecord, view: View) -> None:
+    if world.camera.baseline_m is None:
+        return
+    disparity = keyframe.features.keypoints_xy[:, 0] - keyframe.right_x
+    with np.errstate(divide="ignore", invalid="ignore"):
+        depth = world.camera.disparity_times_depth / disparity
+    new = np.flatnonzero((keyframe.landmark_rows < 0) & (disparity > 0) & view.ranging.near(depth))
+    if len(new) == 0:
+        return
+    xy = keyframe.features.keypoints_xy[new]
+    points = world.camera.unproject(xy) * depth[new, None]
+    rows = world.add_landmarks(keyframe, new, keyframe.world_from_camera.apply(points), cut_patches(view.grey, xy))
+    view.landmark_rows[new] = rows
+
+
+def _triangulate_pair(world: KeyframeMap, keyframe: KeyframeRecord, neighbour: KeyframeRecord, view: View) -> int:
+    centre, other = keyframe.world_from_camera.translation_m, neighbour.world_from_camera.translation_m
+    rows = keyframe.landmark_rows[keyframe.landmark_rows >= 0]
+    depth = np.median(keyframe.world_from_camera.inverse().apply(world.landmarks.positions_m[rows])[:, 2])
+    if np.linalg.norm(centre - other) < 0.5 * _MIN_PARALLAX_RAD * depth:
+        return 0
+    mine, theirs = _epipolar_matches(world, keyframe, neighbour)
+    points, good = _triangulated(world, keyframe, neighbour, mine, theirs)
+    mine, theirs, points = mine[good], theirs[good], points[good]
+    if len(mine) == 0:
+        return 0
+    patches = cut_patches(view.grey, keyframe.features.keypoints_xy[mine])
+    landmarks = world.add_landmarks(keyframe, mine, points, patches)
+    world.add_observations(neighbour, theirs, landmarks)
+    align_observations(world, neighbour, theirs)
+    points, good = _triangulated(world, keyframe, neighbour, mine, theirs)
+    world.landmarks.positions_m[landmarks[good]] = points[good]
+    world.remove_landmarks(landmarks[~good])
+    view.landmark_rows[mine[good]] = landmarks[good]
+    return int(good.sum())
+
+
+def align_observations(world: KeyframeMap, keyframe: KeyframeRecord, keypoint_rows: IntArray) -> None:
+    """Move observations of a keyframe that still has its image to where their landmarks' patches fit."""
+    if keyframe.image is None or len(keypoint_rows) == 0:
+        return
+    rows = keyframe.landmark_rows[keypoint_rows]
+    start = keyframe.features.keypoints_xy[keypoint_rows].astype(np.float64)
+    image = keyframe.image.astype(np.float32)
+    xy, trusted = align_landmarks(world, rows, keyframe.world_from_camera.inverse(), start, image)
+    shift = xy[trusted] - start[trusted]
+    world.move_keypoints(keyframe, keypoint_rows[trusted], shift, ALIGNED_SIGMA_PX)
+
+
+def _epipolar_matches(
+    world: KeyframeMap, keyframe: KeyframeRecord, neighbour: KeyframeRecord
+) -> tuple[IntArray, IntArray]:
+    """Return rows of features that observe nothing in both keyframes, look alike and lie on each other's epipolar lines."""
+    mine, theirs = np.flatnonzero(keyframe.landmark_rows < 0), np.flatnonzero(neighbour.landmark_rows < 0)
+    if len(mine) < 2 or len(theirs) < 2:
+        return mine[:0], theirs[:0]
+    a, b = keyframe.features, neighbour.features
+    distances = distance_table(a.descriptors[mine], b.descriptors[theirs])
+    off = _epipolar_distance(world, keyframe, neighbour, mine, theirs)
+    distances[off > _MAX_EPIPOLAR_PX * b.scales[theirs]] = np.inf
+    lines = np.arange(len(mine))
+    pick = distances.argmin(1)
+    best = distances[lines, pick]
+    mutual = distances.argmin(0)[pick] == lines
+    runner_up = np.partition(distances, 1, axis=1)[:, 1]
+    good = mutual & (best < same_landmark_distance(a.descriptors)) & (best < _EPIPOLAR_RATIO * runner_up)
+    return mine[good], theirs[pick[good]]
+
+
+def _epipolar_distance(
+    world: KeyframeMap, keyframe: KeyframeRecord, neighbour: KeyframeRecord, mine: IntArray, theirs: IntArray
+) -> FloatArray:
+    """Return the distances (M,N), px, of the neighbour's keypoints to the epipolar lines of mine."""
+    neighbour_from_mine = neighbour.world_from_camera.inverse() @ keyframe.world_from_camera
+    essential = skew(neighbour_from_mine.translation_m) @ neighbour_from_mine.rotation
+    inverse_k = np.linalg.inv(world.camera.matrix)
+    rays = world.camera.unproject(keyframe.features.keypoints_xy[mine])
+    lines = rays @ essential.T @ inverse_k
+    lines = (lines / np.maximum(np.hypot(lines[:, 0], lines[:, 1]), 1e-12)[:, None]).astype(np.float32)
+    xy = neighbour.features.keypoints_xy[theirs]
+    return np.abs(lines[:, :2] @ xy.T + lines[:, 2:])
+
+
+def _triangulated(
+    world: KeyframeMap, first: KeyframeRecord, second: KeyframeRecord, rows: IntArray, others: IntArray
+) -> tuple[FloatArray, BoolArray]:
+    """Return points (K,3) of matched features, and which of them are well determined and agree with both views."""
+    camera = world.camera
+    xy_first, xy_second = first.features.keypoints_xy[rows], second.features.keypoints_xy[others]
+    first_from_world, second_from_world = first.world_from_camera.inverse(), second.world_from_camera.inverse()
+    points = triangulate(first_from_world, second_from_world, camera.unproject(xy_first), camera.unproject(xy_second))
+    angle = parallax_rad(points, first.world_from_camera.translation_m, second.world_from_camera.translation_m)
+    good = angle > _MIN_PARALLAX_RAD
+    for from_world, xy, sigma in (
+        (first_from_world, xy_first, first.sigmas_px[rows]),
+        (second_from_world, xy_second, second.sigmas_px[others]),
+    ):
+        good &= reprojection_error_px(from_world, points, xy, camera) < _MAX_REPROJECTION * sigma
+    return points, good
+
+
+def _observe_again(world: KeyframeMap, keyframe: KeyframeRecord, rows: IntArray) -> None:
+    """Let a keyframe observe landmarks `rows` where it shows them; one shown where it observes another is merged into that."""
+    from_world = keyframe.world_from_camera.inverse()
+    projection = project(world.landmarks, rows, from_world, world.camera)
+    keypoints, owners = match_projection(
+        projection, world.landmarks, keyframe.features, keyframe.tree, _FUSE_RADIUS_PX
+    )
+    landmarks = projection.rows[owners]
+    held = keyframe.landmark_rows[keypoints]
+    free = held < 0
+    world.add_observations(keyframe, keypoints[free], landmarks[free])
+    align_observations(world, keyframe, keypoints[free])
+    kept, gone = held[~free], landmarks[~free]
+    swap = world.landmarks.observations[gone] > world.landmarks.observations[kept]
+    kept, gone = np.where(swap, gone, kept), np.where(swap, kept, gone)
+    # Two landmarks may both want the same third: each landmark takes part in one merge
+    _, first = np.unique(gone, return_index=True)
+    kept, gone = kept[first], gone[first]
+    apart = ~np.isin(kept, gone)
+    world.merge_landmarks(kept[apart], gone[apart])
+

@@ -1,0 +1,44 @@
+"""Where the camera should be next."""
+
+from __future__ import annotations
+
+from slamfront.geometry.pose import Pose
+
+# After a gap longer than this many frame intervals the old velocity says nothing
+_MAX_GAP = 5.0
+
+
+class ConstantVelocity:
+    """The camera goes on turning and moving as it did between the last two poses."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, Pose] | None = None
+        self._step: tuple[int, Pose] | None = None
+
+    def predict(self, time_ns: int) -> Pose | None:
+        """Return camera_from_world expected at a time, or None when nothing is known."""
+        if self._last is None:
+            return None
+        last_ns, pose = self._last
+        if self._step is None:
+            return pose
+        interval_ns, motion = self._step
+        share = (time_ns - last_ns) / interval_ns
+        if share > _MAX_GAP:
+            return pose
+        return (motion if abs(share - 1) < 0.05 else Pose.exp(share * motion.log())) @ pose
+
+    def observe(self, time_ns: int, camera_from_world: Pose) -> None:
+        """Learn the pose at a time."""
+        if self._last is not None and time_ns > self._last[0]:
+            self._step = (time_ns - self._last[0], camera_from_world @ self._last[1].inverse())
+        self._last = (time_ns, camera_from_world)
+
+    def moved(self, old_from_new_world: Pose) -> None:
+        """Follow a correction of the map: `old_from_new_world` maps corrected world coordinates to former ones."""
+        if self._last is not None:
+            self._last = (self._last[0], self._last[1] @ old_from_new_world)
+
+    def forget(self) -> None:
+        """Know nothing, as after tracking is lost."""
+        self._last = self._step = None
