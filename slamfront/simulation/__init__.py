@@ -1,0 +1,11 @@
+"""A textured 3D world rendered with exact depth and pose, for tests, the demo and training."""
+
+from __future__ import annotations
+
+from slamfront.simulation.effects import Effects
+from slamfront.simulation.render import Renderer, View
+from slamfront.simulation.scenes import Scene, SceneOptions, scene, scene_names
+from slamfront.simulation.textures import Painter
+from slamfront.simulation.world import Quad, World
+
+__all__ = ["Effects", "Painter", "Quad", "Renderer", "Scene", "SceneOptions", "View", "World", "scene", "scene_names"]

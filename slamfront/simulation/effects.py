@@ -1,0 +1,96 @@
+"""What a real camera adds to a perfect image: noise, exposure, vignetting, motion blur, and a depth sensor's faults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from slamfront.simulation.patterns import noise as smooth_noise
+from slamfront.types import Float32Array, Image
+
+_IMAGE, _DEPTH = 1, 2  # streams of random numbers that must not repeat each other
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """How imperfect the images are; zeros mean perfect.
+
+    seed          the same seed and frame give the same noise
+    noise         image noise: 1 is an indoor camera, 1.2 grey levels in black and 3.4 in white
+    exposure      share by which brightness drifts up and down, 0.3 = +-30 %
+    gamma         the same for the exponent of the tone curve
+    vignette      share of light lost in the corners
+    blur_ms       exposure time, whose motion is averaged
+    depth_noise   depth noise: 1 is a Kinect
+    depth_holes   share of the depth image without a value, besides silhouettes
+    """
+
+    seed: int = 0
+    noise: float = 0.0
+    exposure: float = 0.0
+    gamma: float = 0.0
+    vignette: float = 0.0
+    blur_ms: float = 0.0
+    depth_noise: float = 0.0
+    depth_holes: float = 0.0
+
+    def image(self, image: Float32Array, frame_id: int, time_s: float, side: int = 0) -> Image:
+        """Return the uint8 image of a perfect one (0..255); `side` is 1 for the right camera.
+
+        Noise has a constant part and a part whose variance grows with the light (Foi et al., "Practical
+        Poissonian-Gaussian noise modeling", IEEE TIP 2008, Eq. 2).
+        """
+        result = image
+        if self.vignette:
+            result = result * _falloff(image.shape[0], image.shape[1], self.vignette).reshape(
+                *image.shape[:2], *(1,) * (image.ndim - 2)
+            )
+        if self.exposure:
+            result = result * np.float32(1 + self.exposure * self._drift(time_s, 0))
+        if self.gamma:
+            result = 255 * (np.clip(result, 0, 255) / 255) ** np.float32(1 + self.gamma * self._drift(time_s, 1))
+        if self.noise:
+            rng = np.random.default_rng([self.seed, _IMAGE, frame_id, side])
+            deviation = self.noise * np.sqrt(1.2**2 + 0.04 * np.clip(result, 0, 255))
+            result = result + deviation * rng.standard_normal(result.shape, np.float32)
+        return np.clip(np.rint(result), 0, 255).astype(np.uint8)
+
+    def depth(self, depth_m: Float32Array, frame_id: int) -> Float32Array:
+        """Return a depth image as a sensor gives it, 0 = unknown.
+
+        The axial noise of a Kinect is 0.0012 + 0.0019 (z - 0.4)^2 metres (Nguyen, Izadi and Lovell, "Modeling Kinect
+        sensor noise for improved 3D reconstruction and tracking", 3DIMPVT 2012, Eq. 6).
+        """
+        rng = np.random.default_rng([self.seed, _DEPTH, frame_id])
+        result = depth_m
+        if self.depth_noise:
+            deviation = self.depth_noise * (0.0012 + 0.0019 * (depth_m - 0.4) ** 2)
+            noisy = depth_m + deviation * rng.standard_normal(depth_m.shape, np.float32)
+            result = np.where((depth_m > 0) & (noisy > 0), noisy, 0).astype(np.float32)
+        if self.depth_holes:
+            height, width = depth_m.shape
+            blobs = smooth_noise(rng, height, width, (height / 8, height / 8), 4)
+            lost = blobs > np.quantile(blobs[::4, ::4], 1 - min(self.depth_holes, 1.0))
+            result = np.where(lost | _jumps(depth_m), np.float32(0), result)
+        return result
+
+    def _drift(self, time_s: float, stream: int) -> float:
+        """Return a slow drift in [-1, 1] that starts anywhere."""
+        phases = np.random.default_rng([self.seed, stream]).uniform(0, 2 * np.pi, 2)
+        slow, quick = np.sin(2 * np.pi * time_s / np.array([4.7, 1.9]) + phases)
+        return float(0.6 * slow + 0.4 * quick)
+
+
+def _falloff(height: int, width: int, share: float) -> Float32Array:
+    """Return the light that reaches each pixel: it falls with the square of the radius, by `share` in the corners."""
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    x = np.linspace(-1, 1, width, dtype=np.float32)
+    return 1 - np.float32(share) * (x * x + y * y) / 2
+
+
+def _jumps(depth_m: Float32Array) -> np.ndarray:
+    """Return where depth jumps by more than 5 % to a neighbour: structured light is shadowed there."""
+    spread = cv2.dilate(depth_m, np.ones((3, 3), np.uint8)) - cv2.erode(depth_m, np.ones((3, 3), np.uint8))
+    return spread > 0.05 * depth_m
