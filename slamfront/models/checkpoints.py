@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -24,6 +25,16 @@ NETWORKS: tuple[type[Network], ...] = (SuperPoint, OpenSuperPoint, SuperGlue, Li
 """The networks that a checkpoint can be of; each has a tensor, its `signature`, that no other has."""
 
 _NAMED = 3
+_NOT_A_TORCH_FILE = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+)
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Tensor]:
@@ -89,10 +100,14 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        file = path.open("rb")
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, IndexError, AttributeError) as error:
+    try:
+        with file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch advises developers about files that are refused anyway
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except _NOT_A_TORCH_FILE as error:
         raise WeightsError(f"{path}: not a torch checkpoint of plain tensors, or damaged") from error
     for holder in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(holder), Mapping):

@@ -44,4 +44,4 @@ def prepare_for_inference(
     """Move a network to a device in its fastest data type (or the one given), channels_last, without gradients."""
     network.eval().requires_grad_(False)
     network.to(device=device, dtype=dtype or inference_dtype(device))
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

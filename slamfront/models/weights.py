@@ -15,7 +15,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -208,8 +208,7 @@ def fetch(
         return target
     with _written_whole(target) as (file, temporary):
         with _opened(source if source is not None else entry.url) as (stream, total, origin):
-            _copy(stream, file, target, total or entry.size_bytes, origin, progress)
-        file.close()
+            _copy(stream, file, total or entry.size_bytes, origin, progress)
         found = git_blob_id(temporary)
         if found != entry.blob_id:
             raise WeightsError(f"{origin}: not the official {entry.file_name}: git id {found}, not {entry.blob_id}")
@@ -219,19 +218,20 @@ def fetch(
 @contextmanager
 def _written_whole(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
     """Give a file that takes the target's name when the block ends well, and vanishes otherwise."""
+    temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    except OSError as error:
-        raise WeightsError(f"{target.parent}: cannot be written ({_reason(error)})") from error
-    temporary = Path(name)
-    try:
+        temporary = Path(name)
         with os.fdopen(descriptor, "wb") as file:
             yield file, temporary
+        temporary.chmod(0o644)
         os.replace(temporary, target)
+    except OSError as error:
+        raise WeightsError(f"{target.parent}: cannot be written ({_reason(error)})") from error
     finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -255,21 +255,16 @@ def _opened(source: str | Path) -> Iterator[tuple[BinaryIO, int | None, str]]:
         yield stream, total, origin
 
 
-def _copy(
-    stream: BinaryIO, file: BinaryIO, target: Path, total: int | None, origin: str, progress: Progress | None
-) -> None:
+def _copy(stream: BinaryIO, file: BinaryIO, total: int | None, origin: str, progress: Progress | None) -> None:
     done = 0
     while chunk := _read(stream, origin):
-        try:
-            file.write(chunk)
-            file.flush()
-        except OSError as error:
-            raise WeightsError(f"{target.parent}: cannot be written ({_reason(error)})") from error
+        file.write(chunk)
         done += len(chunk)
         if progress is not None:
             progress(done, total)
     if total is not None and done < total:
         raise WeightsError(f"{origin}: cut short after {done} of {total} bytes: try again")
+    file.flush()
 
 
 def _read(stream: BinaryIO, origin: str) -> bytes:
