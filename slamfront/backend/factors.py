@@ -1,0 +1,172 @@
+"""The factor graph of a window, for the backend here and for any other graph that wants to take it in.
+
+Keys: `X(keyframe id)` is a Pose3, world_from_camera; `L(landmark id)` a Point3 in the world, both as in
+`gtsam.symbol_shorthand`. Factors: GenericStereoFactor3D where the right image's x (or a depth) is measured,
+GenericProjectionFactorCal3_S2 where it is not, both under a Huber kernel; PriorFactorPose3 on poses that must not move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import gtsam
+import numpy as np
+
+from slamfront.backend.residuals import determined, has_disparity
+from slamfront.config import BackendConfig
+from slamfront.errors import BackendError
+from slamfront.types import BoolArray, Window
+
+HOLD_SIGMA = 1e-6
+"""Of the prior that holds a pose, rad and m: far below what images can tell, and still well conditioned."""
+_SCALE_SIGMA = 1e-3
+"""Of the distance that sets a free scale, as a share of it; gauge only, so that its value changes no residual."""
+_POSE, _LANDMARK = ord("x") << 56, ord("l") << 56
+
+
+def pose_key(keyframe_id: int) -> int:
+    """Return the key X(keyframe_id)."""
+    return _POSE + int(keyframe_id)
+
+
+def landmark_key(landmark_id: int) -> int:
+    """Return the key L(landmark_id)."""
+    return _LANDMARK + int(landmark_id)
+
+
+def graph_from_window(
+    window: Window, config: BackendConfig | None = None
+) -> tuple[gtsam.NonlinearFactorGraph, gtsam.Values]:
+    """Return the factors of a window and its poses and landmarks as initial values.
+
+    Fixed poses, and poses with hardly an observation, are held by a prior. Where no pose is fixed the first one is held,
+    and where nothing measures the scale (no disparity, fewer than two poses held) the distance between two keyframes is.
+    Landmarks that the observations do not decide are left out, with their observations.
+    """
+    landmarks, _ = determined(window, np.ones(len(window.keyframe_rows), bool))
+    used = landmarks[window.landmark_rows]
+    graph, values = gtsam.NonlinearFactorGraph(), gtsam.Values()
+    insert_poses(values, window, np.arange(len(window.keyframe_ids)))
+    insert_landmarks(values, window, landmarks)
+    add_gauge(graph, window, used)
+    for factor in observation_factors(window, np.flatnonzero(used), config or BackendConfig()):
+        graph.push_back(factor)
+    return graph, values
+
+
+def keyframe_factors(
+    window: Window, keyframe_id: int, config: BackendConfig | None = None
+) -> tuple[gtsam.NonlinearFactorGraph, gtsam.Values]:
+    """Return what one keyframe adds to a graph that already holds the window's earlier keyframes.
+
+    Values: its pose, and the landmarks that are first decided by its observations. Factors: its observations of decided
+    landmarks, and for the new landmarks also those of earlier keyframes. There is no prior: the gauge is for the graph
+    that takes them in. Raises BackendError when the window has no such keyframe.
+    """
+    if keyframe_id not in window.keyframe_ids:
+        raise BackendError(f"the window has no keyframe {keyframe_id}: it has {window.keyframe_ids.tolist()}")
+    ids = window.keyframe_ids[window.keyframe_rows]
+    before, _ = determined(window, ids < keyframe_id)
+    now, _ = determined(window, ids <= keyframe_id)
+    new = now & ~before
+    rows = window.landmark_rows
+    used = ((ids == keyframe_id) & now[rows]) | ((ids < keyframe_id) & new[rows])
+    graph, values = gtsam.NonlinearFactorGraph(), gtsam.Values()
+    insert_poses(values, window, np.flatnonzero(window.keyframe_ids == keyframe_id))
+    insert_landmarks(values, window, new)
+    for factor in observation_factors(window, np.flatnonzero(used), config or BackendConfig()):
+        graph.push_back(factor)
+    return graph, values
+
+
+def insert_poses(values: gtsam.Values, window: Window, rows: np.ndarray) -> None:
+    """Insert the poses of the given rows under their keys."""
+    for row in rows.tolist():
+        values.insert(pose_key(window.keyframe_ids[row]), pose3(window, row))
+
+
+def insert_landmarks(values: gtsam.Values, window: Window, chosen: BoolArray) -> None:
+    """Insert the chosen landmarks (L,) under their keys."""
+    for landmark_id, point in zip(window.landmark_ids[chosen].tolist(), window.landmarks_m[chosen]):
+        values.insertPoint3(_LANDMARK + landmark_id, point)
+
+
+def pose3(window: Window, row: int) -> gtsam.Pose3:
+    """Return world_from_camera of one row of the window."""
+    return gtsam.Pose3(gtsam.Rot3(window.rotations[row]), window.positions_m[row])
+
+
+def add_gauge(graph: gtsam.NonlinearFactorGraph, window: Window, used: BoolArray) -> BoolArray:
+    """Hold the poses that the used observations (M,) must not or cannot move, and set the scale where it is free.
+
+    Returns which poses (K,) are held.
+    """
+    _, decided = determined(window, used)
+    held = window.fixed | ~decided
+    if not held.any():
+        held[:1] = True
+    hold = gtsam.noiseModel.Isotropic.Sigma(6, HOLD_SIGMA)
+    for row in np.flatnonzero(held).tolist():
+        graph.addPriorPose3(pose_key(window.keyframe_ids[row]), pose3(window, row), hold)
+    if not has_disparity(window)[used].any() and (held & decided).sum() < 2:
+        _add_scale(graph, window, decided)
+    return held
+
+
+def _add_scale(graph: gtsam.NonlinearFactorGraph, window: Window, decided: BoolArray) -> None:
+    """Keep the distance between the first decided pose (K,) and the one farthest from it."""
+    rows = np.flatnonzero(decided)
+    if len(rows) < 2:
+        return
+    distances = np.linalg.norm(window.positions_m[rows] - window.positions_m[rows[0]], axis=1)
+    far = int(np.argmax(distances))
+    if distances[far] > 0:
+        keys = pose_key(window.keyframe_ids[rows[0]]), pose_key(window.keyframe_ids[rows[far]])
+        sigma = gtsam.noiseModel.Isotropic.Sigma(1, _SCALE_SIGMA * distances[far])
+        graph.push_back(gtsam.RangeFactorPose3(*keys, distances[far], sigma))
+
+
+def observation_factors(window: Window, rows: np.ndarray, config: BackendConfig) -> list[gtsam.NonlinearFactor]:
+    """Return one factor for each of the given observations (row numbers), in their order."""
+    camera = window.camera
+    mono = gtsam.Cal3_S2(camera.fx, camera.fy, 0.0, camera.cx, camera.cy)
+    stereo = gtsam.Cal3_S2Stereo(camera.fx, camera.fy, 0.0, camera.cx, camera.cy, camera.baseline_m or 1.0)
+    with_disparity = has_disparity(window)[rows]
+    models = _noise_models(window.sigmas_px[rows], window.disparity_sigma_px[rows], with_disparity, config.huber_px)
+    poses = (_POSE + window.keyframe_ids[window.keyframe_rows[rows]]).tolist()
+    landmarks = (_LANDMARK + window.landmark_ids[window.landmark_rows[rows]]).tolist()
+    pixels, right = window.pixels_xy[rows], window.right_x[rows].tolist()
+    u, v = pixels[:, 0].tolist(), pixels[:, 1].tolist()
+    project, project_stereo, point = (
+        gtsam.GenericProjectionFactorCal3_S2,
+        gtsam.GenericStereoFactor3D,
+        gtsam.StereoPoint2,
+    )
+    return [
+        project_stereo(point(u[m], right[m], v[m]), models[m], poses[m], landmarks[m], stereo)
+        if is_stereo
+        else project(pixels[m], models[m], poses[m], landmarks[m], mono)
+        for m, is_stereo in enumerate(with_disparity.tolist())
+    ]
+
+
+def _noise_models(
+    sigmas_px: np.ndarray, disparity_sigmas_px: np.ndarray, with_disparity: BoolArray, huber: float
+) -> Sequence[gtsam.noiseModel.Base]:
+    """Return the noise model of each observation; equal ones are shared, because making them is what costs.
+
+    With the left x of variance s^2 and a disparity of independent variance d^2, right_x = x - disparity has variance
+    s^2 + d^2 and covariance s^2 with x.
+    """
+    kernel = gtsam.noiseModel.mEstimator.Huber.Create(huber)
+    pairs = sigmas_px + 1j * np.where(with_disparity, disparity_sigmas_px, 0.0)
+    distinct, which = np.unique(pairs, return_inverse=True)
+    models = []
+    for pair in distinct.tolist():
+        s2, d2 = pair.real**2, pair.imag**2
+        if d2 > 0:
+            model = gtsam.noiseModel.Gaussian.Covariance(np.array([[s2, s2, 0.0], [s2, s2 + d2, 0.0], [0.0, 0.0, s2]]))
+        else:
+            model = gtsam.noiseModel.Isotropic.Sigma(2, pair.real)
+        models.append(gtsam.noiseModel.Robust.Create(kernel, model))
+    return [models[index] for index in which.tolist()]

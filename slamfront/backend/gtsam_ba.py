@@ -1,0 +1,150 @@
+"""Bundle adjustment of a window by Levenberg-Marquardt, twice: before and after outliers are dropped."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import gtsam
+import numpy as np
+
+from slamfront.backend.factors import (
+    add_gauge,
+    insert_landmarks,
+    insert_poses,
+    landmark_key,
+    observation_factors,
+    pose_key,
+)
+from slamfront.backend.residuals import chi_square, chi_square_limits, determined, outlier_pairs
+from slamfront.config import BackendConfig
+from slamfront.errors import BackendError
+from slamfront.types import BoolArray, Correction, FloatArray, Window
+
+_LOG = logging.getLogger(__name__)
+_RELATIVE_TOLERANCE = 1e-4
+_WEAK_PRIOR = 0.1
+"""Sigma of the prior that helps an indeterminate system, as a share of a landmark's mean distance."""
+
+
+def for_whole_map(config: BackendConfig) -> BackendConfig:
+    """Return the configuration of the final adjustment: bundle adjustment with `final_iterations`."""
+    return replace(config, kind="gtsam", max_iterations=config.final_iterations)
+
+
+class BundleAdjustment:
+    """Robust windowed bundle adjustment; stateless, so that equal windows give equal corrections."""
+
+    def __init__(self, config: BackendConfig) -> None:
+        self._config = config
+
+    def solve(self, window: Window) -> Correction:
+        """Return the optimised window; fixed poses, and what the observations do not decide, stay as they were.
+
+        Half of the iterations see every observation. Those beyond the 95 % quantile of the chi-square distribution, or
+        behind their camera, are then left out of the rest; the ones that still do not fit at the end are the outliers.
+        Errors are taken over the inliers. Raises BackendError when the system cannot be solved.
+        """
+        problem = _Problem(window, self._config)
+        limits = chi_square_limits(window)
+        before = problem.chi_square()
+        first = max(1, self._config.max_iterations // 2)
+        problem.optimize(problem.finite, first)
+        fits = problem.chi_square() <= limits
+        problem.optimize(problem.finite & fits, self._config.max_iterations - first)
+        after = problem.chi_square()
+        return problem.correction(before, after, after <= limits)
+
+
+class _Problem:
+    """A window while it is being optimised: its present state, and the factor of each observation."""
+
+    def __init__(self, window: Window, config: BackendConfig) -> None:
+        self.state = window
+        self.finite: BoolArray = np.isfinite(window.pixels_xy).all(axis=1)
+        self._free = np.zeros(len(window.fixed), bool)
+        self._factors = np.empty(len(window.pixels_xy), object)
+        self._factors[:] = observation_factors(window, np.arange(len(window.pixels_xy)), config)
+
+    def chi_square(self) -> FloatArray:
+        """Return the chi-square (M,) of every observation in the present state."""
+        return chi_square(self.state, self.state.rotations, self.state.positions_m, self.state.landmarks_m)
+
+    def optimize(self, chosen: BoolArray, iterations: int) -> None:
+        """Improve the state by at most so many iterations on the chosen observations (M,)."""
+        window = self.state
+        landmarks, _ = determined(window, chosen)
+        used = chosen & landmarks[window.landmark_rows]
+        if iterations < 1 or not used.any():
+            return
+        graph, values = gtsam.NonlinearFactorGraph(), gtsam.Values()
+        insert_poses(values, window, np.arange(len(window.keyframe_ids)))
+        insert_landmarks(values, window, landmarks)
+        held = add_gauge(graph, window, used)
+        for factor in self._factors[used].tolist():
+            graph.push_back(factor)
+        try:
+            result = _levenberg_marquardt(graph, values, _landmarks_first(window, landmarks), iterations)
+        except RuntimeError as error:
+            _LOG.debug("the window is indeterminate, and is solved with weak priors: %s", error)
+            _add_weak_priors(graph, window, landmarks)
+            result = _levenberg_marquardt(graph, values, _landmarks_first(window, landmarks), iterations)
+        self._take(result, ~held, landmarks)
+
+    def correction(self, before: FloatArray, after: FloatArray, inliers: BoolArray) -> Correction:
+        """Return the answer; `before` and `after` are the chi-squares (M,), the errors are those of `inliers` (M,)."""
+        window = self.state
+        free = ~window.fixed
+        return Correction(
+            window.keyframe_ids[free],
+            window.rotations[free],
+            window.positions_m[free],
+            window.landmark_ids,
+            window.landmarks_m,
+            outlier_pairs(window, ~inliers),
+            0.5 * float(before[inliers & np.isfinite(before)].sum()),
+            0.5 * float(after[inliers].sum()),
+        )
+
+    def _take(self, result: gtsam.Values, free: BoolArray, landmarks: BoolArray) -> None:
+        """Read the free poses (K,) and the optimised landmarks (L,) from GTSAM's values; what is not finite is not taken."""
+        window = self.state
+        rotations, positions = window.rotations.copy(), window.positions_m.copy()
+        for row in np.flatnonzero(free).tolist():
+            pose = result.atPose3(pose_key(window.keyframe_ids[row]))
+            rotations[row], positions[row] = pose.rotation().matrix(), pose.translation()
+        if not (np.isfinite(rotations).all() and np.isfinite(positions).all()):
+            raise BackendError("bundle adjustment diverged: the window is kept as it was")
+        points = window.landmarks_m.copy()
+        points[landmarks] = [result.atPoint3(landmark_key(i)) for i in window.landmark_ids[landmarks].tolist()]
+        points = np.where(np.isfinite(points).all(axis=1, keepdims=True), points, window.landmarks_m)
+        self.state = replace(window, rotations=rotations, positions_m=positions, landmarks_m=points)
+
+
+def _levenberg_marquardt(
+    graph: gtsam.NonlinearFactorGraph, values: gtsam.Values, ordering: gtsam.Ordering, iterations: int
+) -> gtsam.Values:
+    """Return the optimum; RuntimeError from GTSAM when the system is indeterminate."""
+    parameters = gtsam.LevenbergMarquardtParams.CeresDefaults()
+    parameters.setMaxIterations(iterations)
+    parameters.setRelativeErrorTol(_RELATIVE_TOLERANCE)
+    parameters.setOrdering(ordering)
+    return gtsam.LevenbergMarquardtOptimizer(graph, values, parameters).optimize()
+
+
+def _landmarks_first(window: Window, landmarks: BoolArray) -> gtsam.Ordering:
+    """Return the order of elimination of the Schur complement: the chosen landmarks (L,), then all poses."""
+    ordering = gtsam.Ordering()
+    for landmark_id in window.landmark_ids[landmarks].tolist():
+        ordering.push_back(landmark_key(landmark_id))
+    for keyframe_id in window.keyframe_ids.tolist():
+        ordering.push_back(pose_key(keyframe_id))
+    return ordering
+
+
+def _add_weak_priors(graph: gtsam.NonlinearFactorGraph, window: Window, landmarks: BoolArray) -> None:
+    """Tie each chosen landmark (L,) loosely to where it is, so that every direction is decided."""
+    centre = window.positions_m.mean(axis=0)
+    for landmark_id, point in zip(window.landmark_ids[landmarks].tolist(), window.landmarks_m[landmarks]):
+        sigma = _WEAK_PRIOR * max(float(np.linalg.norm(point - centre)), 1e-3)
+        graph.addPriorPoint3(landmark_key(landmark_id), point, gtsam.noiseModel.Isotropic.Sigma(3, sigma))

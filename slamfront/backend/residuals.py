@@ -1,0 +1,64 @@
+"""Reprojection errors of a whole window at once, in numpy: what is an outlier, and which unknowns the measurements decide."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slamfront.types import BoolArray, FloatArray, IntArray, Window
+
+CHI2_MONO = 5.991
+"""95 % quantile of the chi-square distribution with 2 degrees of freedom: (u, v)."""
+CHI2_STEREO = 7.815
+"""95 % quantile with 3 degrees of freedom: (u, v, disparity)."""
+_MIN_POSE_OBSERVATIONS = 4
+
+
+def has_disparity(window: Window) -> BoolArray:
+    """Return which observations (M,) also measure the right image's x."""
+    return np.isfinite(window.right_x) & (window.camera.baseline_m is not None)
+
+
+def chi_square(window: Window, rotations: FloatArray, positions_m: FloatArray, landmarks_m: FloatArray) -> FloatArray:
+    """Return the squared error (M,) of each observation over its variance; infinite behind the camera.
+
+    The poses (K,3,3), (K,3) and landmarks (L,3) stand in for the window's own. The errors of x and of the disparity
+    x - right_x are independent, so that the covariance of (x, right_x, y) never needs to be inverted.
+    """
+    camera = window.camera
+    offset = landmarks_m[window.landmark_rows] - positions_m[window.keyframe_rows]
+    points = np.einsum("mi,mij->mj", offset, rotations[window.keyframe_rows])
+    with np.errstate(all="ignore"):
+        inverse_depth = 1.0 / points[:, 2]
+        errors = points[:, :2] * inverse_depth[:, None] * (camera.fx, camera.fy) + (camera.cx, camera.cy)
+        errors -= window.pixels_xy
+        squares = np.einsum("mi,mi->m", errors, errors) / window.sigmas_px**2
+        measured = has_disparity(window)
+        if measured.any():
+            disparity = camera.disparity_times_depth * inverse_depth - (window.pixels_xy[:, 0] - window.right_x)
+            squares += np.where(measured, (disparity / window.disparity_sigma_px) ** 2, 0.0)
+    return np.where((points[:, 2] > 0) & np.isfinite(squares), squares, np.inf)
+
+
+def chi_square_limits(window: Window) -> FloatArray:
+    """Return the largest chi-square (M,) of an inlier: 95 % of true observations stay below."""
+    return np.where(has_disparity(window), CHI2_STEREO, CHI2_MONO)
+
+
+def determined(window: Window, observations: BoolArray) -> tuple[BoolArray, BoolArray]:
+    """Return which landmarks (L,) and poses (K,) the chosen observations (M,) decide.
+
+    A landmark needs one observation with a disparity, or two without, and a finite position. A pose needs four
+    observations of such landmarks.
+    """
+    weights = np.where(has_disparity(window), 2, 1) * observations
+    landmarks = np.bincount(window.landmark_rows, weights, len(window.landmark_ids)) >= 2
+    landmarks &= np.isfinite(window.landmarks_m).all(axis=1)
+    used = observations & landmarks[window.landmark_rows]
+    poses = np.bincount(window.keyframe_rows[used], minlength=len(window.keyframe_ids)) >= _MIN_POSE_OBSERVATIONS
+    return landmarks, poses
+
+
+def outlier_pairs(window: Window, outliers: BoolArray) -> IntArray:
+    """Return (keyframe id, keypoint row) (R,2) of the marked observations (M,)."""
+    ids = window.keyframe_ids[window.keyframe_rows[outliers]]
+    return np.column_stack([ids, window.keypoint_rows[outliers]]).astype(np.int64)
