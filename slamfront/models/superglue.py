@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -60,7 +61,7 @@ class PointwiseMLP(nn.Sequential):
 
     def __init__(self, channels: Sequence[int]) -> None:
         layers: list[nn.Module] = []
-        for before, after in zip(channels[:-2], channels[1:-1]):
+        for before, after in pairwise(channels[:-1]):
             layers += [PointwiseLinear(before, after), PointwiseNorm(after), nn.ReLU(inplace=True)]
         super().__init__(*layers, PointwiseLinear(channels[-2], channels[-1]))
 
