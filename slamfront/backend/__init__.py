@@ -1,6 +1,6 @@
-"""Window in, Correction out: bundle adjustment, incremental smoothing, nothing at all, and any of them in its own process.
+"""Window in, Correction out: bundle adjustment, incremental smoothing, nothing, and any of them in its own process.
 
-GTSAM is loaded when one of the names that need it is first used, so that a parent whose backend is remote never loads it.
+GTSAM is loaded when a name that needs it is first used, so that a parent whose backend is remote never loads it.
 """
 
 from __future__ import annotations

@@ -39,9 +39,9 @@ def graph_from_window(
 ) -> tuple[gtsam.NonlinearFactorGraph, gtsam.Values]:
     """Return the factors of a window and its poses and landmarks as initial values.
 
-    Fixed poses, and poses with hardly an observation, are held by a prior. Where no pose is fixed the first one is held,
-    and where nothing measures the scale (no disparity, fewer than two poses held) the distance between two keyframes is.
-    Landmarks that the observations do not decide are left out, with their observations.
+    Fixed poses, and poses with hardly an observation, are held by a prior. Where no pose is fixed the first one is
+    held, and where nothing measures the scale (no disparity, fewer than two poses held) the distance between two
+    keyframes is. Landmarks that the observations do not decide are left out, with their observations.
     """
     landmarks, _ = determined(window, np.ones(len(window.keyframe_rows), bool))
     used = landmarks[window.landmark_rows]
@@ -50,7 +50,7 @@ def graph_from_window(
     insert_landmarks(values, window, landmarks)
     add_gauge(graph, window, used)
     for factor in observation_factors(window, np.flatnonzero(used), config or BackendConfig()):
-        graph.push_back(factor)
+        graph.add(factor)
     return graph, values
 
 
@@ -75,7 +75,7 @@ def keyframe_factors(
     insert_poses(values, window, np.flatnonzero(window.keyframe_ids == keyframe_id))
     insert_landmarks(values, window, new)
     for factor in observation_factors(window, np.flatnonzero(used), config or BackendConfig()):
-        graph.push_back(factor)
+        graph.add(factor)
     return graph, values
 
 
@@ -123,7 +123,7 @@ def _add_scale(graph: gtsam.NonlinearFactorGraph, window: Window, decided: BoolA
     if distances[far] > 0:
         keys = pose_key(window.keyframe_ids[rows[0]]), pose_key(window.keyframe_ids[rows[far]])
         sigma = gtsam.noiseModel.Isotropic.Sigma(1, _SCALE_SIGMA * distances[far])
-        graph.push_back(gtsam.RangeFactorPose3(*keys, distances[far], sigma))
+        graph.add(gtsam.RangeFactorPose3(*keys, distances[far], sigma))
 
 
 def observation_factors(window: Window, rows: np.ndarray, config: BackendConfig) -> list[gtsam.NonlinearFactor]:

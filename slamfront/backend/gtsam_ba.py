@@ -61,8 +61,7 @@ class _Problem:
 
     def __init__(self, window: Window, config: BackendConfig) -> None:
         self.state = window
-        self.finite: BoolArray = np.isfinite(window.pixels_xy).all(axis=1)
-        self._free = np.zeros(len(window.fixed), bool)
+        self.finite = np.asarray(np.isfinite(window.pixels_xy).all(axis=1))
         self._factors = np.empty(len(window.pixels_xy), object)
         self._factors[:] = observation_factors(window, np.arange(len(window.pixels_xy)), config)
 
@@ -82,7 +81,7 @@ class _Problem:
         insert_landmarks(values, window, landmarks)
         held = add_gauge(graph, window, used)
         for factor in self._factors[used].tolist():
-            graph.push_back(factor)
+            graph.add(factor)
         try:
             result = _levenberg_marquardt(graph, values, _landmarks_first(window, landmarks), iterations)
         except RuntimeError as error:
@@ -107,7 +106,7 @@ class _Problem:
         )
 
     def _take(self, result: gtsam.Values, free: BoolArray, landmarks: BoolArray) -> None:
-        """Read the free poses (K,) and the optimised landmarks (L,) from GTSAM's values; what is not finite is not taken."""
+        """Read the free poses (K,) and optimised landmarks (L,) from GTSAM's values, unless they are not finite."""
         window = self.state
         rotations, positions = window.rotations.copy(), window.positions_m.copy()
         for row in np.flatnonzero(free).tolist():

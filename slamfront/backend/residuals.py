@@ -1,4 +1,4 @@
-"""Reprojection errors of a whole window at once, in numpy: what is an outlier, and which unknowns the measurements decide."""
+"""Reprojection errors of a whole window at once: what is an outlier, and which unknowns are decided."""
 
 from __future__ import annotations
 
