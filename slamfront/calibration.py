@@ -1,8 +1,9 @@
 """Calibration files: slamfront's own YAML, and those of the tools that people calibrate with.
 
-Read are: the own YAML, Kalibr's camchain, ROS camera_info, OpenCV's calibration sample, COLMAP's cameras.txt, ORB-SLAM's
-settings (2 and 3), EuRoC's sensor.yaml, KITTI's calib.txt, and one line `fx fy cx cy [distortion]`. The kind is told from
-the content. Every number of every kind ends in slamfront's convention, where pixel (0, 0) is the centre of the top left pixel.
+Read are: the own YAML, Kalibr's camchain, ROS camera_info, OpenCV's calibration sample, COLMAP's cameras.txt,
+ORB-SLAM's settings (2 and 3), EuRoC's sensor.yaml, KITTI's calib.txt, and one line `fx fy cx cy [distortion]`. The kind
+is told from the content. Every number of every kind ends in slamfront's convention, where pixel (0, 0) is the centre of
+the top left pixel.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str) -> dict[str, Any]:
-    """Return the mapping in a YAML text; OpenCV's header and matrix tags, which are not standard, are taken off first."""
+    """Return the mapping in a YAML text; OpenCV's header and matrix tags are taken off first."""
     plain = re.sub(r"\A\s*%YAML[:\s].*\n", "", text).replace("!!opencv-matrix", "")
     plain = re.sub(r"\A\s*---[ \t]*\n", "", plain).replace("\t", "    ")
     try:
@@ -102,7 +103,7 @@ def parse_yaml(text: str) -> dict[str, Any]:
 
 
 def projections_from_kitti(text: str) -> dict[str, Array]:
-    """Return the projection matrices (3,4) by name ("P0" to "P3") of a KITTI calib.txt, in pixels and pixels x metres."""
+    """Return the projection matrices (3,4) by name ("P0" to "P3") of a KITTI calib.txt, in px and px m."""
     rows = (line.split(":", 1) for line in text.splitlines() if re.match(r"P\d\s*:", line))
     return {name.strip(): np.array(values.split(), np.float64).reshape(3, 4) for name, values in rows}
 
@@ -110,7 +111,7 @@ def projections_from_kitti(text: str) -> dict[str, Array]:
 def camera_from_kitti(projections: Mapping[str, Array], size: Size, left: str = "P0", right: str = "P1") -> Camera:
     """Return the rectified camera `left`, with the baseline to `right` where that is given."""
     p = projections[left]
-    camera = Camera("pinhole", *size, p[0, 0], p[1, 1], p[0, 2], p[1, 2])
+    camera = _from_projection(p, *size)
     if right not in projections:
         return camera
     other = projections[right]
@@ -120,18 +121,18 @@ def camera_from_kitti(projections: Mapping[str, Array], size: Size, left: str = 
 def camera_from_info(info: Mapping[str, Any], rectified: bool = False) -> Camera:
     """Return the camera of a ROS CameraInfo, given as a mapping with the message's or the YAML file's keys.
 
-    With `rectified` it is the camera of the rectified image (P), otherwise that of the raw image (K and D). A right camera's
-    P carries the baseline, which is kept in either case.
+    With `rectified` it is the camera of the rectified image (P), otherwise that of the raw image (K and D). A right
+    camera's P carries the baseline, which is kept in either case.
     """
     width, height = int(_first(info, "width", "image_width")), int(_first(info, "height", "image_height"))
     p = _matrix(_first(info, "P", "p", "projection_matrix", default=np.zeros(12)), 3, 4)
     baseline_m = float(-p[0, 3] / p[0, 0]) if p[0, 0] > 0 and p[0, 3] < 0 else None
     if rectified:
-        return Camera("pinhole", width, height, p[0, 0], p[1, 1], p[0, 2], p[1, 2], (), baseline_m)
+        return replace(_from_projection(p, width, height), baseline_m=baseline_m)
     k = _matrix(_first(info, "K", "k", "camera_matrix"), 3, 3)
     coefficients = _numbers(_first(info, "D", "d", "distortion_coefficients", default=()))
     model, distortion = _distortion(str(info.get("distortion_model", "")), coefficients)
-    return Camera(model, width, height, k[0, 0], k[1, 1], k[0, 2], k[1, 2], distortion, baseline_m)
+    return replace(_from_projection(k, width, height), model=model, distortion=distortion, baseline_m=baseline_m)
 
 
 def rig_from_infos(left: Mapping[str, Any], right: Mapping[str, Any]) -> StereoRig:
@@ -204,9 +205,10 @@ def _own_camera(values: Mapping[str, Any], size: Size | None) -> Camera:
     width, height = (values["width"], values["height"]) if "width" in values else _need(size)
     distortion = tuple(_numbers(values.get("distortion") or ()))
     model = values.get("model", "radtan" if distortion else "pinhole")
-    numbers = _numbers([values[key] for key in ("fx", "fy", "cx", "cy")])
+    fx, fy, cx, cy = (float(values[key]) for key in ("fx", "fy", "cx", "cy"))
     baseline = values.get("baseline_m")
-    return Camera(model, int(width), int(height), *numbers, distortion, None if baseline is None else float(baseline))
+    baseline_m = None if baseline is None else float(baseline)
+    return Camera(model, int(width), int(height), fx, fy, cx, cy, distortion, baseline_m)
 
 
 def _from_kalibr(values: Mapping[str, Any], _size: Size | None) -> Calibration:
@@ -275,7 +277,8 @@ def _from_colmap(lines: Sequence[Sequence[str]]) -> Camera:
 
 def _from_line(numbers: Sequence[float], size: Size) -> Camera:
     model, distortion = _distortion("radtan", numbers[4:])
-    return Camera(model, *size, *numbers[:4], distortion)
+    fx, fy, cx, cy = numbers[:4]
+    return Camera(model, *size, fx, fy, cx, cy, distortion)
 
 
 def _distortion(name: str, coefficients: Sequence[float]) -> tuple[Model, tuple[float, ...]]:
@@ -293,6 +296,12 @@ def _distortion(name: str, coefficients: Sequence[float]) -> tuple[Model, tuple[
             "thin prism and tilt coefficients are not supported: calibrate with at most 8 coefficients"
         )
     return "radtan", values[:8]
+
+
+def _from_projection(matrix: Array, width: int, height: int) -> Camera:
+    """Return the ideal camera of a K (3,3) or P (3,4)."""
+    fx, fy, cx, cy = (float(matrix[i]) for i in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    return Camera("pinhole", width, height, fx, fy, cx, cy)
 
 
 def _rotation(matrix: Array) -> Pose:

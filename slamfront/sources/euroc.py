@@ -16,16 +16,8 @@ from slamfront.errors import CalibrationError, SourceError
 from slamfront.geometry.camera import Camera, StereoRig
 from slamfront.geometry.pose import Pose
 from slamfront.sources.images_io import first_size
-from slamfront.sources.recording import (
-    Recording,
-    SensorChoice,
-    Shot,
-    associate,
-    choose_sensor,
-    find_calibration,
-    for_sensor,
-    read_rows,
-)
+from slamfront.sources.reader import SensorChoice, choose_sensor, find_calibration, for_sensor
+from slamfront.sources.recording import Recording, Shot, associate, read_rows
 from slamfront.trajectories import read_euroc
 from slamfront.types import FloatArray, IntArray, Trajectory, _Frozen
 
@@ -57,8 +49,8 @@ def is_euroc(folder: Path) -> bool:
 def open_euroc(folder: Path, sensor: SensorChoice = "auto", calibration: Path | None = None) -> Recording:
     """Return an ASL recording, mono or stereo; `folder` is mav0 or what holds it.
 
-    The reference is that of the left camera: the body's true pose times T_BS of cam0. The calibration of a stereo recording
-    is a StereoRig, since its images are not rectified.
+    The reference is that of the left camera: the body's true pose times T_BS of cam0. The calibration of a stereo
+    recording is a StereoRig, since its images are not rectified.
     """
     mav = _mav(folder)
     left = _list_images(mav / "cam0")

@@ -32,8 +32,8 @@ def read_image(path: Path) -> Image:
 
 def decode_image(data: NDArray[np.uint8], where: str) -> Image:
     """Return the picture in the bytes of an image file as `read_image` does; `where` names it in errors."""
-    image = _decode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION, where)
-    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    image = decode_raw(data, where, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
 
 def read_depth(path: Path, unit_m: float, invalid: int | None = None) -> Float32Array:
@@ -41,7 +41,7 @@ def read_depth(path: Path, unit_m: float, invalid: int | None = None) -> Float32
 
     The value `invalid` means unknown. Raises FrameError for a file that is missing, damaged, or of another kind.
     """
-    raw = _decode(_read_bytes(path), cv2.IMREAD_UNCHANGED, str(path))
+    raw = decode_raw(_read_bytes(path), str(path))
     if raw.ndim != 2 or raw.dtype not in (np.uint16, np.float32):
         raise FrameError(f"{path}: a depth map must have one channel of 16 bits or float, got {raw.dtype} {raw.shape}")
     return clean_depth(raw, unit_m, invalid)
@@ -76,14 +76,8 @@ def first_size(paths: Iterable[Path], where: Path) -> tuple[int, int]:
     return max(sizes, key=sizes.count)
 
 
-def _read_bytes(path: Path) -> NDArray[np.uint8]:
-    try:
-        return np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise FrameError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _decode(data: NDArray[np.uint8], flags: int, where: str) -> NDArray[Any]:
+def decode_raw(data: NDArray[np.uint8], where: str, flags: int = cv2.IMREAD_UNCHANGED) -> NDArray[Any]:
+    """Return the picture in the bytes of an image file as OpenCV decodes it; FrameError when it is not complete."""
     tail = data[-_TAIL_BYTES:].tobytes()
     for signature, ending in _SIGNATURES:
         if data[: len(signature)].tobytes() == signature and ending not in tail:
@@ -95,3 +89,10 @@ def _decode(data: NDArray[np.uint8], flags: int, where: str) -> NDArray[Any]:
     if image is None:
         raise FrameError(f"{where} is not a picture that can be decoded")
     return image
+
+
+def _read_bytes(path: Path) -> NDArray[np.uint8]:
+    try:
+        return np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise FrameError(f"cannot read {path}: {error.strerror}") from error

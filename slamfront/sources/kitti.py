@@ -14,14 +14,8 @@ from slamfront.calibration import camera_from_kitti, projections_from_kitti
 from slamfront.errors import CalibrationError, SourceError
 from slamfront.geometry.pose import Pose
 from slamfront.sources.images_io import first_size
-from slamfront.sources.recording import (
-    Recording,
-    SensorChoice,
-    Shot,
-    choose_sensor,
-    find_calibration,
-    for_sensor,
-)
+from slamfront.sources.reader import SensorChoice, choose_sensor, find_calibration, for_sensor
+from slamfront.sources.recording import Recording, Shot
 from slamfront.trajectories import read_kitti, read_times
 from slamfront.types import Trajectory
 
@@ -52,8 +46,9 @@ def find_kitti(path: Path) -> Path | None:
 def open_kitti(path: Path, sensor: SensorChoice = "auto", calibration: Path | None = None) -> Recording:
     """Return a KITTI odometry sequence, mono or stereo: a sequence folder, `root/00`, or a root with one sequence.
 
-    The grey pair (image_0, image_1) is taken where it is, else the colour pair (image_2, image_3), whose reference is moved
-    from the grey camera to the colour one. Where right images end before the left ones, a stereo sequence ends with them.
+    The grey pair (image_0, image_1) is taken where it is, else the colour pair (image_2, image_3), whose reference is
+    moved from the grey camera to the colour one. Where right images end before the left ones, a stereo sequence ends
+    with them.
     """
     folder = find_kitti(path)
     if folder is None:

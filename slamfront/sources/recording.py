@@ -1,39 +1,30 @@
-"""Recordings on disk: a list of what belongs to each instant, read frame by frame."""
+"""Recordings on disk: a list of the files that belong to each instant, read frame by frame."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from slamfront.calibration import Calibration, read_calibration
-from slamfront.errors import CalibrationError, FrameError, SourceError
-from slamfront.geometry.camera import Camera, StereoRig
+from slamfront.calibration import Calibration
+from slamfront.errors import FrameError, SourceError
 from slamfront.sources.images_io import read_depth, read_image
+from slamfront.sources.reader import Attempt, FrameReader
 from slamfront.types import Frame, Sensor, Trajectory
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
-
-SensorChoice = Literal["auto", "mono", "stereo", "rgbd"]
-
-VIRTUAL_BASELINE_M = 0.08
-"""Baseline of the virtual right camera that turns a depth camera's depth into a right x (`KeyFrame.right_x`)."""
-
-_SENSORS: tuple[Sensor, ...] = ("mono", "stereo", "rgbd")
-_WARNINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
     """The files of one instant of a recording.
 
-    id          number of the frame in the whole recording
+    id             number of the frame in the whole recording
     right, depth   files of the right image and of the depth map, None where the recording has none at that instant
     """
 
@@ -48,52 +39,19 @@ class Shot:
 class DepthUnit:
     """How depth files are read: a value times `metres` is the depth, and the value `invalid` means unknown."""
 
-    metres: float = 1 / 5000
+    metres: float
     invalid: int | None = None
 
 
-class Skips:
-    """Counts the frames that cannot be used, and warns of the first few by name."""
-
-    def __init__(self, source: str) -> None:
-        self._source = source
-        self.count = 0
-
-    def add(self, error: FrameError) -> None:
-        """Count one frame and say why it was skipped."""
-        self.count += 1
-        if self.count <= _WARNINGS:
-            log.warning("%s: skipped a frame: %s", self._source, error)
-
-    def summarise(self) -> None:
-        """Say how many were skipped when not each was named."""
-        if self.count > _WARNINGS:
-            log.warning("%s: %d frames were skipped in all", self._source, self.count)
+FIFTH_OF_A_MILLIMETRE = DepthUnit(1 / 5000)
+"""The unit of TUM's depth maps, where 0 means unknown."""
 
 
-class Clock:
-    """Refuses frames whose time does not advance."""
+class Recording(FrameReader):
+    """A source that reads image files.
 
-    def __init__(self) -> None:
-        self._last_ns: int | None = None
-
-    def check(self, frame: Frame) -> None:
-        """Raise FrameError when `frame` is not later than the last one that passed."""
-        if self._last_ns is not None and frame.time_ns <= self._last_ns:
-            raise FrameError(f"frame {frame.id}: its time {frame.time_ns} ns is not after {self._last_ns} ns")
-        self._last_ns = frame.time_ns
-
-
-class Recording:
-    """A source that reads image files: frames as they were recorded, not yet undistorted.
-
-    `calibration` is that of the files: a Camera, or the StereoRig of two cameras that are not rectified yet; `camera` is the
-    left one. Damaged frames, frames of another size, frames without the depth or right image that `sensor` needs, and frames
-    whose time does not advance are skipped: each is warned of, and `skipped` counts them during and after an iteration.
+    A frame that lacks the right image or the depth which `sensor` needs is skipped and counted, as a damaged one is.
     """
-
-    live = False
-    dropped = 0
 
     def __init__(
         self,
@@ -102,25 +60,17 @@ class Recording:
         sensor: Sensor,
         shots: Sequence[Shot],
         reference: Trajectory | None = None,
-        depth_unit: DepthUnit = DepthUnit(),
+        depth_unit: DepthUnit = FIFTH_OF_A_MILLIMETRE,
     ) -> None:
+        super().__init__(name, calibration, sensor, reference)
         if not shots:
             raise SourceError(f"{name}: there are no frames")
-        self.name, self.sensor, self.reference = name, sensor, reference
-        self.calibration = calibration
-        self.camera = calibration.left if isinstance(calibration, StereoRig) else calibration
         self._shots, self._depth_unit = list(shots), depth_unit
-        self._skips = Skips(name)
 
     @property
     def length(self) -> int:
         """Number of frames, those that cannot be used included."""
         return len(self._shots)
-
-    @property
-    def skipped(self) -> int:
-        """Number of frames that the newest iteration could not use."""
-        return self._skips.count
 
     def taken(self, start: int, end: int | None, stride: int) -> Recording:
         """Return the recording of every `stride`-th frame from `start` on and before `end`; their ids stay."""
@@ -129,18 +79,9 @@ class Recording:
             raise SourceError(f"{self.name}: no frame is left of its {self.length}: change start, end or stride")
         return Recording(self.name, self.calibration, self.sensor, shots, self.reference, self._depth_unit)
 
-    def __iter__(self) -> Iterator[Frame]:
-        self._skips = skips = Skips(self.name)
-        clock = Clock()
+    def _attempts(self) -> Generator[Attempt, None, None]:
         for shot in self._shots:
-            try:
-                frame = self._read(shot)
-                clock.check(frame)
-            except FrameError as error:
-                skips.add(error)
-                continue
-            yield frame
-        skips.summarise()
+            yield partial(self._read, shot)
 
     def _read(self, shot: Shot) -> Frame:
         right = depth_m = None
@@ -152,56 +93,7 @@ class Recording:
             if shot.depth is None:
                 raise FrameError(f"frame {shot.id}: no depth belongs to {shot.image.name}")
             depth_m = read_depth(shot.depth, self._depth_unit.metres, self._depth_unit.invalid)
-        frame = Frame(shot.id, shot.time_ns, read_image(shot.image), self.camera, right, depth_m)
-        frame.check()
-        return frame
-
-
-def choose_sensor(wanted: SensorChoice, offered: Sequence[Sensor], name: str) -> Sensor:
-    """Return the sensor to use: what is `wanted`, or for "auto" the most that is `offered`; SourceError if it is not there."""
-    if wanted == "auto":
-        return max(offered, key=_SENSORS.index)
-    if wanted not in offered:
-        raise SourceError(f"{name} offers {', '.join(offered)}, not {wanted}")
-    return wanted
-
-
-def find_calibration(
-    folder: Path, size: tuple[int, int], given: Path | None, default: Calibration | None
-) -> Calibration:
-    """Return the calibration of a dataset's frames, which are `size` = (width, height) px.
-
-    It is the file `given`, else `calibration.yaml` in the folder, else the `default` of that kind of dataset. Raises
-    CalibrationError when there is none, or when it belongs to another resolution.
-    """
-    own = folder / "calibration.yaml"
-    path = given if given is not None else own if own.is_file() else None
-    calibration = read_calibration(path, size) if path is not None else default
-    if calibration is None:
-        raise CalibrationError(
-            f"{folder} has no calibration: put calibration.yaml there, or name a file with --source.calibration"
-        )
-    for camera in (calibration.left, calibration.right) if isinstance(calibration, StereoRig) else (calibration,):
-        camera.check(*size)
-    return calibration
-
-
-def for_sensor(calibration: Calibration, sensor: Sensor) -> Calibration:
-    """Return the calibration as `sensor` needs it.
-
-    One camera is the left one of a pair. A depth camera has a baseline, by default that of a virtual right camera; a single
-    camera has none. Raises CalibrationError for stereo without a rectified pair's baseline or a second camera.
-    """
-    if sensor == "stereo":
-        if isinstance(calibration, Camera) and (calibration.baseline_m is None or calibration.model != "pinhole"):
-            raise CalibrationError(
-                "stereo needs a rectified pinhole camera with baseline_m, or the calibration of both cameras"
-            )
-        return calibration
-    camera = calibration.left if isinstance(calibration, StereoRig) else calibration
-    if sensor == "mono":
-        return replace(camera, baseline_m=None)
-    return replace(camera, baseline_m=camera.baseline_m or VIRTUAL_BASELINE_M)
+        return Frame(shot.id, shot.time_ns, read_image(shot.image), self.camera, right, depth_m)
 
 
 def associate(first_ns: ArrayLike, second_ns: ArrayLike, tolerance_ns: int) -> NDArray[np.int64]:

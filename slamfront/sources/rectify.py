@@ -1,8 +1,8 @@
 """Frames of real lenses turned into those of ideal pinhole cameras, which is all that the front end knows.
 
 A new image has the old focal length, so the resolution stays; it is enlarged only where more than EMPTY of its pixels
-would fall outside the old image. Pixels that are outside repeat the nearest edge, which makes no corner to track as a black
-border would; their depth is unknown.
+would fall outside the old image. Pixels that are outside repeat the nearest edge, which makes no corner to track as a
+black border would; their depth is unknown.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from slamfront.errors import CalibrationError
 from slamfront.geometry.camera import Camera, StereoRig
 from slamfront.geometry.pose import Pose
 from slamfront.protocols import Source
-from slamfront.sources.recording import Recording
 from slamfront.sources.wrappers import Wrapper
 from slamfront.types import Frame, Trajectory
 
@@ -32,18 +31,14 @@ EMPTY = 0.02
 def rectified(source: Source, calibration: Calibration) -> Source:
     """Return the source with ideal pinhole frames, and for a StereoRig with rows that correspond.
 
-    `calibration` is that of the source's frames. One camera keeps its axes. A pair is turned into a common frame, x along
-    the baseline; the reference, which holds for the left camera as it was, is turned along, so that it stays the truth of
-    the frames' camera. An ideal source comes back untouched. Raises CalibrationError for a pair that is not side by side.
+    `calibration` is that of the source's frames. One camera keeps its axes. A pair is turned into a common frame, x
+    along the baseline; the reference, which holds for the left camera as it was, is turned along, so that it stays the
+    truth of the frames' camera. An ideal source comes back untouched. Raises CalibrationError for a pair that is not
+    side by side.
     """
     if isinstance(calibration, StereoRig):
         return _RectifiedPair(source, calibration)
     return source if calibration.model == "pinhole" else _Undistorted(source, calibration)
-
-
-def rectify_recording(recording: Recording) -> Source:
-    """Return a recording with ideal pinhole frames (see `rectified`)."""
-    return rectified(recording, recording.calibration)
 
 
 class Remap:
@@ -57,9 +52,9 @@ class Remap:
         pixels = _source_pixels(camera, target, target_from_camera, np.column_stack([x.ravel(), y.ravel()]))
         # Rays behind the camera have no pixel: they are sent far outside, within the range of the fixed point map.
         pixels = np.clip(np.where(np.isnan(pixels), -1e4, pixels), -1e4, 3e4).astype(np.float32)
-        maps = pixels.reshape(target.height, target.width, 2)
-        self._linear = cv2.convertMaps(maps, None, cv2.CV_16SC2)
-        self._nearest = cv2.convertMaps(maps, None, cv2.CV_16SC2, nninterpolation=True)
+        x, y = np.moveaxis(pixels.reshape(target.height, target.width, 2), 2, 0).copy()
+        self._linear = cv2.convertMaps(x, y, cv2.CV_16SC2)
+        self._nearest = cv2.convertMaps(x, y, cv2.CV_16SC2, nninterpolation=True)
 
     def image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the image (H,W) or (H,W,3), interpolated linearly."""
@@ -120,9 +115,10 @@ class _RectifiedPair(Wrapper):
 def rectify_rig(rig: StereoRig) -> tuple[Camera, Array, Array]:
     """Return the rectified camera, and the rotations (3,3) into its axes from the left and from the right camera.
 
-    The new x axis runs along the baseline, the new z axis as near as it can to the mean of the old ones (Fusiello et al.,
-    "A compact algorithm for rectification of stereo pairs", 2000, Sec. 3.1). The principal point is common to both, so that
-    points at infinity have no disparity, and puts the centres of the old images in the middle of the new one.
+    The new x axis runs along the baseline, the new z axis as near as it can to the mean of the old ones (Fusiello et
+    al., "A compact algorithm for rectification of stereo pairs", 2000, Sec. 3.1). The principal point is common to
+    both, so that points at infinity have no disparity, and puts the centres of the old images in the middle of the new
+    one.
     """
     left_from_right = rig.right_from_left.inverse()
     baseline = left_from_right.translation_m
@@ -156,7 +152,7 @@ def _centred(target: Camera, sides: list[tuple[Camera, Array]]) -> Camera:
 
 
 def _enlarged(target: Camera, sides: list[tuple[Camera, Array]]) -> Camera:
-    """Return `target` with the focal length enlarged, about the middle, until at most EMPTY of its pixels are outside."""
+    """Return `target` with the focal length enlarged about the middle until at most EMPTY of its pixels are outside."""
     for zoom in np.arange(1.0, 2.0, 0.01):
         camera = _zoomed(target, float(zoom))
         if max(_empty_share(source, camera, rotation) for source, rotation in sides) <= EMPTY:

@@ -1,7 +1,7 @@
 """TUM RGB-D: rgb.txt and depth.txt with their own times, depth in 1/5000 m, groundtruth.txt.
 
-Sturm et al., "A Benchmark for the Evaluation of RGB-D SLAM Systems", IROS 2012. Depth is registered to the colour image, so
-it shares its distortion.
+Sturm et al., "A Benchmark for the Evaluation of RGB-D SLAM Systems", IROS 2012. Depth is registered to the colour
+image, so it shares its distortion.
 """
 
 from __future__ import annotations
@@ -11,20 +11,13 @@ from pathlib import Path
 
 from slamfront.geometry.camera import Camera
 from slamfront.sources.images_io import first_size
-from slamfront.sources.recording import (
-    Recording,
-    SensorChoice,
-    Shot,
-    associate,
-    choose_sensor,
-    find_calibration,
-    for_sensor,
-    read_rows,
-)
+from slamfront.sources.reader import SensorChoice, choose_sensor, find_calibration, for_sensor
+from slamfront.sources.recording import Recording, Shot, associate, read_rows
 from slamfront.trajectories import parse_seconds, read_tum
 from slamfront.types import Sensor
 
-# The intrinsics that the benchmark publishes for its three cameras; those of the third are of images already undistorted.
+# The intrinsics that the benchmark publishes for its three cameras; those of the third are of images already
+# undistorted.
 _CAMERAS = {
     "1": Camera("radtan", 640, 480, 517.3, 516.5, 318.6, 255.3, (0.2624, -0.9531, -0.0054, 0.0026, 1.1633)),
     "2": Camera("radtan", 640, 480, 520.9, 521.0, 325.1, 249.7, (0.2312, -0.7849, -0.0033, -0.0001, 0.9172)),
@@ -41,9 +34,9 @@ def is_tum(folder: Path) -> bool:
 def open_tum(folder: Path, sensor: SensorChoice = "auto", calibration: Path | None = None) -> Recording:
     """Return a TUM RGB-D sequence, mono or rgbd.
 
-    A colour frame takes the depth that is nearest in time, within 20 ms and one to one; as rgbd, frames without depth are
-    skipped and counted. The calibration is the file given, else the folder's calibration.yaml, else that of the benchmark's
-    camera which the folder's name tells (freiburg1, fr2, ...).
+    A colour frame takes the depth that is nearest in time, within 20 ms and one to one; as rgbd, frames without depth
+    are skipped and counted. The calibration is the file given, else the folder's calibration.yaml, else that of the
+    benchmark's camera which the folder's name tells (freiburg1, fr2, ...).
     """
     images = _read_list(folder / "rgb.txt")
     depths = _read_list(folder / "depth.txt") if (folder / "depth.txt").is_file() else []
@@ -57,9 +50,8 @@ def open_tum(folder: Path, sensor: SensorChoice = "auto", calibration: Path | No
     size = first_size((shot.image for shot in shots), folder)
     known = find_calibration(folder, size, calibration, _camera_by_name(folder))
     truth = folder / "groundtruth.txt"
-    return Recording(
-        folder.resolve().name, for_sensor(known, chosen), chosen, shots, read_tum(truth) if truth.is_file() else None
-    )
+    reference = read_tum(truth) if truth.is_file() else None
+    return Recording(folder.resolve().name, for_sensor(known, chosen), chosen, shots, reference)
 
 
 def _read_list(path: Path) -> list[tuple[int, Path]]:

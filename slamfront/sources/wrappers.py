@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import cv2
-import numpy as np
+from numpy.typing import NDArray
 
 from slamfront.errors import ConfigError
 from slamfront.geometry.camera import Camera
@@ -105,8 +105,8 @@ class _Taken(Wrapper):
 def resized(source: Source, width: int) -> Source:
     """Return the source with frames `width` px wide, the height in proportion, the intrinsics scaled.
 
-    Images are averaged when they shrink and interpolated when they grow; depth takes the nearest value, since a mean over an
-    edge lies on neither side. ConfigError for a width below 16.
+    Images are averaged when they shrink and interpolated when they grow; depth takes the nearest value, since a mean
+    over an edge lies on neither side. ConfigError for a width below 16.
     """
     if width < 16:
         raise ConfigError(f"source.width is {width}: need at least 16 pixels")
@@ -131,17 +131,20 @@ class _Resized(Wrapper):
             yield replace(
                 frame,
                 camera=self._camera,
-                image=cast("np.ndarray", cv2.resize(frame.image, self._size, interpolation=self._interpolation)),
-                right=None if right is None else cv2.resize(right, self._size, interpolation=self._interpolation),
-                depth_m=None if depth_m is None else cv2.resize(depth_m, self._size, interpolation=cv2.INTER_NEAREST),
+                image=self._resize(frame.image, self._interpolation),
+                right=None if right is None else self._resize(right, self._interpolation),
+                depth_m=None if depth_m is None else self._resize(depth_m, cv2.INTER_NEAREST),
             )
+
+    def _resize(self, image: NDArray[Any], interpolation: int) -> NDArray[Any]:
+        return cast("NDArray[Any]", cv2.resize(image, self._size, interpolation=interpolation))
 
 
 def prefetched(source: Source, frames: int) -> Source:
     """Return the source whose frames a thread reads ahead, at most `frames` of them; 0 reads none ahead.
 
-    An error of the reader is raised in the iteration, after the frames before it. When the iteration is closed early, the
-    thread ends with it. Live sources are returned as they are: they have their own thread.
+    An error of the reader is raised in the iteration, after the frames before it. When the iteration is closed early,
+    the thread ends with it. Live sources are returned as they are: they have their own thread.
     """
     return source if source.live or frames < 1 else _Prefetched(source, frames)
 
