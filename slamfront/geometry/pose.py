@@ -150,6 +150,13 @@ class Pose:
     def __matmul__(self, other: Pose) -> Pose:
         return Pose(self.rotation @ other.rotation, self.rotation @ other.translation_m + self.translation_m)
 
+    def normalized(self) -> Pose:
+        """Return this pose with its rotation orthonormal again.
+
+        Rounding grows in poses that are made from each other again and again, as in prediction by constant velocity.
+        """
+        return Pose(rotation_from_quaternion(self.quaternion_xyzw()), self.translation_m)
+
     def apply(self, points_m: ArrayLike) -> Array:
         """Return the points (..., 3) carried from the source frame into the target frame."""
         return np.asarray(points_m, dtype=np.float64) @ self.rotation.T + self.translation_m

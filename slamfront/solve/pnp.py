@@ -108,7 +108,7 @@ def refine_pose(
     if not np.all(np.isfinite(pose.translation_m)):
         return None
     covariance = np.linalg.pinv(hessian, hermitian=True)
-    return PoseEstimate(pose, active, covariance)
+    return PoseEstimate(pose.normalized(), active, covariance)
 
 
 def _huber_weights(squared: FloatArray, gates: FloatArray) -> FloatArray:
