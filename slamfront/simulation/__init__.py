@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from slamfront.simulation.effects import Effects
+from slamfront.simulation.pairs import Pair, sample_pair
 from slamfront.simulation.render import Renderer, View
-from slamfront.simulation.scenes import Scene, SceneOptions, scene, scene_names
+from slamfront.simulation.scenes import Scene, SceneOptions, sample_scene, scene, scene_names
 from slamfront.simulation.textures import Painter
 from slamfront.simulation.world import Quad, World
 
-__all__ = ["Effects", "Painter", "Quad", "Renderer", "Scene", "SceneOptions", "View", "World", "scene", "scene_names"]
+__all__ = [
+    "Effects",
+    "Painter",
+    "Pair",
+    "Quad",
+    "Renderer",
+    "Scene",
+    "SceneOptions",
+    "View",
+    "World",
+    "sample_pair",
+    "sample_scene",
+    "scene",
+    "scene_names",
+]

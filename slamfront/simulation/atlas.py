@@ -38,7 +38,7 @@ class Atlas:
     def sample(self, rows: NDArray[Any], level: Float32Array, positions: list[tuple[Any, Any]]) -> Float32Array:
         """Return the mean colour over `positions` (texels u, v of level 0, each (M,N)), blended between two levels."""
         lower = np.minimum(level.astype(np.intp), LEVELS - 2)
-        blend = level - lower
+        blend = level - lower.astype(np.float32)
         if self._picture.ndim == 3:
             blend = blend[..., None]
         first = self._sum(lower * self._count + rows, positions)

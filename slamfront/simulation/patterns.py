@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 
-from slamfront.types import Float32Array
+from slamfront.types import BoolArray, Float32Array
 
 Rng = np.random.Generator
 
@@ -30,7 +30,8 @@ def colour(
 ) -> Float32Array:
     """Return a random RGB colour (3,) with hue (degrees), saturation and value in the given ranges."""
     hsv = np.array([[[rng.uniform(*hue), rng.uniform(*saturation), rng.uniform(*value)]]], np.float32)
-    return 255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
+    rgb: Float32Array = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
+    return 255 * rgb
 
 
 def plain(height: int, width: int, tone: Float32Array) -> Float32Array:
@@ -98,7 +99,7 @@ def letters(rng: Rng, height: int, width: int) -> Float32Array:
     return page
 
 
-def print_line(rng: Rng, dots: int) -> np.ndarray:
+def print_line(rng: Rng, dots: int) -> BoolArray:
     """Return one line of glyphs (7, at most `dots`), True where there is ink."""
     count = max(0, dots // 6)
     glyphs = rng.random((count, 7, 5)) < 0.55
@@ -185,5 +186,14 @@ def _book(rng: Rng, back: Float32Array) -> None:
         part[title[: part.shape[0]]] = colour(rng, (0.0, 0.3), (0.8, 1.0))
 
 
-PICTURES: Sequence = (checker, letters, shapes, stripes, mosaic, landscape, letters, shapes)
+PICTURES: tuple[Callable[[Rng, int, int], Float32Array], ...] = (
+    checker,
+    letters,
+    shapes,
+    stripes,
+    mosaic,
+    landscape,
+    letters,
+    shapes,
+)
 """What hangs on a rich wall: functions of (rng, height, width)."""

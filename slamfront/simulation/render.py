@@ -7,7 +7,6 @@ rectangle answers visibility, depth and texture position of every pixel without 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -21,7 +20,9 @@ from slamfront.simulation.world import World
 from slamfront.types import Float32Array
 
 NEAR_M = 0.05
-_TAPS = 4
+_CENTRE = np.zeros((1, 2))
+# Four samples that share no row or column, so that edges of every slope are filtered.
+_ROTATED_GRID = np.array([[1, -3], [3, 1], [-1, 3], [-3, -1]]) / 8
 # Eight rooks on a chess board of sub-pixels: no two share a row or a column, so edges of every slope get eight steps.
 _SUBPIXELS = (np.array([[0, 5], [1, 2], [2, 7], [3, 4], [4, 0], [5, 3], [6, 6], [7, 1]]) + 0.5) / 8 - 0.5
 
@@ -43,13 +44,11 @@ class View:
 class Renderer:
     """Renders one world from any pose.
 
-    grey    one channel: a third of the memory, and faster
-    draft   one texture sample a pixel and no antialiasing of silhouettes: several times faster, for long runs
+    `grey` takes one channel: a third of the memory, and faster.
     """
 
-    def __init__(self, world: World, *, grey: bool = False, draft: bool = False) -> None:
+    def __init__(self, world: World, *, grey: bool = False) -> None:
         self.world = world
-        self.draft = draft
         textures = [_grey(quad.texture) if grey else quad.texture for quad in world.quads]
         self._background = np.float32(_grey(np.uint8([[world.background]]))[0, 0] if grey else world.background)
         self._atlas = Atlas(textures)
@@ -58,16 +57,19 @@ class Renderer:
         self._edges_v = np.array([quad.edge_v_m for quad in world.quads]).reshape(-1, 3)
         self._sizes = np.array([texture.shape[1::-1] for texture in textures], np.float64).reshape(-1, 2)
 
-    def render(self, world_from_camera: Pose, camera: Camera) -> View:
-        """Return what a pinhole camera sees; CalibrationError for a camera with distortion."""
+    def render(self, world_from_camera: Pose, camera: Camera, *, draft: bool = False) -> View:
+        """Return what a pinhole camera sees; CalibrationError for a camera with distortion.
+
+        A draft takes one texture sample a pixel and leaves silhouettes jagged: half the time, for long runs.
+        """
         if camera.model != "pinhole":
             raise CalibrationError(f"the simulation renders pinhole cameras, not '{camera.model}'")
         planes = self._planes(world_from_camera, camera)
         boxes = self._boxes(world_from_camera, camera)
         ids, inverse_depth = _cast(planes, self._sizes, boxes, camera)
         y, x = np.indices(ids.shape, dtype=np.float32)
-        image = self._shade(planes, ids, x, y, 1 if self.draft else _TAPS)
-        if not self.draft:
+        image = self._shade(planes, ids, x, y, _CENTRE if draft else _ROTATED_GRID)
+        if not draft:
             self._smooth_silhouettes(image, planes, ids)
         depth = np.zeros_like(inverse_depth)
         np.divide(1.0, inverse_depth, out=depth, where=ids >= 0)
@@ -108,11 +110,13 @@ class Renderer:
                 found.append((int(row), int(x0), int(y0), int(x1), int(y1)))
         return found
 
-    def _shade(self, planes: Array, ids: NDArray[Any], x: Float32Array, y: Float32Array, taps: int) -> Float32Array:
+    def _shade(
+        self, planes: Array, ids: NDArray[np.int32], x: Float32Array, y: Float32Array, subpixels: Array
+    ) -> Float32Array:
         """Return the filtered colours of rectangles `ids` (M,N) at pixels `x`, `y` (M,N).
 
-        Several samples are spread along the longer axis of the pixel's footprint in the texture, each blended from the
-        two mipmap levels around the footprint's shorter axis (Heckbert, "Survey of texture mapping", 1986).
+        A pixel is the mean of samples on a rotated grid, each blended from the two mipmap levels around the part of the
+        footprint that it stands for (Heckbert, "Survey of texture mapping", 1986).
         """
         known = np.maximum(ids, 0)
         table = planes.reshape(-1, 9).T.astype(np.float32)
@@ -120,12 +124,12 @@ class Renderer:
         w = wx * x + wy * y + w1
         z = 1.0 / np.where(ids >= 0, w, np.float32(1.0))
         u, v = (ax * x + ay * y + a1) * z, (bx * x + by * y + b1) * z
-        jacobian = ((ax - u * wx) * z, (ay - u * wy) * z, (bx - v * wx) * z, (by - v * wy) * z)
-        major, minor, axis_u, axis_v = _footprint(*jacobian)
-        level = np.log2(np.clip(np.maximum(major / taps, minor), 1.0, 2.0 ** (LEVELS - 1)))
-        spread = major - np.minimum(minor, major)
-        steps = (np.arange(taps) + 0.5) / taps - 0.5
-        offsets = [(axis_u * spread * np.float32(s), axis_v * spread * np.float32(s)) for s in steps]
+        ux, uy, vx, vy = (ax - u * wx) * z, (ay - u * wy) * z, (bx - v * wx) * z, (by - v * wy) * z
+        major, minor = _footprint(ux, uy, vx, vy)
+        if len(subpixels) > 1:
+            major, minor = major / 4, minor / 2
+        level = np.log2(np.clip(np.maximum(major, minor), 1.0, 2.0 ** (LEVELS - 1)))
+        offsets = [(ux * dx + uy * dy, vx * dx + vy * dy) for dx, dy in subpixels.astype(np.float32)]
         image = self._atlas.sample(known, level, [(u + du, v + dv) for du, dv in offsets])
         image[ids < 0] = self._background
         return image
@@ -152,7 +156,7 @@ class Renderer:
             seen = _inside(a, b, w, self._sizes[quad]) & (w > best[some])
             best[some] = np.where(seen, w, best[some])
             nearest[some] = np.where(seen, quad, nearest[some])
-        image[edges] = self._shade(planes, nearest, x, y, 1).mean(axis=1)
+        image[edges] = self._shade(planes, nearest, x, y, _CENTRE).mean(axis=1)
 
 
 def _cast(
@@ -184,18 +188,13 @@ def _inside(a: Float32Array, b: Float32Array, w: Float32Array, size: Array) -> N
 
 def _footprint(
     ux: Float32Array, uy: Float32Array, vx: Float32Array, vy: Float32Array
-) -> tuple[Float32Array, Float32Array, Float32Array, Float32Array]:
-    """Return a pixel's footprint in texels: longer and shorter axis, and the longer one's unit direction (u, v).
-
-    The axes are the singular values of the Jacobian [[ux, uy], [vx, vy]], from the eigenvalues of J J^T.
-    """
-    p, q, r = ux * ux + uy * uy, vx * vx + vy * vy, ux * vx + uy * vy
-    half, difference = (p + q) / 2, (p - q) / 2
-    root, angle = cv2.cartToPolar(difference, r)
+) -> tuple[Float32Array, Float32Array]:
+    """Return the longer and the shorter axis of a pixel's footprint: the singular values of [[ux, uy], [vx, vy]]."""
+    half = (ux * ux + uy * uy + vx * vx + vy * vy) / 2
+    determinant = ux * vy - uy * vx
+    root = np.sqrt(np.maximum(half * half - determinant * determinant, 0))
     major = np.sqrt(half + root)
-    minor = np.sqrt(np.maximum(half - root, 0))
-    angle /= 2
-    return major, minor, np.cos(angle), np.sin(angle)
+    return major, np.abs(determinant) / np.maximum(major, np.float32(1e-12))
 
 
 def _clip_near(polygon: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ from slamfront.simulation import patterns
 from slamfront.types import Float32Array, Image
 
 Style = Literal["rich", "low", "repeated"]
+SKY = (120, 165, 225)
 _PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
@@ -26,7 +27,7 @@ class Painter:
     photos        files that posters show instead of painted pictures
     """
 
-    seed: int
+    seed: int | tuple[int, ...]
     texels_per_m: float = 256.0
     style: Style = "rich"
     photos: tuple[Path, ...] = ()
@@ -35,14 +36,20 @@ class Painter:
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(self.seed)
 
+    def fork(self, key: int) -> Painter:
+        """Return a painter with a seed of its own that depends on this one's seed and `key` alone."""
+        seed = self.seed if isinstance(self.seed, tuple) else (self.seed,)
+        return replace(self, seed=(*seed, key))
+
     def wall(self, width_m: float, height_m: float) -> Image:
         """Return an inner wall: plaster, wallpaper or brick, with pictures hung on it."""
         rng, shape = self._rng, self._shape(width_m, height_m)
         tone = patterns.colour(rng, (0.05, 0.3), (0.65, 0.9))
         if self.style == "low":
-            picture = patterns.plain(*shape, tone)
+            picture = patterns.mottled(rng, *shape, tone, self._px(0.8), 0.01)
+            self._hang_pictures(picture, per_m2=1.2)
         elif self.style == "repeated":
-            picture = self._tiles(shape, 0.3, tone)
+            picture = self._tiles(shape, 0.3)
         else:
             kind = rng.integers(3)
             if kind == 0:
@@ -51,7 +58,7 @@ class Painter:
                 picture = self._wallpaper(shape, tone)
             else:
                 picture = self._bricks(shape, patterns.colour(rng, (0.3, 0.55), (0.5, 0.75), (8, 35)))
-            self._hang_pictures(picture)
+            self._hang_pictures(picture, per_m2=16)
         return self._finish(picture, corner_m=0.35)
 
     def floor(self, width_m: float, height_m: float) -> Image:
@@ -61,7 +68,7 @@ class Painter:
         if self.style == "low":
             picture = patterns.plain(*shape, tone)
         elif self.style == "repeated":
-            picture = self._tiles(shape, 0.4, tone)
+            picture = self._tiles(shape, 0.4)
         elif rng.random() < 0.6:
             picture = self._planks(shape, tone)
         else:
@@ -91,7 +98,7 @@ class Painter:
         if self.style == "low":
             return self._finish(patterns.plain(*shape, tone), corner_m=0.1)
         if self.style == "repeated":
-            return self._finish(self._tiles(shape, 0.15, tone), corner_m=0.1)
+            return self._finish(self._tiles(shape, 0.15), corner_m=0.1)
         if min(width_m, height_m) < 0.15:
             return self._finish(patterns.wood(rng, *shape, tone, self._px(0.03)), corner_m=0.02)
         picture = self._planks(shape, tone) if rng.random() < 0.4 else self._picture(shape)
@@ -112,19 +119,29 @@ class Painter:
         if self.style == "low":
             picture = patterns.plain(*shape, tone)
         elif self.style == "repeated":
-            tone = np.float32([190, 170, 150])
+            tone = _rgb(190, 170, 150)
             picture = patterns.plain(*shape, tone)
         elif rng.random() < 0.5:
             picture = self._bricks(shape, tone, scale=2.5)
         else:
             picture = patterns.mottled(rng, *shape, tone, self._px(2.0), 0.08)
-        self._windows(picture, tone)
+        self._windows(picture)
         return self._finish(picture, corner_m=0.3)
+
+    def vehicle(self, width_m: float, height_m: float) -> Image:
+        """Return a side of a car: lacquer with windows or trim, and print on vans."""
+        rng, shape = self._rng, self._shape(width_m, height_m)
+        tone = patterns.colour(rng, (0.2, 0.8), (0.3, 0.9))
+        if self.style == "low":
+            return self._finish(patterns.plain(*shape, tone), corner_m=0.1)
+        picture = self._picture(shape) * 0.35 + 0.65 * tone
+        self._frame(picture, self._px(0.06), tone * 0.4)
+        return self._finish(picture, corner_m=0.1)
 
     def road(self, width_m: float, height_m: float) -> Image:
         """Return asphalt with patches, cracks and, along its longer side, a dashed line."""
         rng, shape = self._rng, self._shape(width_m, height_m)
-        tone = np.float32([105, 105, 110])
+        tone = _rgb(105, 105, 110)
         if self.style == "rich":
             picture = patterns.mottled(rng, *shape, tone, self._px(3.0), 0.1)
             for _ in range(int(width_m * height_m / 8)):
@@ -150,12 +167,16 @@ class Painter:
         return self._finish(picture, corner_m=0.0)
 
     def sky(self, width_m: float, height_m: float) -> Image:
-        """Return clouds, paler towards the bottom; coarse, for it is far away."""
-        shape = (256, 512)
-        clouds = np.clip(patterns.noise(self._rng, *shape, (90, 120), 5), -1, 2)[..., None]
+        """Return clouds under `SKY`, the clear sky's colour; coarse, for it is far away."""
+        shape = (256, 1024)
+        clouds = np.clip(patterns.noise(self._rng, *shape, (40, 120), 5), -0.8, 2)[..., None]
         height = np.linspace(0, 1, shape[0], dtype=np.float32)[:, None, None]
-        blue = np.float32([120, 165, 225]) * (1 - height) + np.float32([205, 220, 235]) * height
-        return _image(blue + 22 * clouds)
+        haze = _rgb(*SKY) * (1 - height) + _rgb(205, 220, 235) * height
+        return _image(haze + 22 * clouds * np.clip(3 * height, 0, 1))
+
+    def meadow(self, width_m: float, height_m: float) -> Image:
+        """Return open land, as coarse as the sky."""
+        return _image(patterns.mottled(self._rng, 1024, 1024, _rgb(110, 125, 80), 200, 0.12))
 
     def _wallpaper(self, shape: tuple[int, int], tone: Float32Array) -> Float32Array:
         rng = self._rng
@@ -167,7 +188,7 @@ class Painter:
 
     def _bricks(self, shape: tuple[int, int], tone: Float32Array, scale: float = 1.0) -> Float32Array:
         rng, unit = self._rng, (self._px(0.075 * scale), self._px(0.23 * scale))
-        joint = np.float32([200, 195, 185])
+        joint = _rgb(200, 195, 185)
         picture = patterns.masonry(rng, *shape, unit, tone, joint, max(1, self._px(0.01 * scale)), 0.16)
         return picture * (1 + 0.1 * patterns.noise(rng, *shape, (unit[0], unit[0]), 4))[..., None]
 
@@ -177,17 +198,17 @@ class Painter:
         streaks = patterns.noise(rng, *shape, (self._px(0.02), self._px(0.3)), 4)
         return boards * (1 + 0.1 * streaks + 0.05 * patterns.noise(rng, *shape, (5, 5), 2))[..., None]
 
-    def _tiles(self, shape: tuple[int, int], side_m: float, tone: Float32Array) -> Float32Array:
+    def _tiles(self, shape: tuple[int, int], side_m: float) -> Float32Array:
         """Return one tile with a motif, again and again: the same on every surface."""
         side = self._px(side_m)
         tile = patterns.shapes(np.random.default_rng(0), side, side)
-        self._frame(tile, max(1, side // 24), np.float32([60, 60, 60]))
+        self._frame(tile, max(1, side // 24), _rgb(60, 60, 60))
         return np.tile(tile, (shape[0] // side + 1, shape[1] // side + 1, 1))[: shape[0], : shape[1]]
 
-    def _hang_pictures(self, wall: Float32Array) -> None:
-        """Cover about a third of a wall with pictures that do not overlap."""
+    def _hang_pictures(self, wall: Float32Array, per_m2: float) -> None:
+        """Hang pictures that do not overlap: of `per_m2` tries a square metre, those that fit."""
         rng, taken = self._rng, np.zeros(wall.shape[:2], bool)
-        for _ in range(int(16 * wall.shape[0] * wall.shape[1] / self.texels_per_m**2)):
+        for _ in range(int(per_m2 * wall.shape[0] * wall.shape[1] / self.texels_per_m**2)):
             height, width = (int(v) for v in rng.uniform(0.18, 0.8, 2) * self.texels_per_m)
             if height + 8 >= wall.shape[0] or width + 8 >= wall.shape[1]:
                 continue
@@ -205,14 +226,14 @@ class Painter:
         rng = self._rng
         if self.photos:
             return _photo(self.photos[rng.integers(len(self.photos))], shape)
-        picture = patterns.PICTURES[rng.integers(len(patterns.PICTURES))](rng, *shape)
+        picture = patterns.PICTURES[int(rng.integers(len(patterns.PICTURES)))](rng, *shape)
         return picture * (1 + 0.04 * patterns.noise(rng, *shape, (shape[0] / 3, shape[1] / 3), 3))[..., None]
 
-    def _windows(self, front: Float32Array, tone: Float32Array) -> None:
+    def _windows(self, front: Float32Array) -> None:
         rng = self._rng if self.style == "rich" else np.random.default_rng(0)
         width, height, storey = self._px(rng.uniform(0.9, 1.3)), self._px(rng.uniform(1.3, 1.8)), self._px(3.0)
         gap = int(width * rng.uniform(0.6, 1.2))
-        frame = patterns.colour(rng, (0.0, 0.3), (0.8, 1.0)) if self.style == "rich" else np.float32([240, 240, 240])
+        frame = patterns.colour(rng, (0.0, 0.3), (0.8, 1.0)) if self.style == "rich" else _rgb(240, 240, 240)
         for top in range(self._px(0.8), front.shape[0] - height, storey):
             if self.style == "rich" and top + storey >= front.shape[0] - height:
                 self._shop_sign(front[top : top + self._px(0.7)])
@@ -232,11 +253,11 @@ class Painter:
     def _window(self, rng: np.random.Generator, pane: Float32Array, frame: Float32Array) -> None:
         border = max(1, pane.shape[1] // 12)
         glass = patterns.colour(rng, (0.1, 0.4), (0.15, 0.5), (180, 230))
-        pane[:] = patterns.plain(*pane.shape[:2], glass)
+        pane[:] = glass
         if self.style == "rich" and pane.size:
             curtain = int(pane.shape[1] * rng.uniform(0.1, 0.45))
             pane[:, :curtain] = patterns.colour(rng, (0.0, 0.5), (0.5, 0.9))
-            pane *= (1 + 0.12 * patterns.noise(rng, *pane.shape[:2], (20, 20), 3))[..., None]
+            pane *= (1 + 0.12 * patterns.noise(rng, pane.shape[0], pane.shape[1], (20, 20), 3))[..., None]
         self._frame(pane, border, frame)
         pane[pane.shape[0] // 3 :][:border] = frame
         pane[:, pane.shape[1] // 2 :][:, : max(1, border // 2)] = frame
@@ -289,3 +310,7 @@ def _photo(path: Path, shape: tuple[int, int]) -> Float32Array:
 
 def _image(picture: Float32Array) -> Image:
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
+def _rgb(red: float, green: float, blue: float) -> Float32Array:
+    return np.array([red, green, blue], np.float32)
