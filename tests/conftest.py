@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No deadline, for a busy machine is no failure; the same examples every time, so that a failure can be repeated.
+settings.register_profile("slamfront", deadline=None, derandomize=True, max_examples=40)
+settings.load_profile("slamfront")
 
 
 @pytest.fixture(scope="session")
