@@ -67,7 +67,7 @@ class MatcherConfig:
     """How two sets of features are matched."""
 
     kind: Literal["auto", "nearest", "superglue", "lightglue"] = "auto"
-    """`auto` takes a learned matcher where free weights for the extractor are installed, else mutual nearest neighbours."""
+    """`auto` takes a learned matcher where free weights for the extractor are installed, else nearest neighbours."""
     ratio: float = 0.85
     """Best distance over second best, at most (nearest)."""
     threshold: float = 0.1
@@ -164,7 +164,8 @@ class RunConfig:
 def from_mapping(kind: type[T], values: Any, where: str = "") -> T:
     """Return the dataclass `kind` made from nested mappings such as a YAML file gives.
 
-    Raises ConfigError naming the key: unknown (with the nearest known one), of the wrong type, or not one of the choices.
+    Raises ConfigError naming the key: unknown (with the nearest known one), of the wrong type, or not one of the
+    choices.
     `where` is the dotted path of `values` in the whole configuration.
     """
     if not isinstance(values, dict):
@@ -234,9 +235,12 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 def _convert_scalar(hint: type, value: Any, where: str) -> Any:
     if hint is Path and isinstance(value, str):
         return Path(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint is not bool and isinstance(value, bool) or not isinstance(value, hint):
+    if hint is float and not isinstance(value, bool):
+        try:
+            return float(value)  # YAML takes 1e-3, which has no point, for text
+        except (TypeError, ValueError, OverflowError):
+            pass
+    if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
         raise ConfigError(f"{where} must be {hint.__name__}, got {value!r}")
     return value
 

@@ -1,17 +1,17 @@
 """Every error that slamfront raises on purpose.
 
-    SlamfrontError              root: one line for the user, exit code 2 on the command line
-    ├── ConfigError             an unknown key, a value of the wrong type, choices that exclude each other
-    ├── CalibrationError        a calibration that cannot be read, or belongs to another resolution
-    ├── SourceError             a dataset, video or camera that cannot be opened, or ended early
-    │   └── FrameError          one frame that cannot be used: it is skipped and counted
-    ├── WeightsError            a checkpoint that is missing, foreign or damaged
-    ├── MapError                a map file or a map operation that is refused
-    ├── BackendError            an optimisation that failed, or whose process was lost
-    ├── ViewerError             no display, or a graphics library that does not load
-    ├── OutputError             a folder that cannot be written, a full disk
-    ├── EvaluationError         trajectories that cannot be compared
-    └── TrainingError           a recipe or training data that cannot be used
+SlamfrontError              root: one line for the user, exit code 2 on the command line
+├── ConfigError             an unknown key, a value of the wrong type, choices that exclude each other
+├── CalibrationError        a calibration that cannot be read, or belongs to another resolution
+├── SourceError             a dataset, video or camera that cannot be opened, or ended early
+│   └── FrameError          one frame that cannot be used: it is skipped and counted
+├── WeightsError            a checkpoint that is missing, foreign or damaged
+├── MapError                a map file or a map operation that is refused
+├── BackendError            an optimisation that failed, or whose process was lost
+├── ViewerError             no display, or a graphics library that does not load
+├── OutputError             a folder that cannot be written, a full disk
+├── EvaluationError         trajectories that cannot be compared
+└── TrainingError           a recipe or training data that cannot be used
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The outside world as small protocols with one verb each.
 
-A fake of each ships in the package: `sources.synthetic`, `features.fake`, `matching.nearest`, `backend.null`, `viewer.null`.
+A fake of each ships in the package: `sources.synthetic`, `features.fake`, `matching.nearest`, `backend.null`,
+`viewer.null`.
 """
 
 from __future__ import annotations

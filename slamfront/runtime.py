@@ -1,7 +1,7 @@
 """Threads and the two ways in which values pass between them; nothing else in slamfront starts a thread.
 
-`Channel` keeps every value and makes the writer wait; `Latest` keeps the newest and never makes the writer wait. Closing
-either wakes both sides, and readers still get what is queued.
+`Channel` keeps every value and makes the writer wait; `Latest` keeps the newest and never makes the writer wait.
+Closing either wakes both sides, and readers still get what is queued.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The values that travel between rooms: frozen, their arrays read-only, nothing in them has behaviour beyond views.
 
-Frames of reference: `world` is the map's frame, `camera` the left camera's (x right, y down, z forward). Times are integer
-nanoseconds. Pixels are of the rectified pinhole image unless a docstring says otherwise.
+Frames of reference: `world` is the map's frame, `camera` the left camera's (x right, y down, z forward). Times are
+integer nanoseconds. Pixels are of the rectified pinhole image unless a docstring says otherwise.
 """
 
 from __future__ import annotations
@@ -66,15 +66,22 @@ class Frame(_Frozen):
 
     def check(self) -> None:
         """Raise FrameError when the images do not fit the camera or each other."""
-        size = (self.camera.height, self.camera.width)
-        if self.image.dtype != np.uint8 or self.image.ndim not in (2, 3):
-            raise FrameError(f"frame {self.id}: the image must be uint8 (H,W) or (H,W,3), got {self.image.dtype}")
         for name, image in (("image", self.image), ("right image", self.right), ("depth", self.depth_m)):
-            if image is not None and image.shape[:2] != size:
-                height, width = image.shape[:2]
+            if image is not None and image.shape[:2] != (self.camera.height, self.camera.width):
+                size = f"{image.shape[1]}x{image.shape[0]}" if image.ndim > 1 else f"of shape {image.shape}"
                 raise FrameError(
-                    f"frame {self.id}: the {name} is {width}x{height}, its calibration is for {size[1]}x{size[0]}"
+                    f"frame {self.id}: the {name} is {size}, its calibration is for "
+                    f"{self.camera.width}x{self.camera.height}"
                 )
+        if self.image.dtype != np.uint8 or self.image.shape[2:] not in ((), (3,)):
+            found = f"{self.image.dtype} {self.image.shape}"
+            raise FrameError(f"frame {self.id}: the image must be uint8 (H,W) or (H,W,3), got {found}")
+        if self.right is not None and (self.right.dtype, self.right.shape) != (self.image.dtype, self.image.shape):
+            raise FrameError(f"frame {self.id}: the right image must be grey or RGB as the left one is")
+        depth = self.depth_m
+        if depth is not None and (depth.ndim != 2 or not np.issubdtype(depth.dtype, np.floating)):
+            found = f"{depth.dtype} {depth.shape}"
+            raise FrameError(f"frame {self.id}: the depth must be metres in floating point (H,W), got {found}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +119,10 @@ class Features(_Frozen):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matches(_Frozen):
-    """Pairs of features of two images: `indices` int64 (K,2), rows into each; `scores` float32 (K,), higher is better."""
+    """Pairs of features of two images.
+
+    indices int64 (K,2), rows into each; scores float32 (K,), higher is better
+    """
 
     indices: IntArray
     scores: Float32Array
@@ -236,7 +246,10 @@ class Correction(_Frozen):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trajectory(_Frozen):
-    """Timed camera poses: `times_ns` int64 (N,) ascending, `positions_m` (N,3), `quaternions_xyzw` (N,4), world_from_camera."""
+    """Timed camera poses, world_from_camera.
+
+    times_ns int64 (N,) ascending, positions_m (N,3), quaternions_xyzw (N,4)
+    """
 
     times_ns: IntArray
     positions_m: FloatArray

@@ -1,0 +1,162 @@
+"""Configuration: what is refused and how it is said, and the way through YAML and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slamfront.config import BackendConfig, RunConfig, SourceConfig, dump, from_mapping, load, to_mapping
+from slamfront.errors import ConfigError
+
+
+def load_text(text: str, tmp_path: Path) -> RunConfig:
+    path = tmp_path / "run.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load(path)
+
+
+def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
+    assert load_text("", tmp_path) == RunConfig()
+    assert load_text("# only a comment\n", tmp_path) == RunConfig()
+
+
+def test_a_file_changes_only_what_it_names(tmp_path: Path) -> None:
+    config = load_text("sensor: stereo\nbackend:\n  window: 7\n", tmp_path)
+    assert config == replace(RunConfig(), sensor="stereo", backend=BackendConfig(window=7))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"trackr": {}}, "unknown key 'trackr': did you mean 'tracker'?"),
+        ({"tracker": {"min_inlier": 3}}, "unknown key 'tracker.min_inlier': did you mean 'min_inliers'?"),
+        ({"tracker": {"min-inliers": 3}}, "unknown key 'tracker.min-inliers': did you mean 'min_inliers'?"),
+        ({"viewer": {"zzz": 1}}, "unknown key 'viewer.zzz': known keys: kind, record"),
+        ({1: 2}, "unknown key '1': known keys: sensor, device"),
+        ({"sensor": "lidar"}, "sensor must be one of auto, mono, stereo, rgbd, got 'lidar'"),
+        ({"sensor": ["mono"]}, "sensor must be one of auto, mono, stereo, rgbd, got ['mono']"),
+        ({"tracker": {"min_inliers": "many"}}, "tracker.min_inliers must be int, got 'many'"),
+        ({"tracker": {"min_inliers": 3.5}}, "tracker.min_inliers must be int, got 3.5"),
+        ({"tracker": {"min_inliers": True}}, "tracker.min_inliers must be int, got True"),
+        ({"tracker": {"min_inliers": None}}, "tracker.min_inliers must be int, got None"),
+        ({"tracker": {"max_error_px": "wide"}}, "tracker.max_error_px must be float, got 'wide'"),
+        ({"tracker": {"max_error_px": False}}, "tracker.max_error_px must be float, got False"),
+        ({"threads": 1}, "threads must be bool, got 1"),
+        ({"threads": "yes"}, "threads must be bool, got 'yes'"),
+        ({"source": {"calibration": 5}}, "source.calibration must be Path, got 5"),
+        ({"source": {"width": "half"}}, "source.width must be int, got 'half'"),
+        ({"tracker": 5}, "tracker must be a mapping of keys to values, got 5"),
+        ({"tracker": [1]}, "tracker must be a mapping of keys to values, got [1]"),
+        ([1, 2], "the configuration must be a mapping of keys to values, got [1, 2]"),
+    ],
+)
+def test_what_does_not_fit_is_named_in_one_line(values: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_mapping(RunConfig, values)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_integer_is_a_float_and_none_is_an_absent_option() -> None:
+    config = from_mapping(RunConfig, {"tracker": {"max_error_px": 3}, "source": {"end": None, "width": 320}})
+    assert isinstance(config.tracker.max_error_px, float)
+    assert config.source == SourceConfig(end=None, width=320)
+
+
+def test_a_float_without_a_point_is_a_float_though_yaml_calls_it_text(tmp_path: Path) -> None:
+    assert load_text("extractor: {threshold: 5e-3}\n", tmp_path).extractor.threshold == 0.005
+
+
+def test_a_missing_required_value_is_a_config_error() -> None:
+    @dataclass(frozen=True)
+    class Recipe:
+        steps: int
+
+    with pytest.raises(ConfigError, match="steps"):
+        from_mapping(Recipe, {})
+
+
+def test_lists_become_tuples_with_every_entry_checked() -> None:
+    assert from_mapping(Sizes, {"sizes": [1, 2]}) == Sizes((1, 2))
+    assert from_mapping(Sizes, yaml.safe_load(dump(Sizes((4, 5))))) == Sizes((4, 5))
+    with pytest.raises(ConfigError, match=r"sizes\[1\] must be int, got 'x'"):
+        from_mapping(Sizes, {"sizes": [1, "x"]})
+    with pytest.raises(ConfigError, match="sizes must be a list, got 3"):
+        from_mapping(Sizes, {"sizes": 3})
+
+
+@dataclass(frozen=True)
+class Sizes:
+    sizes: tuple[int, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"sensor: [mono\n", "is not valid YAML"),
+        (b"\tsensor: mono\n", "is not valid YAML"),
+        (b"sensor: \xff\xfe\n", "is not valid YAML"),
+        (b"a: !!python/object/apply:os.getcwd []\n", "is not valid YAML"),
+        (b"- mono\n", "must be a mapping"),
+        (b"sensr: mono\n", "did you mean 'sensor'"),
+    ],
+)
+def test_a_bad_file_is_told_by_name_in_one_line(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder_are_told_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read .*absent.yaml: No such file"):
+        load(tmp_path / "absent.yaml")
+    with pytest.raises(ConfigError, match="cannot read .*: Is a directory"):
+        load(tmp_path)
+
+
+def values_of(hint: Any) -> st.SearchStrategy[Any]:
+    """Return a strategy for every value that a key of this type may have."""
+    if dataclasses.is_dataclass(hint):
+        hints = typing.get_type_hints(hint)
+        return st.builds(typing.cast(type, hint), **{name: values_of(kind) for name, kind in hints.items()})
+    if typing.get_origin(hint) is typing.Literal:
+        return st.sampled_from(typing.get_args(hint))
+    if typing.get_args(hint):
+        return st.one_of(*map(values_of, typing.get_args(hint)))
+    simple: dict[Any, st.SearchStrategy[Any]] = {
+        bool: st.booleans(),
+        int: st.integers(-(10**9), 10**9),
+        float: st.floats(allow_nan=False),
+        str: st.text(),
+        Path: st.text("abc/. ", min_size=1).map(Path),
+        type(None): st.none(),
+    }
+    return simple[hint]
+
+
+SECTIONS = [field.name for field in dataclasses.fields(RunConfig) if dataclasses.is_dataclass(field.default_factory)]
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+@settings(max_examples=15)
+@given(choices=st.data())
+def test_every_section_survives_yaml(section: str, choices: st.DataObject) -> None:
+    config = RunConfig(**{section: choices.draw(values_of(typing.get_type_hints(RunConfig)[section]))})
+    assert from_mapping(RunConfig, yaml.safe_load(dump(config))) == config
+
+
+def test_the_dump_names_every_key(tmp_path: Path) -> None:
+    mapping = to_mapping(RunConfig())
+    assert set(mapping) == {field.name for field in dataclasses.fields(RunConfig)}
+    assert load_text(dump(RunConfig()), tmp_path) == RunConfig()
