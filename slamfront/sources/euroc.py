@@ -19,14 +19,14 @@ from slamfront.sources.images_io import first_size
 from slamfront.sources.reader import SensorChoice, choose_sensor, find_calibration, for_sensor
 from slamfront.sources.recording import Recording, Shot, associate, read_rows
 from slamfront.trajectories import read_euroc
-from slamfront.types import FloatArray, IntArray, Trajectory, _Frozen
+from slamfront.types import FloatArray, IntArray, Trajectory, read_only
 
 _TOLERANCE_NS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ImuSamples(_Frozen):
-    """Inertial measurements in the body frame.
+class ImuSamples:
+    """Inertial measurements in the body frame; the arrays are read-only.
 
     times_ns                     int64 (N,)
     angular_velocities_rad_s     (N,3)
@@ -73,7 +73,7 @@ def read_imu(folder: Path) -> ImuSamples:
     rows = read_rows(mav / "imu0" / "data.csv", lambda f: (int(f[0]), [float(v) for v in f[1:7]]), ",")
     values = np.array([row for _, row in rows], np.float64).reshape(-1, 6)
     times_ns = np.array([time_ns for time_ns, _ in rows], np.int64)
-    return ImuSamples(times_ns, values[:, :3].copy(), values[:, 3:].copy())
+    return ImuSamples(read_only(times_ns), read_only(values[:, :3]), read_only(values[:, 3:]))
 
 
 def _find_mav(folder: Path) -> Path | None:

@@ -6,6 +6,7 @@ Geiger et al., "Are we ready for Autonomous Driving? The KITTI Vision Benchmark 
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,8 @@ def _read_projections(folder: Path) -> dict[str, np.ndarray]:
 
 def _read_reference(folder: Path, times_ns: list[int], projection: np.ndarray | None) -> Trajectory | None:
     """Return the true poses of the left camera; the file has those of camera 0."""
-    path = folder.resolve().parent.parent / "poses" / f"{folder.resolve().name}.txt"
+    sequence = Path(os.path.abspath(folder))  # unlike resolve(), it stays beside the poses when it is a link
+    path = sequence.parent.parent / "poses" / f"{sequence.name}.txt"
     if not path.is_file():
         return None
     truth = read_kitti(path)

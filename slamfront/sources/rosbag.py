@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from slamfront.calibration import Calibration, camera_from_info, rig_from_infos
-from slamfront.errors import FrameError, SourceError
+from slamfront.errors import FrameError, SlamfrontError, SourceError
 from slamfront.sources.reader import Attempt, FrameReader, SensorChoice, choose_sensor, find_calibration, for_sensor
 from slamfront.sources.ros_messages import depth_from_message, image_from_message, stamp_ns
 from slamfront.types import Frame, Sensor
@@ -61,7 +61,8 @@ def open_bag(
         available = [c.topic for c in reader.connections if c.msgtype in _IMAGES]
         chosen = choose_topics(available, sensor, topics or {}, str(path))
         size = _first_size(reader, chosen)
-        known = find_calibration(path.parent, size, calibration, _calibration_in(reader, chosen))
+        default = _calibration_in(reader, chosen) if calibration is None else None
+        known = find_calibration(path.parent, size, calibration, default)
         length = sum(c.msgcount for c in reader.connections if c.topic == chosen.image)
     return BagSource(path, for_sensor(known, chosen.sensor), chosen, length)
 
@@ -161,17 +162,17 @@ def _nearest(seconds: deque[Message], time_ns: int, tolerance_ns: int) -> Messag
 def _reader(path: Path) -> Generator[Any, None, None]:
     """Open a bag; whatever its library raises for a bag that it cannot read becomes a SourceError."""
     try:
-        from rosbags.highlevel import AnyReader, AnyReaderError
-        from rosbags.rosbag1 import ReaderError as Reader1Error
-        from rosbags.rosbag2 import ReaderError as Reader2Error
+        from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_typestore
     except ImportError as error:
         raise SourceError("reading bags needs the rosbags package: pip install 'slamfront[bags]'") from error
     try:
         with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
             yield reader
-    except (AnyReaderError, Reader1Error, Reader2Error, OSError) as error:
-        raise SourceError(f"{path} cannot be read as a bag: {error}") from error
+    except SlamfrontError:
+        raise
+    except Exception as error:  # a damaged bag fails wherever its parser happens to be, with any exception
+        raise SourceError(f"{path} cannot be read as a bag: {' '.join(str(error).split())}") from error
 
 
 def _messages(reader: Any, topics: Topics) -> Generator[tuple[bool, Message], None, None]:
@@ -213,8 +214,7 @@ def _calibration_in(reader: Any, topics: Topics) -> Calibration | None:
         return None
     if not rectified:
         return rig_from_infos(left, right)
-    camera = camera_from_info(right, rectified)
-    return camera
+    return camera_from_info(right, rectified)
 
 
 def _info(reader: Any, topic: str) -> dict[str, Any] | None:

@@ -122,13 +122,13 @@ def make_sevenscenes(folder: Path, count: int = 3) -> Path:
 
 
 def make_icl(folder: Path, count: int = 3) -> Path:
-    """Build an ICL-NUIM sequence that rises and turns about the upward y axis."""
+    """Build an ICL-NUIM sequence that rises along its upward y axis and turns about x."""
     pairs, truth = [], []
     for number in range(count):
         save(folder / "rgb" / f"{number}.png", picture(number, colour=True, width=640, height=480))
         save(folder / "depth" / f"{number}.png", np.full((480, 640), 10000, np.uint16))
         pairs.append(f"{number} depth/{number}.png {number} rgb/{number}.png")
-        truth.append(f"{number} 0 {number} 2 0 {np.sin(0.1 * number)} 0 {np.cos(0.1 * number)}")
+        truth.append(f"{number} 0 {number} 2 {np.sin(0.1 * number)} 0 0 {np.cos(0.1 * number)}")
     (folder / "associations.txt").write_text("\n".join(pairs))
     (folder / "livingRoom0.gt.freiburg").write_text("\n".join(truth))
     return folder

@@ -123,6 +123,5 @@ def test_rows_of_a_real_pair_correspond(data: Path) -> None:
     assert len(offsets) > 200
     assert np.median(np.abs(offsets[:, 1])) < 0.6
     assert np.abs(np.median(offsets[:, 1])) < 0.3
-    disparity = np.median(offsets[:, 0])
-    # A hall of some metres: 0.11 m of baseline at 458 px.
-    assert 2 < recording.camera.fx * 0.11 / disparity < 15
+    # All points lie in front of both cameras; a few matches are wrong.
+    assert np.mean(offsets[:, 0] > 0) > 0.85
