@@ -72,12 +72,14 @@ def figures(pairs: Pairs) -> Iterator[tuple[str, str, list[str], Statistics]]:
             yield f"{label} deg", "evo_rpe", [*options, "-r", "angle_deg"], step.rotation_deg
 
 
-def compare(reference: Path, estimate: Path, interpolate: bool = False) -> float:
-    """Print every figure beside evo's and return the largest difference."""
+def compare(reference: Path, estimate: Path, only: str = "", interpolate: bool = False) -> float:
+    """Print every figure whose label starts with `only` beside evo's and return the largest difference."""
     kind = guess_kind(reference)
     pairs = associate(read_trajectory(reference), read_trajectory(estimate), interpolate=interpolate)
     worst = 0.0
     for label, command, options, ours in figures(pairs):
+        if not label.startswith(only):
+            continue
         if interpolate:
             options = [*options, "--sync_method", "interpolation"]
         theirs = run_evo(command, kind, reference, estimate, options)
@@ -88,7 +90,7 @@ def compare(reference: Path, estimate: Path, interpolate: bool = False) -> float
     return worst
 
 
-def compare_interpolated(reference: Path, estimate: Path) -> float:
+def compare_interpolated(reference: Path, estimate: Path, only: str = "") -> float:
     """Compare as `compare` does, the reference interpolated, on copies whose times count from the reference's start.
 
     evo keeps times as floats, which hold seconds since 1970 to 0.2 microseconds: at 70 degrees a second that alone is
@@ -97,10 +99,10 @@ def compare_interpolated(reference: Path, estimate: Path) -> float:
     trajectories = read_trajectory(reference), read_trajectory(estimate)
     start_ns = trajectories[0].times_ns[0]
     with tempfile.TemporaryDirectory() as folder:
-        copies = [Path(folder) / "reference.tum", Path(folder) / "estimate.tum"]
+        copies = Path(folder) / "reference.tum", Path(folder) / "estimate.tum"
         for path, trajectory in zip(copies, trajectories):
             write_tum(path, replace(trajectory, times_ns=trajectory.times_ns - start_ns))
-        return compare(*copies, interpolate=True)
+        return compare(copies[0], copies[1], only, interpolate=True)
 
 
 def main() -> int:
@@ -109,10 +111,12 @@ def main() -> int:
     parser.add_argument("reference", type=Path)
     parser.add_argument("estimate", type=Path)
     parser.add_argument("--interpolate", action="store_true", help="interpolate the reference to the estimate's times")
+    parser.add_argument("--only", default="", help="compare the figures that start with this, such as 'ATE'")
     options = parser.parse_args()
     print(f"{'figure':<36}{'slamfront':>16}{'evo':>16}{'difference':>12}")
     try:
-        worst = (compare_interpolated if options.interpolate else compare)(options.reference, options.estimate)
+        chosen = compare_interpolated if options.interpolate else compare
+        worst = chosen(options.reference, options.estimate, options.only)
     except (SlamfrontError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -65,7 +65,7 @@ def drift(pairs: Pairs, lengths_m: Sequence[float] | None = None, scale: float =
     from 40 m on, and 10..30 m below. Segments start at every 10th pose for KITTI's lengths, at every pose for others.
     """
     path = path_m(pairs.reference)
-    lengths, note = (tuple(lengths_m), "as asked for") if lengths_m is not None else _choose_lengths(path[-1])
+    lengths, note = (tuple(lengths_m), "(as asked for)") if lengths_m is not None else _choose_lengths(path[-1])
     step = 10 if lengths == KITTI_LENGTHS_M else 1
     found = []
     all_m, all_rad = [], []
@@ -82,15 +82,15 @@ def drift(pairs: Pairs, lengths_m: Sequence[float] | None = None, scale: float =
     every_m, every_rad = np.concatenate(all_m), np.concatenate(all_rad)
     span = f"{found[0].length_m:g}..{found[-1].length_m:g} m" if len(found) > 1 else f"{found[0].length_m:g} m"
     return Drift(
-        _percent(every_m), _deg_per_100m(every_rad), len(every_m), step, tuple(found), f"segments of {span}, {note}"
+        _percent(every_m), _deg_per_100m(every_rad), len(every_m), step, tuple(found), f"segments of {span} {note}"
     )
 
 
 def _choose_lengths(length_m: float) -> tuple[tuple[float, ...], str]:
     if length_m >= _KITTI_FROM_M:
-        return KITTI_LENGTHS_M, "KITTI's lengths"
+        return KITTI_LENGTHS_M, "(KITTI's lengths)"
     chosen = SHORT_LENGTHS_M if length_m >= _SHORT_FROM_M else SHORTEST_LENGTHS_M
-    return chosen, f"shorter than KITTI's 100..800 m because the path has {length_m:.0f} m"
+    return chosen, f"(the path of {length_m:.0f} m is short for KITTI's 100..800 m)"
 
 
 def _segments(path: FloatArray, length_m: float, step: int) -> tuple[IntArray, IntArray]:

@@ -117,7 +117,8 @@ def relative_error(
     """
     if not delta > 0 or (unit == "frames" and delta != int(delta)):
         raise EvaluationError(f"a step of {delta:g} {unit} is not possible: it must be positive, and whole for frames")
-    first, last = _steps(_progress(pairs.reference, unit), delta, all_pairs)
+    tolerance = 0.0 if unit == "frames" else _DELTA_TOLERANCE
+    first, last = _steps(_progress(pairs.reference, unit), delta, all_pairs, tolerance)
     if not len(first):
         return None
     errors_m, errors_rad = step_errors(pairs, first, last, scale)
@@ -172,12 +173,12 @@ def _progress(reference: Trajectory, unit: DeltaUnit) -> FloatArray:
     return path_m(reference)
 
 
-def _steps(progress: FloatArray, delta: float, all_pairs: bool) -> tuple[IntArray, IntArray]:
+def _steps(progress: FloatArray, delta: float, all_pairs: bool, tolerance: float) -> tuple[IntArray, IntArray]:
     """Return first and last rows (S,) of the steps of length delta along ascending progress (N,)."""
     if all_pairs:
         last = _nearest_later_row(progress, progress + delta)
         first = np.arange(len(progress) - 1)
-        fits = np.abs(progress[last] - progress[first] - delta) <= _DELTA_TOLERANCE * delta
+        fits = np.abs(progress[last] - progress[first] - delta) <= tolerance * delta
         return first[fits], last[fits]
     ends = [0]
     travelled = 0.0
