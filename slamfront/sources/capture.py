@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import cv2
 
@@ -47,4 +47,4 @@ def retrieve_rgb(capture: Capture, what: str) -> Image:
     good, image = capture.retrieve()
     if not good or image is None or image.size == 0:
         raise FrameError(f"{what} cannot be decoded")
-    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return cast(Image, image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB))

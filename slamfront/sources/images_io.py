@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -33,7 +33,7 @@ def read_image(path: Path) -> Image:
 def decode_image(data: NDArray[np.uint8], where: str) -> Image:
     """Return the picture in the bytes of an image file as `read_image` does; `where` names it in errors."""
     image = decode_raw(data, where, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+    return cast(Image, image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
 
 
 def read_depth(path: Path, unit_m: float, invalid: int | None = None) -> Float32Array:

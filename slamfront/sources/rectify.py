@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import cast
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from slamfront.geometry.camera import Camera, StereoRig
 from slamfront.geometry.pose import Pose
 from slamfront.protocols import Source
 from slamfront.sources.wrappers import Wrapper
-from slamfront.types import Frame, Trajectory
+from slamfront.types import Float32Array, Frame, Image, Trajectory
 
 Array = NDArray[np.float64]
 
@@ -56,13 +57,13 @@ class Remap:
         self._linear = cv2.convertMaps(x, y, cv2.CV_16SC2)
         self._nearest = cv2.convertMaps(x, y, cv2.CV_16SC2, nninterpolation=True)
 
-    def image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def image(self, image: Image) -> Image:
         """Return the image (H,W) or (H,W,3), interpolated linearly."""
-        return cv2.remap(image, *self._linear, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore
+        return cast(Image, cv2.remap(image, *self._linear, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
-    def depth(self, depth_m: NDArray[np.float32]) -> NDArray[np.float32]:
+    def depth(self, depth_m: Float32Array) -> Float32Array:
         """Return the depth map (H,W) of a camera that keeps its axes, by nearest value; 0 outside."""
-        return cv2.remap(depth_m, *self._nearest, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)  # type: ignore
+        return cast(Float32Array, cv2.remap(depth_m, *self._nearest, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT))
 
 
 class _Undistorted(Wrapper):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -42,7 +42,7 @@ def image_from_message(message: Any, topic: str) -> Image:
         values = (values >> 8).astype(np.uint8)
     if values.dtype != np.uint8:
         raise FrameError(f"{topic}: the encoding '{message.encoding}' is no picture")
-    return values if conversion is None else cv2.cvtColor(values, conversion)  # type: ignore[return-value]
+    return cast(Image, values if conversion is None else cv2.cvtColor(values, conversion))
 
 
 def depth_from_message(message: Any, topic: str) -> Float32Array:
