@@ -87,7 +87,8 @@ def choose_topics(available: Iterable[str], sensor: SensorChoice, named: Mapping
     left, right = _find_pair(pictures)
     right = named.get("right", right)
     image = named.get("image")
-    offered: list[Sensor] = ["mono", *(["stereo"] if right else []), *(["rgbd"] if depth else [])]  # type: ignore
+    available_for: dict[Sensor, object] = {"mono": True, "stereo": right, "rgbd": depth}
+    offered = [kind for kind, there in available_for.items() if there]
     chosen = choose_sensor(sensor, offered, where)
     if chosen == "stereo":
         return Topics(chosen, image or left or pictures[0], right)
