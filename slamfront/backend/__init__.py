@@ -8,14 +8,21 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from slamfront.config import BackendConfig
+from slamfront.protocols import Backend
+
 if TYPE_CHECKING:
     from slamfront.backend.factors import graph_from_window, keyframe_factors, landmark_key, pose_key
     from slamfront.backend.gtsam_ba import BundleAdjustment, for_whole_map
+    from slamfront.backend.isam2 import IncrementalSmoother
     from slamfront.backend.null import NullBackend
+    from slamfront.backend.remote import RemoteBackend
 
 _HOMES = {
     "BundleAdjustment": "gtsam_ba",
+    "IncrementalSmoother": "isam2",
     "NullBackend": "null",
+    "RemoteBackend": "remote",
     "for_whole_map": "gtsam_ba",
     "graph_from_window": "factors",
     "keyframe_factors": "factors",
@@ -25,13 +32,23 @@ _HOMES = {
 
 __all__ = [
     "BundleAdjustment",
+    "IncrementalSmoother",
     "NullBackend",
+    "RemoteBackend",
     "for_whole_map",
     "graph_from_window",
     "keyframe_factors",
     "landmark_key",
+    "local_backend",
     "pose_key",
 ]
+
+
+def local_backend(config: BackendConfig) -> Backend:
+    """Return the backend that `config.kind` names, to run in this process."""
+    name = {"gtsam": "BundleAdjustment", "isam2": "IncrementalSmoother"}.get(config.kind)
+    backend: Backend = __getattr__(name)(config) if name else __getattr__("NullBackend")()
+    return backend
 
 
 def __getattr__(name: str) -> Any:

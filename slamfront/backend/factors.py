@@ -105,15 +105,20 @@ def add_gauge(graph: gtsam.NonlinearFactorGraph, window: Window, used: BoolArray
     held = window.fixed | ~decided
     if not held.any():
         held[:1] = True
-    hold = gtsam.noiseModel.Isotropic.Sigma(6, HOLD_SIGMA)
-    for row in np.flatnonzero(held).tolist():
-        graph.addPriorPose3(pose_key(window.keyframe_ids[row]), pose3(window, row), hold)
+    hold_poses(graph, window, held)
     if not has_disparity(window)[used].any() and (held & decided).sum() < 2:
-        _add_scale(graph, window, decided)
+        hold_scale(graph, window, decided)
     return held
 
 
-def _add_scale(graph: gtsam.NonlinearFactorGraph, window: Window, decided: BoolArray) -> None:
+def hold_poses(graph: gtsam.NonlinearFactorGraph, window: Window, held: BoolArray) -> None:
+    """Add priors that keep the marked poses (K,) where they are."""
+    model = gtsam.noiseModel.Isotropic.Sigma(6, HOLD_SIGMA)
+    for row in np.flatnonzero(held).tolist():
+        graph.addPriorPose3(pose_key(window.keyframe_ids[row]), pose3(window, row), model)
+
+
+def hold_scale(graph: gtsam.NonlinearFactorGraph, window: Window, decided: BoolArray) -> None:
     """Keep the distance between the first decided pose (K,) and the one farthest from it."""
     rows = np.flatnonzero(decided)
     if len(rows) < 2:

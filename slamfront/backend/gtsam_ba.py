@@ -67,7 +67,7 @@ class _Problem:
 
     def chi_square(self) -> FloatArray:
         """Return the chi-square (M,) of every observation in the present state."""
-        return chi_square(self.state, self.state.rotations, self.state.positions_m, self.state.landmarks_m)
+        return chi_square(self.state)
 
     def optimize(self, chosen: BoolArray, iterations: int) -> None:
         """Improve the state by at most so many iterations on the chosen observations (M,)."""

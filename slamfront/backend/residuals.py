@@ -18,15 +18,15 @@ def has_disparity(window: Window) -> BoolArray:
     return np.isfinite(window.right_x) & (window.camera.baseline_m is not None)
 
 
-def chi_square(window: Window, rotations: FloatArray, positions_m: FloatArray, landmarks_m: FloatArray) -> FloatArray:
+def chi_square(window: Window) -> FloatArray:
     """Return the squared error (M,) of each observation over its variance; infinite behind the camera.
 
-    The poses (K,3,3), (K,3) and landmarks (L,3) stand in for the window's own. The errors of x and of the disparity
-    x - right_x are independent, so that the covariance of (x, right_x, y) never needs to be inverted.
+    The errors of x and of the disparity x - right_x are independent, so that the covariance of (x, right_x, y) never
+    needs to be inverted.
     """
     camera = window.camera
-    offset = landmarks_m[window.landmark_rows] - positions_m[window.keyframe_rows]
-    points = np.einsum("mi,mij->mj", offset, rotations[window.keyframe_rows])
+    offset = window.landmarks_m[window.landmark_rows] - window.positions_m[window.keyframe_rows]
+    points = np.einsum("mi,mij->mj", offset, window.rotations[window.keyframe_rows])
     with np.errstate(all="ignore"):
         inverse_depth = 1.0 / points[:, 2]
         errors = points[:, :2] * inverse_depth[:, None] * (camera.fx, camera.fy) + (camera.cx, camera.cy)
@@ -56,6 +56,19 @@ def determined(window: Window, observations: BoolArray) -> tuple[BoolArray, Bool
     used = observations & landmarks[window.landmark_rows]
     poses = np.bincount(window.keyframe_rows[used], minlength=len(window.keyframe_ids)) >= _MIN_POSE_OBSERVATIONS
     return landmarks, poses
+
+
+def parallax_rad(window: Window) -> FloatArray:
+    """Return for each landmark (L,) the largest angle between the ray of an observer and the mean of its rays."""
+    rays = window.landmarks_m[window.landmark_rows] - window.positions_m[window.keyframe_rows]
+    with np.errstate(all="ignore"):
+        rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    count = len(window.landmark_ids)
+    mean = np.column_stack([np.bincount(window.landmark_rows, ray, count) for ray in rays.T])
+    sines = np.linalg.norm(np.cross(rays, mean[window.landmark_rows]), axis=1)
+    angles = np.zeros(count)
+    np.fmax.at(angles, window.landmark_rows, np.arctan2(sines, np.einsum("mi,mi->m", rays, mean[window.landmark_rows])))
+    return angles
 
 
 def outlier_pairs(window: Window, outliers: BoolArray) -> IntArray:

@@ -1,0 +1,250 @@
+"""Incremental smoothing of the whole run: each window brings only what is new.
+
+Kaess et al., "iSAM2: Incremental smoothing and mapping using the Bayes tree", IJRR 2012.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import gtsam
+import numpy as np
+
+from slamfront.backend.factors import (
+    hold_poses,
+    hold_scale,
+    insert_landmarks,
+    insert_poses,
+    landmark_key,
+    observation_factors,
+    pose_key,
+)
+from slamfront.backend.gtsam_ba import BundleAdjustment
+from slamfront.backend.residuals import (
+    chi_square,
+    chi_square_limits,
+    determined,
+    has_disparity,
+    outlier_pairs,
+    parallax_rad,
+)
+from slamfront.config import BackendConfig
+from slamfront.errors import BackendError
+from slamfront.geometry.pose import Pose
+from slamfront.types import BoolArray, Correction, Window
+
+_LOG = logging.getLogger(__name__)
+_MIN_PARALLAX_RAD = np.deg2rad(1.0)
+_RELINEARIZE = 0.003
+"""Change of a variable, rad or m, from which its factors are linearised anew."""
+_UPDATES = 2
+_GTSAM_ERRORS = (RuntimeError, IndexError)
+
+Observation = tuple[int, int]
+"""Keyframe id and keypoint row."""
+
+
+class IncrementalSmoother:
+    """A backend that keeps every measurement of the run in one ISAM2.
+
+    The first window is solved by bundle adjustment. Afterwards a keyframe enters once four of its landmarks are in, and
+    a landmark once a disparity, or two rays about one degree apart, decide it. Observations that a window
+    should show but does not (outliers, culled or fused landmarks) are taken out; keyframes that the map has dropped stay,
+    as what they saw remains true. Where the system becomes indeterminate, or no keyframe of the window is known, it
+    starts again from the window.
+    """
+
+    def __init__(self, config: BackendConfig) -> None:
+        self._config = config
+        self._clear()
+
+    def solve(self, window: Window) -> Correction:
+        """Return the present estimate of the window's free keyframes and landmarks; those that are not in are as given.
+
+        Raises BackendError when even a fresh start from the window fails.
+        """
+        known = [i for i in window.keyframe_ids.tolist() if i in self._keyframes]
+        if not known:
+            return self._start(window)
+        try:
+            return self._advance(window, known[-1])
+        except _GTSAM_ERRORS as error:
+            _LOG.warning("the smoother starts again from this window: %s", " ".join(str(error).split())[:200])
+            return self._start(window)
+
+    def _clear(self) -> None:
+        parameters = gtsam.ISAM2Params()
+        parameters.setRelinearizeThreshold(_RELINEARIZE)
+        parameters.relinearizeSkip = 1
+        self._isam = gtsam.ISAM2(parameters)
+        self._keyframes: dict[int, dict[int, tuple[int, int]]] = {}  # id -> keypoint row -> (factor, landmark id)
+        self._observers: dict[int, dict[Observation, int]] = {}  # landmark id -> observation -> how many rays it is
+
+    def _start(self, window: Window) -> Correction:
+        """Forget everything, and begin with a window that bundle adjustment has solved."""
+        self._clear()
+        correction = BundleAdjustment(self._config).solve(window)
+        solved = _with(window, correction)
+        fits = _fits(solved)
+        graph = gtsam.NonlinearFactorGraph()
+        landmarks, poses, used = self._enterable(solved, fits)
+        held = window.fixed & poses
+        if not held.any():
+            held[np.flatnonzero(poses)[:1]] = True
+        hold_poses(graph, solved, held)
+        if held.sum() < 2 and not has_disparity(solved)[used].any():
+            hold_scale(graph, solved, poses)
+        try:
+            self._update(solved, graph, landmarks, poses, used, [])
+        except _GTSAM_ERRORS as error:
+            self._clear()
+            raise BackendError(f"the smoother cannot start: {' '.join(str(error).split())[:200]}") from error
+        return correction
+
+    def _advance(self, window: Window, reference: int) -> Correction:
+        """Add what is new in the window, whose newest known keyframe is `reference`, and take out what is gone."""
+        moved = self._carry(window, reference)
+        removed, forgotten = self._forget(moved)
+        # A key that leaves and enters in one update confuses ISAM2: the landmark may come again with the next window.
+        staying = ~np.isin(moved.landmark_ids, forgotten)[moved.landmark_rows]
+        landmarks, poses, used = self._enterable(moved, staying & np.isfinite(chi_square(moved)))
+        self._update(moved, gtsam.NonlinearFactorGraph(), landmarks, poses, used, removed)
+        solved = self._estimate(moved)
+        inliers = _fits(solved)
+        before, after = chi_square(window), chi_square(solved)
+        free = ~window.fixed
+        return Correction(
+            window.keyframe_ids[free],
+            solved.rotations[free],
+            solved.positions_m[free],
+            window.landmark_ids,
+            solved.landmarks_m,
+            outlier_pairs(window, ~inliers),
+            0.5 * float(before[inliers & np.isfinite(before)].sum()),
+            0.5 * float(after[inliers].sum()),
+        )
+
+    def _carry(self, window: Window, reference: int) -> Window:
+        """Return the window with present estimates; what is not known is carried along by the reference keyframe."""
+        row = int(np.searchsorted(window.keyframe_ids, reference))
+        estimate = self._isam.calculateEstimatePose3(pose_key(reference))
+        here = Pose(estimate.rotation().matrix(), estimate.translation())
+        shift = here @ Pose(window.rotations[row], window.positions_m[row]).inverse()
+        moved = replace(
+            window,
+            rotations=shift.rotation @ window.rotations,
+            positions_m=shift.apply(window.positions_m),
+            landmarks_m=shift.apply(window.landmarks_m),
+        )
+        return self._estimate(moved)
+
+    def _estimate(self, window: Window) -> Window:
+        """Return the window with the smoother's poses and landmarks where it has them."""
+        rotations, positions, landmarks = (a.copy() for a in (window.rotations, window.positions_m, window.landmarks_m))
+        poses = [(r, i) for r, i in enumerate(window.keyframe_ids.tolist()) if i in self._keyframes]
+        points = [(r, i) for r, i in enumerate(window.landmark_ids.tolist()) if i in self._observers]
+        keys = [pose_key(i) for _, i in poses] + [landmark_key(i) for _, i in points]
+        values = self._isam.calculateEstimate(keys)
+        for row, i in poses:
+            pose = values.atPose3(pose_key(i))
+            rotations[row], positions[row] = pose.rotation().matrix(), pose.translation()
+        for row, i in points:
+            landmarks[row] = values.atPoint3(landmark_key(i))
+        if not (np.isfinite(rotations).all() and np.isfinite(positions).all()):
+            raise RuntimeError("a pose is not finite")
+        return replace(window, rotations=rotations, positions_m=positions, landmarks_m=landmarks)
+
+    def _forget(self, window: Window) -> tuple[list[int], list[int]]:
+        """Drop observations that the window no longer has; return the factors and landmarks to take out.
+
+        A window shows all that its free keyframes see, and who of its other keyframes sees its landmarks. A landmark
+        that fewer than two rays are left of goes with its last observation.
+        """
+        free = set(window.keyframe_ids[~window.fixed].tolist())
+        here = set(window.landmark_ids.tolist())
+        present: dict[int, dict[int, int]] = {i: {} for i in window.keyframe_ids.tolist()}
+        for keyframe, keypoint, landmark in zip(*(column.tolist() for column in _columns(window))):
+            present[keyframe][keypoint] = landmark
+        removed = []
+        for keyframe in present.keys() & self._keyframes.keys():
+            held, seen, all_seen = self._keyframes[keyframe], present[keyframe], keyframe in free
+            stale = [k for k, (_, i) in held.items() if seen.get(k) != i and (all_seen or i in here)]
+            for keypoint in stale:
+                factor, landmark = held.pop(keypoint)
+                removed.append(factor)
+                self._observers[landmark].pop((keyframe, keypoint))
+        forgotten = [i for i, rays in self._observers.items() if sum(rays.values()) < 2]
+        for landmark in forgotten:
+            for keyframe, keypoint in self._observers.pop(landmark):
+                removed.append(self._keyframes[keyframe].pop(keypoint)[0])
+        return removed, forgotten
+
+    def _enterable(self, window: Window, chosen: BoolArray) -> tuple[BoolArray, BoolArray, BoolArray]:
+        """Return the landmarks (L,) and poses (K,) that may be in, and the chosen observations (M,) of both."""
+        known = np.array([i in self._observers for i in window.landmark_ids.tolist()], bool)
+        known_poses = np.array([i in self._keyframes for i in window.keyframe_ids.tolist()], bool)
+        wide = np.bincount(window.landmark_rows, has_disparity(window), len(known)) > 0
+        wide |= parallax_rad(window) >= _MIN_PARALLAX_RAD
+        used = chosen & (known | wide)[window.landmark_rows]
+        for _ in range(2):  # a pose that is refused takes its observations from the landmarks, and those from poses
+            landmarks, poses = determined(window, used)
+            landmarks, poses = landmarks | known, poses | known_poses
+            used &= landmarks[window.landmark_rows] & poses[window.keyframe_rows]
+        return landmarks & (np.bincount(window.landmark_rows[used], minlength=len(known)) > 0), poses, used
+
+    def _update(
+        self,
+        window: Window,
+        graph: gtsam.NonlinearFactorGraph,
+        landmarks: BoolArray,
+        poses: BoolArray,
+        used: BoolArray,
+        removed: list[int],
+    ) -> None:
+        """Give ISAM2 the new part of the window, on top of `graph`, and remember which factor is which observation."""
+        values = gtsam.Values()
+        new_poses = poses & ~np.array([i in self._keyframes for i in window.keyframe_ids.tolist()], bool)
+        new_landmarks = landmarks & ~np.array([i in self._observers for i in window.landmark_ids.tolist()], bool)
+        insert_poses(values, window, np.flatnonzero(new_poses))
+        insert_landmarks(values, window, new_landmarks)
+        for keyframe in window.keyframe_ids[new_poses].tolist():
+            self._keyframes[keyframe] = {}
+        keyframes, keypoints, ids = _columns(window)
+        rows = np.array(
+            [r for r in np.flatnonzero(used).tolist() if int(keypoints[r]) not in self._keyframes[int(keyframes[r])]],
+            np.int64,
+        )
+        first = graph.size()
+        for factor in observation_factors(window, rows, self._config):
+            graph.add(factor)
+        parameters = gtsam.ISAM2UpdateParams()
+        parameters.removeFactorIndices = removed
+        slots = self._isam.update(graph, values, parameters).getNewFactorsIndices()[first:]
+        rays = np.where(has_disparity(window), 2, 1)
+        for row, slot in zip(rows.tolist(), slots):
+            keyframe, keypoint, landmark = int(keyframes[row]), int(keypoints[row]), int(ids[row])
+            self._keyframes[keyframe][keypoint] = (slot, landmark)
+            self._observers.setdefault(landmark, {})[keyframe, keypoint] = int(rays[row])
+        for _ in range(_UPDATES - 1):
+            self._isam.update()
+
+
+def _columns(window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return keyframe id, keypoint row and landmark id of each observation, three arrays (M,)."""
+    return (
+        window.keyframe_ids[window.keyframe_rows],
+        window.keypoint_rows,
+        window.landmark_ids[window.landmark_rows],
+    )
+
+
+def _fits(window: Window) -> BoolArray:
+    return np.asarray(chi_square(window) <= chi_square_limits(window))
+
+
+def _with(window: Window, correction: Correction) -> Window:
+    """Return the window with corrected poses and landmarks."""
+    rotations, positions = window.rotations.copy(), window.positions_m.copy()
+    rotations[~window.fixed], positions[~window.fixed] = correction.rotations, correction.positions_m
+    return replace(window, rotations=rotations, positions_m=positions, landmarks_m=correction.landmarks_m)

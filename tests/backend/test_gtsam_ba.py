@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from slamfront.backend import BundleAdjustment, for_whole_map
+from slamfront.config import BackendConfig
+from slamfront.types import Sensor, Window
+from tests.backend.worlds import make_world, part
+
+CONFIG = BackendConfig(max_iterations=20)
+
+
+@pytest.mark.parametrize("sensor", ["mono", "stereo", "rgbd"])
+def test_exact_measurements_bring_back_the_truth(sensor: Sensor) -> None:
+    world = make_world(sensor)
+    correction = BundleAdjustment(CONFIG).solve(world.window)
+    assert correction.keyframe_ids.tolist() == [2, 3, 4, 5]
+    # The optimiser stops at a relative change of the error; a tenth of a millimetre is far below any image noise.
+    assert world.position_errors(correction).max() < 1e-4
+    assert world.rotation_errors(correction).max() < 1e-4
+    seen = np.bincount(world.window.landmark_rows, minlength=150) >= 2
+    assert world.landmark_errors(correction)[seen].max() < 2e-3
+    assert len(correction.outliers) == 0
+    assert correction.final_error < 1e-3 < correction.initial_error
+
+
+@pytest.mark.parametrize("sensor", ["mono", "stereo", "rgbd"])
+def test_noisy_measurements_come_close_to_the_truth_and_few_are_outliers(sensor: Sensor) -> None:
+    world = make_world(sensor, noise_px=0.5)
+    before = np.linalg.norm(world.window.positions_m - [p.translation_m for p in world.poses], axis=1)[2:]
+    correction = BundleAdjustment(CONFIG).solve(world.window)
+    # Half a pixel at 5 m and f = 450 is 6 mm; moving sideways trades a turn for a shift, which doubles it.
+    assert world.position_errors(correction).max() < 12e-3 < before.max()
+    # The limit lets 95 % of true measurements pass.
+    assert len(correction.outliers) < 0.07 * len(world.window.pixels_xy)
+
+
+@pytest.mark.parametrize("sensor", ["mono", "stereo", "rgbd"])
+def test_gross_outliers_are_named_and_do_no_harm(sensor: Sensor) -> None:
+    world = make_world(sensor)
+    rng = np.random.default_rng(1)
+    window = world.window
+    wrong = rng.choice(len(window.pixels_xy), 25, replace=False)
+    pixels = window.pixels_xy.copy()
+    pixels[wrong] += rng.choice([-1, 1], (25, 2)) * rng.uniform(15, 60, (25, 2))
+    right_x = window.right_x + (pixels - window.pixels_xy)[:, 0]
+    correction = BundleAdjustment(CONFIG).solve(replace(window, pixels_xy=pixels, right_x=right_x))
+    truth = set(zip(window.keyframe_ids[window.keyframe_rows[wrong]].tolist(), window.keypoint_rows[wrong].tolist()))
+    named = set(map(tuple, correction.outliers.tolist()))
+    # An outlier on a landmark that only two keyframes see can hide, or take the other observation along.
+    assert len(truth & named) >= 23
+    assert len(named - truth) <= 5
+    assert world.position_errors(correction).max() < 2e-3
+
+
+def test_a_wrong_disparity_alone_is_an_outlier() -> None:
+    world = make_world("stereo")
+    right_x = world.window.right_x.copy()
+    right_x[7] += 9.0
+    correction = BundleAdjustment(CONFIG).solve(replace(world.window, right_x=right_x))
+    row = world.window.keyframe_ids[world.window.keyframe_rows[7]], world.window.keypoint_rows[7]
+    assert correction.outliers.tolist() == [list(row)]
+
+
+def test_fixed_poses_are_no_part_of_the_answer_and_the_input_is_left_alone() -> None:
+    world = make_world("stereo", noise_px=1.0)
+    before = world.window.rotations.copy(), world.window.positions_m.copy(), world.window.landmarks_m.copy()
+    correction = BundleAdjustment(CONFIG).solve(world.window)
+    assert not set(correction.keyframe_ids) & set(world.window.keyframe_ids[world.window.fixed])
+    after = world.window.rotations, world.window.positions_m, world.window.landmarks_m
+    assert all(np.array_equal(a, b) for a, b in zip(before, after))
+
+
+def test_rotations_stay_rotations() -> None:
+    correction = BundleAdjustment(CONFIG).solve(make_world("stereo", noise_px=1.0).window)
+    product = np.einsum("kij,klj->kil", correction.rotations, correction.rotations)
+    assert np.abs(product - np.eye(3)).max() < 1e-12
+
+
+def test_equal_windows_give_equal_answers() -> None:
+    world = make_world("rgbd", noise_px=0.5)
+    backend = BundleAdjustment(CONFIG)
+    first, second = backend.solve(world.window), backend.solve(world.window)
+    assert np.array_equal(first.positions_m, second.positions_m)
+    assert np.array_equal(first.landmarks_m, second.landmarks_m)
+
+
+def test_without_a_fixed_pose_the_first_one_stays() -> None:
+    world = make_world("stereo")
+    correction = BundleAdjustment(CONFIG).solve(replace(world.window, fixed=np.zeros(6, bool)))
+    assert np.array_equal(correction.positions_m[0], world.window.positions_m[0])
+    assert world.position_errors(correction).max() < 1e-4
+
+
+def test_mono_with_one_fixed_pose_keeps_its_scale() -> None:
+    world = make_world("mono", fixed=1)
+    distance = np.linalg.norm(world.window.positions_m - world.window.positions_m[0], axis=1)
+    far = int(np.argmax(distance))
+    correction = BundleAdjustment(CONFIG).solve(world.window)
+    kept = np.linalg.norm(correction.positions_m[far - 1] - world.window.positions_m[0])
+    assert kept == pytest.approx(distance[far], rel=1e-3)  # the distance's own sigma
+    true = np.linalg.norm(world.poses[far].translation_m - world.poses[0].translation_m)
+    shape = (correction.positions_m - world.poses[0].translation_m) * (true / kept)
+    expected = np.array([p.translation_m - world.poses[0].translation_m for p in world.poses[1:]])
+    assert np.abs(shape - expected).max() < 1e-3
+
+
+def test_the_final_adjustment_takes_its_own_number_of_iterations() -> None:
+    config = for_whole_map(BackendConfig(kind="isam2", max_iterations=1, final_iterations=40))
+    assert (config.kind, config.max_iterations) == ("gtsam", 40)
+
+
+def _empty(window: Window) -> Window:
+    return part(window, np.zeros(len(window.pixels_xy), bool))
+
+
+def _one_keyframe(window: Window) -> Window:
+    return part(window, window.keyframe_rows == 3)
+
+
+def _landmark_behind(window: Window) -> Window:
+    landmarks = window.landmarks_m.copy()
+    landmarks[:20, 2] = -5.0
+    return replace(window, landmarks_m=landmarks)
+
+
+def _landmark_at_infinity(window: Window) -> Window:
+    landmarks = window.landmarks_m.copy()
+    landmarks[:10] *= 1e7
+    landmarks[10] = np.nan
+    landmarks[11] = window.positions_m[0]
+    return replace(window, landmarks_m=landmarks)
+
+
+def _no_parallax(window: Window) -> Window:
+    return replace(window, positions_m=np.zeros_like(window.positions_m))
+
+
+def _one_observation_each(window: Window) -> Window:
+    _, first = np.unique(window.landmark_rows, return_index=True)
+    return part(window, first)
+
+
+def _all_fixed(window: Window) -> Window:
+    return replace(window, fixed=np.ones_like(window.fixed))
+
+
+def _no_keyframes(window: Window) -> Window:
+    empty = _empty(window)
+    return replace(
+        empty,
+        keyframe_ids=window.keyframe_ids[:0],
+        rotations=window.rotations[:0],
+        positions_m=window.positions_m[:0],
+        fixed=window.fixed[:0],
+        landmark_ids=window.landmark_ids[:0],
+        landmarks_m=window.landmarks_m[:0],
+    )
+
+
+DEGENERATE = [
+    _empty,
+    _one_keyframe,
+    _landmark_behind,
+    _landmark_at_infinity,
+    _no_parallax,
+    _one_observation_each,
+    _all_fixed,
+    _no_keyframes,
+]
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize("spoil", DEGENERATE)
+@pytest.mark.parametrize("sensor", ["mono", "stereo"])
+@pytest.mark.parametrize("fixed", [0, 2])
+def test_degenerate_windows_never_crash(spoil, sensor: Sensor, fixed: int) -> None:
+    window = spoil(make_world(sensor, fixed=fixed).window)
+    correction = BundleAdjustment(BackendConfig()).solve(window)
+    assert correction.keyframe_ids.tolist() == window.keyframe_ids[~window.fixed].tolist()
+    assert np.isfinite(correction.rotations).all()
+    assert np.isfinite(correction.positions_m).all()
+    assert np.isfinite(correction.landmarks_m[np.isfinite(window.landmarks_m)]).all()
+    assert np.isfinite(correction.initial_error)
+    assert np.isfinite(correction.final_error)
+
+
+def test_landmarks_behind_the_camera_are_outliers_and_the_rest_is_solved() -> None:
+    world = make_world("stereo")
+    window = world.window
+    landmarks = window.landmarks_m.copy()
+    landmarks[:5, 2] = -5.0
+    correction = BundleAdjustment(CONFIG).solve(replace(window, landmarks_m=landmarks))
+    behind = window.landmark_rows < 5
+    expected = {
+        (int(window.keyframe_ids[k]), int(p))
+        for k, p in zip(window.keyframe_rows[behind], window.keypoint_rows[behind])
+    }
+    assert set(map(tuple, correction.outliers.tolist())) == expected
+    assert world.position_errors(correction).max() < 1e-4
+
+
+def test_a_keyframe_with_hardly_an_observation_stays_where_it_is() -> None:
+    world = make_world("stereo")
+    window = world.window
+    last = np.flatnonzero(window.keyframe_rows == 5)
+    window = part(window, np.setdiff1d(np.arange(len(window.pixels_xy)), last[2:]))
+    correction = BundleAdjustment(CONFIG).solve(window)
+    assert np.array_equal(correction.positions_m[-1], window.positions_m[5])
+    assert world.position_errors(correction)[:-1].max() < 1e-4

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import gtsam
+import numpy as np
+import pytest
+
+from slamfront.backend import IncrementalSmoother, graph_from_window, pose_key
+from slamfront.config import BackendConfig
+from slamfront.types import Correction, Sensor, Window
+from tests.backend.worlds import first_keyframes, make_world, part
+
+CONFIG = BackendConfig(kind="isam2", max_iterations=20)
+
+
+def _corrected(window: Window, correction: Correction) -> Window:
+    """Return the window after the map has taken a correction of its first keyframes."""
+    rotations, positions, landmarks = window.rotations.copy(), window.positions_m.copy(), window.landmarks_m.copy()
+    rotations[correction.keyframe_ids], positions[correction.keyframe_ids] = (
+        correction.rotations,
+        correction.positions_m,
+    )
+    landmarks[correction.landmark_ids] = correction.landmarks_m
+    gone = set(map(tuple, correction.outliers.tolist()))
+    pairs = zip(window.keyframe_ids[window.keyframe_rows].tolist(), window.keypoint_rows.tolist())
+    keep = np.array([pair not in gone for pair in pairs])
+    return part(replace(window, rotations=rotations, positions_m=positions, landmarks_m=landmarks), keep)
+
+
+@pytest.mark.parametrize("sensor", ["mono", "stereo", "rgbd"])
+def test_windows_in_sequence_agree_with_one_batch(sensor: Sensor) -> None:
+    world = make_world(sensor, keyframes=8, noise_px=0.5)
+    smoother, window = IncrementalSmoother(CONFIG), world.window
+    for count in (4, 5, 6, 7, 8, 8):  # the last time without the outliers of the time before
+        window = _corrected(window, smoother.solve(first_keyframes(window, count)))
+    correction = smoother.solve(window)
+    batch = gtsam.LevenbergMarquardtOptimizer(*graph_from_window(window, CONFIG)).optimize()
+    places = np.array([batch.atPose3(pose_key(i)).translation() for i in correction.keyframe_ids])
+    # They see the same measurements, except for what lacks parallax, and differ by what is not relinearised.
+    assert np.linalg.norm(correction.positions_m - places, axis=1).max() < 5e-4
+    assert world.position_errors(correction).max() < 2e-2
+
+
+def test_exact_measurements_bring_back_the_truth() -> None:
+    world = make_world("stereo", keyframes=8)
+    smoother, window = IncrementalSmoother(CONFIG), world.window
+    for count in (3, 5, 8):
+        correction = smoother.solve(first_keyframes(window, count))
+        window = _corrected(window, correction)
+    assert world.position_errors(correction).max() < 1e-4
+    assert len(correction.outliers) == 0
+
+
+def test_an_outlier_is_named_and_its_removal_heals_the_estimate() -> None:
+    world = make_world("stereo", keyframes=6)
+    smoother = IncrementalSmoother(CONFIG)
+    window = _corrected(world.window, smoother.solve(first_keyframes(world.window, 4)))
+    wrong = np.flatnonzero(window.keyframe_rows == 4)[:8]
+    pixels = window.pixels_xy.copy()
+    pixels[wrong] += 40.0
+    window = replace(window, pixels_xy=pixels)
+    correction = smoother.solve(first_keyframes(window, 5))
+    expected = {(4, int(row)) for row in window.keypoint_rows[wrong]}
+    assert expected <= set(map(tuple, correction.outliers.tolist()))
+    window = _corrected(window, correction)
+    correction = smoother.solve(window)
+    assert world.position_errors(correction).max() < 1e-3
+
+
+def test_culled_landmarks_and_keyframes_do_no_harm() -> None:
+    world = make_world("stereo", keyframes=7)
+    smoother = IncrementalSmoother(CONFIG)
+    window = _corrected(world.window, smoother.solve(first_keyframes(world.window, 5)))
+    window = part(window, (window.keyframe_rows != 3) & (window.landmark_rows % 4 != 0))
+    correction = smoother.solve(window)
+    known = np.array([i for i in range(len(correction.keyframe_ids)) if correction.keyframe_ids[i] != 3])
+    assert world.position_errors(correction)[known].max() < 1e-4
+
+
+def test_a_landmark_that_is_replaced_moves_to_its_new_name() -> None:
+    world = make_world("stereo", keyframes=6)
+    smoother = IncrementalSmoother(CONFIG)
+    window = _corrected(world.window, smoother.solve(first_keyframes(world.window, 5)))
+    renamed = replace(window, landmark_ids=np.where(np.arange(150) < 30, np.arange(150) + 1000, np.arange(150)))
+    correction = smoother.solve(renamed)
+    assert correction.landmark_ids[0] == 1000
+    assert world.position_errors(correction).max() < 1e-3
+
+
+def test_a_map_that_begins_anew_is_a_new_start() -> None:
+    smoother = IncrementalSmoother(CONFIG)
+    smoother.solve(make_world("stereo", keyframes=4).window)
+    other = make_world("stereo", keyframes=4, seed=5)
+    window = replace(other.window, keyframe_ids=np.arange(100, 104), landmark_ids=np.arange(9000, 9150))
+    correction = smoother.solve(window)
+    true = np.array([p.translation_m for p in other.poses[2:]])
+    assert np.abs(correction.positions_m - true).max() < 1e-4
+
+
+@pytest.mark.parametrize("sensor", ["mono", "stereo"])
+def test_degenerate_windows_never_crash(sensor: Sensor) -> None:
+    window = make_world(sensor).window
+    smoother = IncrementalSmoother(CONFIG)
+    nothing = np.zeros(len(window.pixels_xy), bool)
+    landmarks = window.landmarks_m.copy()
+    landmarks[:20, 2], landmarks[20] = -5.0, np.nan
+    for spoilt in (
+        part(window, nothing),
+        part(window, window.keyframe_rows == 3),
+        replace(window, positions_m=np.zeros_like(window.positions_m)),
+        replace(window, landmarks_m=landmarks),
+        window,
+        part(window, nothing),
+        part(window, window.keyframe_rows == 3),
+    ):
+        correction = smoother.solve(spoilt)
+        assert np.isfinite(correction.positions_m).all()
+        assert np.isfinite(correction.final_error)
