@@ -39,21 +39,21 @@ class Atlas:
         """Return the mean colour over `positions` (texels u, v of level 0, each (M,N)), blended between two levels."""
         lower = np.minimum(level.astype(np.intp), LEVELS - 2)
         blend = level - lower.astype(np.float32)
-        if self._picture.ndim == 3:
-            blend = blend[..., None]
-        first = self._sum(lower * self._count + rows, positions)
-        if not blend.any():
-            return first / np.float32(len(positions))
-        second = self._sum((lower + 1) * self._count + rows, positions)
-        return (first + (second - first) * blend) / np.float32(len(positions))
+        colours = self._sum(lower * self._count + rows, positions)
+        if blend.any():
+            coarser = self._sum((lower + 1) * self._count + rows, positions)
+            coarser -= colours
+            coarser *= blend[..., None] if coarser.ndim == 3 else blend
+            colours += coarser
+        colours /= np.float32(len(positions))
+        return colours
 
     def _sum(self, index: NDArray[np.intp], positions: list[tuple[Any, Any]]) -> Float32Array:
         scale_u, scale_v = self._scales[0][index], self._scales[1][index]
         offset_u, offset_v = self._offsets[0][index], self._offsets[1][index]
-        total = None
+        total = np.zeros((*index.shape, *self._picture.shape[2:]), np.float32)
         for u, v in positions:
-            colours = cv2.remap(self._picture, u * scale_u + offset_u, v * scale_v + offset_v, cv2.INTER_LINEAR)
-            total = colours.astype(np.float32) if total is None else np.add(total, colours, out=total)
+            total += cv2.remap(self._picture, u * scale_u + offset_u, v * scale_v + offset_v, cv2.INTER_LINEAR)
         return total
 
 

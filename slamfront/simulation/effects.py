@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from slamfront.simulation.patterns import noise as smooth_noise
-from slamfront.types import Float32Array, Image
+from slamfront.types import BoolArray, Float32Array, Image
 
 _IMAGE, _DEPTH = 1, 2  # streams of random numbers that must not repeat each other
 
@@ -42,11 +44,10 @@ class Effects:
         Noise has a constant part and a part whose variance grows with the light (Foi et al., "Practical
         Poissonian-Gaussian noise modeling", IEEE TIP 2008, Eq. 2).
         """
-        result = image
+        result: NDArray[Any] = image
         if self.vignette:
-            result = result * _falloff(image.shape[0], image.shape[1], self.vignette).reshape(
-                *image.shape[:2], *(1,) * (image.ndim - 2)
-            )
+            falloff = _falloff(image.shape[0], image.shape[1], self.vignette)
+            result = result * (falloff[..., None] if image.ndim == 3 else falloff)
         if self.exposure:
             result = result * np.float32(1 + self.exposure * self._drift(time_s, 0))
         if self.gamma:
@@ -87,10 +88,11 @@ def _falloff(height: int, width: int, share: float) -> Float32Array:
     """Return the light that reaches each pixel: it falls with the square of the radius, by `share` in the corners."""
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)
-    return 1 - np.float32(share) * (x * x + y * y) / 2
+    return (1 - share / 2 * (x * x + y * y)).astype(np.float32)
 
 
-def _jumps(depth_m: Float32Array) -> np.ndarray:
+def _jumps(depth_m: Float32Array) -> BoolArray:
     """Return where depth jumps by more than 5 % to a neighbour: structured light is shadowed there."""
-    spread = cv2.dilate(depth_m, np.ones((3, 3), np.uint8)) - cv2.erode(depth_m, np.ones((3, 3), np.uint8))
+    neighbours = np.ones((3, 3), np.uint8)
+    spread: Float32Array = cv2.dilate(depth_m, neighbours) - cv2.erode(depth_m, neighbours)
     return spread > 0.05 * depth_m

@@ -43,7 +43,8 @@ def mottled(rng: Rng, height: int, width: int, tone: Float32Array, cell_px: floa
     """Return a colour with coarse stains and fine grain: plaster, concrete, asphalt."""
     stains = noise(rng, height, width, (cell_px, cell_px), 5)
     grain = noise(rng, height, width, (4, 4), 2)
-    return tone * (1 + amount * (stains + 0.7 * grain))[..., None]
+    shade = (1 + amount * (stains + 0.7 * grain)).astype(np.float32)
+    return tone * shade[..., None]
 
 
 def masonry(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from slamfront.simulation.textures import SKY, Painter
 from slamfront.simulation.world import Quad, World, box, ceiling, floor, table, wall
 
@@ -27,7 +29,7 @@ def room(painter: Painter) -> World:
 def corridor(painter: Painter) -> World:
     """Return a corridor of 24 m x 2.2 m x 2.6 m along x, with cupboards at its sides."""
     quads: list[Quad] = []
-    for x in range(0, 24, 4):
+    for x in np.arange(0.0, 24.0, 4.0):
         quads += [
             wall((x, 2.2), (x + 4, 2.2), 0.0, 2.6, painter.wall),
             wall((x + 4, 0), (x, 0), 0.0, 2.6, painter.wall),

@@ -7,6 +7,7 @@ rectangle answers visibility, depth and texture position of every pixel without 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from slamfront.types import Float32Array
 
 NEAR_M = 0.05
 _CENTRE = np.zeros((1, 2))
+_EDGE_BATCH = 16384  # OpenCV's remap takes fewer than 32767 rows
 # Four samples that share no row or column, so that edges of every slope are filtered.
 _ROTATED_GRID = np.array([[1, -3], [3, 1], [-1, 3], [-3, -1]]) / 8
 # Eight rooks on a chess board of sub-pixels: no two share a row or a column, so edges of every slope get eight steps.
@@ -50,7 +52,8 @@ class Renderer:
     def __init__(self, world: World, *, grey: bool = False) -> None:
         self.world = world
         textures = [_grey(quad.texture) if grey else quad.texture for quad in world.quads]
-        self._background = np.float32(_grey(np.uint8([[world.background]]))[0, 0] if grey else world.background)
+        background = np.array([[world.background]], np.uint8)
+        self._background = (_grey(background) if grey else background)[0, 0].astype(np.float32)
         self._atlas = Atlas(textures)
         self._origins = np.array([quad.origin_m for quad in world.quads]).reshape(-1, 3)
         self._edges_u = np.array([quad.edge_u_m for quad in world.quads]).reshape(-1, 3)
@@ -67,7 +70,8 @@ class Renderer:
         planes = self._planes(world_from_camera, camera)
         boxes = self._boxes(world_from_camera, camera)
         ids, inverse_depth = _cast(planes, self._sizes, boxes, camera)
-        y, x = np.indices(ids.shape, dtype=np.float32)
+        rows, columns = np.indices(ids.shape)
+        x, y = columns.astype(np.float32), rows.astype(np.float32)
         image = self._shade(planes, ids, x, y, _CENTRE if draft else _ROTATED_GRID)
         if not draft:
             self._smooth_silhouettes(image, planes, ids)
@@ -122,7 +126,7 @@ class Renderer:
         table = planes.reshape(-1, 9).T.astype(np.float32)
         ax, ay, a1, bx, by, b1, wx, wy, w1 = (column[known] for column in table)
         w = wx * x + wy * y + w1
-        z = 1.0 / np.where(ids >= 0, w, np.float32(1.0))
+        z = np.reciprocal(np.where(ids >= 0, w, np.float32(1.0)))
         u, v = (ax * x + ay * y + a1) * z, (bx * x + by * y + b1) * z
         ux, uy, vx, vy = (ax - u * wx) * z, (ay - u * wy) * z, (bx - v * wx) * z, (by - v * wy) * z
         major, minor = _footprint(ux, uy, vx, vy)
@@ -143,20 +147,25 @@ class Renderer:
         for shifted in shifts:
             edges |= shifted != ids
         rows, columns = np.nonzero(edges)
-        if len(rows) == 0:
-            return
         neighbours = np.stack([shifted[edges] for shifted in shifts], axis=1)
-        x = (columns[:, None] + _SUBPIXELS[:, 0]).astype(np.float32)
-        y = (rows[:, None] + _SUBPIXELS[:, 1]).astype(np.float32)
+        for start in range(0, len(rows), _EDGE_BATCH):
+            some = slice(start, start + _EDGE_BATCH)
+            x = (columns[some, None] + _SUBPIXELS[:, 0]).astype(np.float32)
+            y = (rows[some, None] + _SUBPIXELS[:, 1]).astype(np.float32)
+            nearest = self._nearest(planes, x, y, neighbours[some])
+            image[rows[some], columns[some]] = self._shade(planes, nearest, x, y, _CENTRE).mean(axis=1)
+
+    def _nearest(self, planes: Array, x: Float32Array, y: Float32Array, rivals: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return which of the rectangles `rivals` (E,N) of each row is seen at pixels `x`, `y` (E,S); -1 = none."""
         best = np.zeros(x.shape, np.float32)
         nearest = np.full(x.shape, -1, np.int32)
-        for quad in np.unique(neighbours[neighbours >= 0]):
-            some = np.flatnonzero((neighbours == quad).any(axis=1))
+        for quad in np.unique(rivals[rivals >= 0]):
+            some = np.flatnonzero((rivals == quad).any(axis=1))
             a, b, w = (row[0] * x[some] + row[1] * y[some] + row[2] for row in planes[quad].astype(np.float32))
             seen = _inside(a, b, w, self._sizes[quad]) & (w > best[some])
             best[some] = np.where(seen, w, best[some])
             nearest[some] = np.where(seen, quad, nearest[some])
-        image[edges] = self._shade(planes, nearest, x, y, _CENTRE).mean(axis=1)
+        return nearest
 
 
 def _cast(
@@ -187,8 +196,8 @@ def _inside(a: Float32Array, b: Float32Array, w: Float32Array, size: Array) -> N
 
 
 def _footprint(
-    ux: Float32Array, uy: Float32Array, vx: Float32Array, vy: Float32Array
-) -> tuple[Float32Array, Float32Array]:
+    ux: NDArray[Any], uy: NDArray[Any], vx: NDArray[Any], vy: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the longer and the shorter axis of a pixel's footprint: the singular values of [[ux, uy], [vx, vy]]."""
     half = (ux * ux + uy * uy + vx * vx + vy * vy) / 2
     determinant = ux * vy - uy * vx

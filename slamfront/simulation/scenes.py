@@ -186,7 +186,7 @@ class _Recipe:
 _LOOP = orbit((0.0, 0.0, 1.45), (1.35, 1.1), 10.0, 1.1)
 _ROOM = sway((1.3, -0.9, 1.45), (-1.6, 1.2, 1.0), (0.9, 0.15, 0.35), 6.6, 0.7)
 _STAND = look_at((1.3, -0.9, 1.45), (-1.6, 1.2, 1.0))
-_SAMPLE = sway((1.0, -0.6, 1.5), (-1.6, 1.2, 1.0), (0.8, 0.12, 0.5), 4.0, 0.9)
+_SAMPLE = sway((1.0, -0.6, 1.5), (-1.6, 1.2, 1.0), (0.68, 0.12, 0.45), 3.8, 0.9)
 _TOUR = route(
     [(2.0, -1.0, 1.5), (2.0, 1.2, 1.45), (3.0, 2.0, 1.4), (6.0, 2.0, 1.5), (10.0, 2.0, 1.45), (10.3, 1.0, 1.4),
      (10.32, -0.9, 1.5), (9.0, -1.05, 1.45), (5.0, -1.05, 1.4)], 24.0, 1.3, closed=True,
@@ -198,7 +198,7 @@ _WALK = route(
     2.5,
     closed=False,
 )
-_SAMPLE_DEFAULTS = {"frames": 130, "width": 320, "noise": 0.7, "vignette": 0.2}
+_SAMPLE_DEFAULTS = {"frames": 120, "width": 320, "noise": 0.7, "vignette": 0.2}
 _RECIPES: dict[str, _Recipe] = {
     "corridor": _Recipe(places.corridor, _WALK, 256, {"frames": 400}),
     "fast": _Recipe(places.room, orbit((0.0, 0.0, 1.45), (1.35, 1.1), 4.0, 1.1), 320, {"frames": 150, "blur": 8.0}),

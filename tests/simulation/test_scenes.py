@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from slamfront.errors import SourceError
+from slamfront.simulation import Effects, Painter, Scene, sample_pair, scene, scene_names
+from slamfront.simulation.places import alike_house, room
+from slamfront.simulation.render import Renderer
+
+
+@pytest.fixture(scope="module")
+def small() -> Scene:
+    """The room in coarse textures and small images, quick to paint and to render."""
+    rendered = scene("low-texture?width=160")  # any scene: its world is replaced
+    return replace(rendered, renderer=Renderer(room(Painter(1, 64.0))), effects=Effects())
+
+
+def test_every_name_gives_a_scene_with_its_options() -> None:
+    assert {"room", "room-loop", "corridor", "street", "house", "rotation", "still", "fast"} <= set(scene_names())
+    taken = scene("low-texture?frames=12&width=200&height=100&rate=10&baseline=0.2")
+    assert len(taken) == 12
+    assert (taken.camera.width, taken.camera.height, taken.camera.baseline_m) == (200, 100, 0.2)
+    assert taken.time_ns(3) == 300_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("rooom", "'rooom' is unknown: use 'room', or one of corridor"),
+        ("room?frame=10", "no option 'frame': use 'frames'"),
+        ("room?frames", "needs a value"),
+        ("room?frames=ten", "whole number"),
+        ("room?frames=0", "at least 1"),
+        ("room?noise=-1", "0 or more"),
+        ("room?noise=nan", "0 or more"),
+        ("room?grey=yes", "0 or 1"),
+        ("room?style=poor", "rich, low, repeated"),
+        ("room?photos=nowhere", "'nowhere' is no folder"),
+    ],
+)
+def test_wrong_names_and_options_are_refused_with_the_known_ones(name: str, message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        scene(name)
+
+
+def test_same_seed_paints_the_same_world_and_another_seed_another() -> None:
+    first, again, other = (room(Painter(seed, 16.0)) for seed in (3, 3, 4))
+    assert all(np.array_equal(a.texture, b.texture) for a, b in zip(first.quads, again.quads))
+    assert not all(np.array_equal(a.texture, b.texture) for a, b in zip(first.quads, other.quads))
+
+
+def test_look_alike_rooms_share_their_textures() -> None:
+    world = alike_house(Painter(0, 12.0))
+    north = [quad for quad in world.quads if quad.origin_m[1] == 4.0 and quad.edge_u_m[0] == 4.0]
+    assert len(north) == 6  # north wall and floor of three rooms
+    for row in (0, 1):
+        np.testing.assert_array_equal(north[row].texture, north[row + 2].texture)
+
+
+def test_photographs_hang_on_the_walls(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "red.png"), np.full((60, 80, 3), (0, 0, 255), np.uint8))
+    wall = Painter(0, 60.0, photos=(tmp_path / "red.png",)).wall(4.0, 2.5)
+    assert (wall[..., 0].astype(int) - wall[..., 1] > 150).mean() > 0.1
+
+
+def test_points_look_the_same_from_two_views(small: Scene) -> None:
+    pair = sample_pair(small, np.random.default_rng(2))
+    y, x = np.mgrid[2:118:2, 2:158:2].reshape(2, -1)
+    warped, seen = pair.warp(np.column_stack([x, y]).astype(float))
+    at = warped[seen].astype(np.float32)
+    second = cv2.remap(pair.second, at[:, :1].copy(), at[:, 1:].copy(), cv2.INTER_LINEAR)[:, 0].astype(float)
+    first = pair.first[y[seen], x[seen]].astype(float)
+    shuffled = np.random.default_rng(0).permutation(first)
+    assert seen.mean() >= 0.25
+    # The same surface under two samplings: the sharpest edges differ, the bulk agrees; wrong points do not.
+    assert np.median(np.abs(first - second)) < 6
+    assert np.median(np.abs(shuffled - second)) > 25
+
+
+def test_pair_is_repeatable_and_its_overlap_is_as_asked(small: Scene) -> None:
+    pair = sample_pair(small, np.random.default_rng(5), overlap=(0.5, 0.7))
+    again = sample_pair(small, np.random.default_rng(5), overlap=(0.5, 0.7))
+    np.testing.assert_array_equal(pair.second, again.second)
+    y, x = np.mgrid[0:120:4, 0:160:4].reshape(2, -1)
+    assert 0.45 < pair.warp(np.column_stack([x, y]).astype(float))[1].mean() < 0.75  # judged on a coarser grid
+
+
+def test_motion_blur_smears_along_the_motion_and_keeps_the_mean(small: Scene) -> None:
+    blurred = replace(small, effects=Effects(blur_ms=30.0)).frame(5).image.astype(float)
+    sharp = small.frame(5).image.astype(float)
+    assert np.abs(np.diff(blurred, axis=1)).mean() < 0.7 * np.abs(np.diff(sharp, axis=1)).mean()
+    assert blurred.mean() == pytest.approx(sharp.mean(), abs=2.0)
+
+
+def test_standing_camera_is_not_blurred(small: Scene) -> None:
+    still = replace(small, path=lambda _time_s: small.pose(0))
+    blurred = replace(still, effects=Effects(blur_ms=30.0))
+    np.testing.assert_array_equal(blurred.frame(0).image, still.frame(0).image)
+
+
+def test_faster_scene_passes_the_same_places() -> None:
+    plain, fast = scene("low-texture"), scene("low-texture?speed=2")
+    np.testing.assert_allclose(fast.pose(10).matrix(), plain.pose(20).matrix(), atol=1e-12)
+
+
+def test_draft_differs_from_the_full_image_by_little(small: Scene) -> None:
+    draft = replace(small, draft=True).view(3)
+    np.testing.assert_array_equal(draft.depth_m, small.view(3).depth_m)
+    assert np.abs(draft.image - small.view(3).image).mean() < 8
+
+
+def test_sample_scene_goes_a_little_further_than_once_round() -> None:
+    taken = scene("sample?style=low")  # the same path in a world that is quickly painted
+    lap = next(
+        i for i in range(90, 120) if np.linalg.norm(taken.pose(i).translation_m - taken.pose(0).translation_m) < 0.02
+    )
+    np.testing.assert_allclose(taken.pose(lap).matrix(), taken.pose(0).matrix(), atol=0.03)
+    assert lap < len(taken) - 3
