@@ -70,9 +70,8 @@ class Renderer:
         planes = self._planes(world_from_camera, camera)
         boxes = self._boxes(world_from_camera, camera)
         ids, inverse_depth = _cast(planes, self._sizes, boxes, camera)
-        rows, columns = np.indices(ids.shape)
-        x, y = columns.astype(np.float32), rows.astype(np.float32)
-        image = self._shade(planes, ids, x, y, _CENTRE if draft else _ROTATED_GRID)
+        grid = np.indices(ids.shape).astype(np.float32)
+        image = self._shade(planes, ids, grid[1], grid[0], _CENTRE if draft else _ROTATED_GRID)
         if not draft:
             self._smooth_silhouettes(image, planes, ids)
         depth = np.zeros_like(inverse_depth)
@@ -106,8 +105,11 @@ class Renderer:
         found = []
         o, u, v = self._origins, self._edges_u, self._edges_v
         corners = camera_from_world.apply(np.stack([o, o + u, o + u + v, o + v], axis=1))
-        for row in np.flatnonzero((corners[:, :, 2] > NEAR_M).any(axis=1)):
-            pixels = camera.project(_clip_near(corners[row]))
+        nearest, farthest = corners[:, :, 2].min(axis=1), corners[:, :, 2].max(axis=1)
+        focal, centre = np.array([camera.fx, camera.fy]), np.array([camera.cx, camera.cy])
+        for row in np.flatnonzero(farthest > NEAR_M):
+            polygon = corners[row] if nearest[row] > NEAR_M else _clip_near(corners[row])
+            pixels = polygon[:, :2] / polygon[:, 2:] * focal + centre
             x0, y0 = np.floor(pixels.min(axis=0)).clip(0, (camera.width, camera.height))
             x1, y1 = (np.ceil(pixels.max(axis=0)) + 1).clip(0, (camera.width, camera.height))
             if x0 < x1 and y0 < y1:
@@ -147,20 +149,20 @@ class Renderer:
         for shifted in shifts:
             edges |= shifted != ids
         rows, columns = np.nonzero(edges)
-        neighbours = np.stack([shifted[edges] for shifted in shifts], axis=1)
+        neighbours = np.stack([shifted[edges] for shifted in shifts])
         for start in range(0, len(rows), _EDGE_BATCH):
             some = slice(start, start + _EDGE_BATCH)
             x = (columns[some, None] + _SUBPIXELS[:, 0]).astype(np.float32)
             y = (rows[some, None] + _SUBPIXELS[:, 1]).astype(np.float32)
-            nearest = self._nearest(planes, x, y, neighbours[some])
+            nearest = self._nearest(planes, x, y, neighbours[:, some])
             image[rows[some], columns[some]] = self._shade(planes, nearest, x, y, _CENTRE).mean(axis=1)
 
     def _nearest(self, planes: Array, x: Float32Array, y: Float32Array, rivals: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Return which of the rectangles `rivals` (E,N) of each row is seen at pixels `x`, `y` (E,S); -1 = none."""
+        """Return which of the rectangles `rivals` (N,E) is seen at each of the pixels `x`, `y` (E,S); -1 = none."""
         best = np.zeros(x.shape, np.float32)
         nearest = np.full(x.shape, -1, np.int32)
         for quad in np.unique(rivals[rivals >= 0]):
-            some = np.flatnonzero((rivals == quad).any(axis=1))
+            some = np.flatnonzero((rivals == quad).any(axis=0))
             a, b, w = (row[0] * x[some] + row[1] * y[some] + row[2] for row in planes[quad].astype(np.float32))
             seen = _inside(a, b, w, self._sizes[quad]) & (w > best[some])
             best[some] = np.where(seen, w, best[some])
