@@ -22,7 +22,10 @@ from slamfront.errors import BackendError
 from slamfront.types import BoolArray, Correction, FloatArray, Window
 
 _LOG = logging.getLogger(__name__)
-_RELATIVE_TOLERANCE = 1e-4
+_TOLERANCE = 1e-4
+"""Relative decrease of the error at which the optimisation ends."""
+_FIRST_TOLERANCE = 1e-2
+"""The same before outliers are dropped: near enough to tell them."""
 _WEAK_PRIOR = 0.1
 """Sigma of the prior that helps an indeterminate system, as a share of a landmark's mean distance."""
 
@@ -49,9 +52,9 @@ class BundleAdjustment:
         limits = chi_square_limits(window)
         before = problem.chi_square()
         first = max(1, self._config.max_iterations // 2)
-        problem.optimize(problem.finite, first)
+        problem.optimize(problem.finite, first, _FIRST_TOLERANCE)
         fits = problem.chi_square() <= limits
-        problem.optimize(problem.finite & fits, self._config.max_iterations - first)
+        problem.optimize(problem.finite & fits, self._config.max_iterations - first, _TOLERANCE)
         after = problem.chi_square()
         return problem.correction(before, after, after <= limits)
 
@@ -69,7 +72,7 @@ class _Problem:
         """Return the chi-square (M,) of every observation in the present state."""
         return chi_square(self.state)
 
-    def optimize(self, chosen: BoolArray, iterations: int) -> None:
+    def optimize(self, chosen: BoolArray, iterations: int, tolerance: float) -> None:
         """Improve the state by at most so many iterations on the chosen observations (M,)."""
         window = self.state
         landmarks, _ = determined(window, chosen)
@@ -82,12 +85,16 @@ class _Problem:
         held = add_gauge(graph, window, used)
         for factor in self._factors[used].tolist():
             graph.add(factor)
+        parameters = gtsam.LevenbergMarquardtParams.CeresDefaults()
+        parameters.setMaxIterations(iterations)
+        parameters.setRelativeErrorTol(tolerance)
+        parameters.setOrdering(_landmarks_first(window, landmarks))
         try:
-            result = _levenberg_marquardt(graph, values, _landmarks_first(window, landmarks), iterations)
+            result = gtsam.LevenbergMarquardtOptimizer(graph, values, parameters).optimize()
         except RuntimeError as error:
             _LOG.debug("the window is indeterminate, and is solved with weak priors: %s", error)
             _add_weak_priors(graph, window, landmarks)
-            result = _levenberg_marquardt(graph, values, _landmarks_first(window, landmarks), iterations)
+            result = _optimize_again(graph, values, parameters)
         self._take(result, ~held, landmarks)
 
     def correction(self, before: FloatArray, after: FloatArray, inliers: BoolArray) -> Correction:
@@ -120,15 +127,14 @@ class _Problem:
         self.state = replace(window, rotations=rotations, positions_m=positions, landmarks_m=points)
 
 
-def _levenberg_marquardt(
-    graph: gtsam.NonlinearFactorGraph, values: gtsam.Values, ordering: gtsam.Ordering, iterations: int
+def _optimize_again(
+    graph: gtsam.NonlinearFactorGraph, values: gtsam.Values, parameters: gtsam.LevenbergMarquardtParams
 ) -> gtsam.Values:
-    """Return the optimum; RuntimeError from GTSAM when the system is indeterminate."""
-    parameters = gtsam.LevenbergMarquardtParams.CeresDefaults()
-    parameters.setMaxIterations(iterations)
-    parameters.setRelativeErrorTol(_RELATIVE_TOLERANCE)
-    parameters.setOrdering(ordering)
-    return gtsam.LevenbergMarquardtOptimizer(graph, values, parameters).optimize()
+    """Return the optimum; BackendError when the system is still indeterminate."""
+    try:
+        return gtsam.LevenbergMarquardtOptimizer(graph, values, parameters).optimize()
+    except RuntimeError as error:
+        raise BackendError(f"the window cannot be solved: {' '.join(str(error).split())[:200]}") from error
 
 
 def _landmarks_first(window: Window, landmarks: BoolArray) -> gtsam.Ordering:

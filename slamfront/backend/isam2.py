@@ -49,10 +49,10 @@ class IncrementalSmoother:
     """A backend that keeps every measurement of the run in one ISAM2.
 
     The first window is solved by bundle adjustment. Afterwards a keyframe enters once four of its landmarks are in, and
-    a landmark once a disparity, or two rays about one degree apart, decide it. Observations that a window
-    should show but does not (outliers, culled or fused landmarks) are taken out; keyframes that the map has dropped stay,
-    as what they saw remains true. Where the system becomes indeterminate, or no keyframe of the window is known, it
-    starts again from the window.
+    a landmark once a disparity, or two rays about one degree apart, decide it. Observations that a window should
+    show but does not (outliers, culled or fused landmarks) are taken out; keyframes that the map has dropped stay, as
+    what they saw remains true. Where the system becomes indeterminate, or no keyframe of the window is known, it starts
+    again from the window.
     """
 
     def __init__(self, config: BackendConfig) -> None:
