@@ -12,7 +12,8 @@ def balanced(
 ) -> IntArray:
     """Return the rows of at most `count` keypoints (N,2), balanced over a grid with `columns` columns of square cells.
 
-    Cells take turns, each giving its strongest keypoint that is left; `columns` = 0 takes the strongest of the whole image.
+    Cells take turns, each giving its strongest keypoint that is left; `columns` = 0 takes the strongest of the whole
+    image. Rows come in the order in which they were taken.
     """
     if columns <= 0 or len(scores) <= count:
         return np.argsort(-scores, kind="stable")[:count]

@@ -21,9 +21,17 @@ class Orb:
         count = int(config.max_keypoints * _SURPLUS)
         self._detector = cv2.ORB_create(count, config.scale_factor, config.levels, fastThreshold=7)
 
+    @property
+    def fingerprint(self) -> str:
+        """What decides the features of an image: OpenCV's version and the configuration."""
+        return f"Orb {cv2.__version__} {self._config}"
+
     def extract(self, image: Image) -> Features:
-        """Return balanced ORB features of a grey image (H,W)."""
-        keypoints, descriptors = self._detector.detectAndCompute(image, None)
+        """Return balanced ORB features of a grey image (H,W); one with no room for a descriptor has none."""
+        keypoints, descriptors = [], None
+        # ORB keeps this far from the edge, and fails on an image that its pyramid shrinks to nothing
+        if min(image.shape) > 2 * self._detector.getEdgeThreshold():
+            keypoints, descriptors = self._detector.detectAndCompute(image, None)
         scales = np.array([self._config.scale_factor**k.octave for k in keypoints], np.float32)
         return _features(keypoints, descriptors, scales, image, self._config, np.zeros((0, 32), np.uint8))
 
@@ -34,6 +42,11 @@ class Sift:
     def __init__(self, config: ExtractorConfig) -> None:
         self._config = config
         self._detector = cv2.SIFT_create(int(config.max_keypoints * _SURPLUS))
+
+    @property
+    def fingerprint(self) -> str:
+        """What decides the features of an image: OpenCV's version and the configuration."""
+        return f"Sift {cv2.__version__} {self._config}"
 
     def extract(self, image: Image) -> Features:
         """Return balanced RootSIFT features of a grey image (H,W)."""

@@ -1,0 +1,93 @@
+"""SuperPoint as an extractor."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slamfront.config import ExtractorConfig
+from slamfront.errors import WeightsError
+from slamfront.features.balance import balanced
+from slamfront.models.checkpoints import load_network
+from slamfront.models.detection import (
+    refine_subpixel,
+    sample_descriptors,
+    score_map,
+    select_keypoints,
+    suppress_non_maxima,
+)
+from slamfront.models.precision import prepare_for_inference
+from slamfront.models.superpoint import OpenSuperPoint, SuperPoint
+from slamfront.types import Features, Image
+
+# The network sees nothing beyond the edge, so what it says this close to it, px, is not trusted
+_BORDER_PX = 4
+
+
+class SuperPointExtractor:
+    """Learned corners with learned descriptors (DeTone et al., CVPRW 2018).
+
+    Keypoints are balanced over the grid before they are refined and described. An instance belongs to one thread, the
+    front's: it neither locks nor may it run twice at a time.
+    """
+
+    def __init__(
+        self,
+        config: ExtractorConfig,
+        device: torch.device | str = "cpu",
+        network: SuperPoint | OpenSuperPoint | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Take `config.weights`, or the network given, to the device in its fastest data type or the one given.
+
+        Raises WeightsError when the weights are missing or not SuperPoint's.
+        """
+        self._config, self._device = config, torch.device(device)
+        self._network = prepare_for_inference(_loaded(config) if network is None else network, device, dtype)
+
+    @property
+    def fingerprint(self) -> str:
+        """What decides the features of an image: configuration, weights, device and data type."""
+        digest = hashlib.sha256()
+        for name, tensor in self._network.state_dict().items():
+            digest.update(name.encode() + tensor.float().contiguous().cpu().numpy().tobytes())
+        kind = f"{type(self._network).__name__} {self._device.type} {next(self._network.parameters()).dtype}"
+        # Whatever the weights are called, their content has been taken into account
+        return f"{kind} {replace(self._config, weights='')} {digest.hexdigest()}"
+
+    @torch.no_grad()
+    def extract(self, image: Image) -> Features:
+        """Return the features of a grey image (H,W), with descriptors of unit length; zero keypoints are valid.
+
+        Raises FrameError for an image smaller than 8x8 pixels.
+        """
+        config, size = self._config, (image.shape[1], image.shape[0])
+        unit = torch.from_numpy(np.divide(image, np.float32(255)))
+        dense = self._network(unit[None, None].to(self._device))
+        scores = score_map(dense.logits)
+        suppressed = suppress_non_maxima(scores, config.nms_radius)[0]
+        pixels, strengths = select_keypoints(suppressed, None, config.threshold, _BORDER_PX)
+        rows = balanced(_array(pixels.float()), _array(strengths), size, config.max_keypoints, config.grid)
+        chosen = torch.from_numpy(rows).to(self._device)
+        pixels, strengths = pixels[chosen], strengths[chosen]
+        keypoints_xy = refine_subpixel(scores[0], pixels) if config.subpixel else pixels.float()
+        descriptors = sample_descriptors(dense.descriptors[0], keypoints_xy, self._network.corners)
+        ones = np.ones(len(rows), np.float32)
+        return Features(_array(keypoints_xy), _array(strengths), _array(descriptors), size, ones)
+
+
+def _loaded(config: ExtractorConfig) -> SuperPoint | OpenSuperPoint:
+    network = load_network(config.weights)
+    if not isinstance(network, SuperPoint | OpenSuperPoint):
+        raise WeightsError(
+            f"extractor.weights: {config.weights} holds a {type(network).__name__}, the extractor needs SuperPoint"
+        )
+    return network
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.contiguous().cpu().numpy()

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from slamfront.config import ExtractorConfig
+from slamfront.errors import FrameError, WeightsError
+from slamfront.features.superpoint import SuperPointExtractor
+from slamfront.matching.nearest import Nearest
+from slamfront.models.superglue import SuperGlue
+from slamfront.models.superpoint import OpenSuperPoint, SuperPoint
+from tests.features.warps import assert_well_formed, precision, recall, textured
+from tests.models.reference import seeded
+
+CONFIG = ExtractorConfig(max_keypoints=200, threshold=0.017, grid=0, subpixel=False)
+
+
+def small() -> SuperPoint:
+    return seeded(SuperPoint(channels=(8, 8, 16, 16, 32), descriptor_dim=32))
+
+
+def extractor(dtype: torch.dtype = torch.float32, **changes: object) -> SuperPointExtractor:
+    return SuperPointExtractor(replace(CONFIG, **changes), "cpu", network=small(), dtype=dtype)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [(160, 120), (165, 123)])
+@pytest.mark.parametrize("subpixel", [False, True])
+@pytest.mark.parametrize("network", [small, lambda: seeded(OpenSuperPoint((8, 8, 16, 16, 32), 32))])
+def test_without_a_grid_the_features_are_the_networks_own(size: tuple[int, int], subpixel: bool, network) -> None:
+    image = textured(*size)
+    config = replace(CONFIG, subpixel=subpixel)
+    features = SuperPointExtractor(config, "cpu", network=network(), dtype=torch.float32).extract(image)
+    batch = torch.from_numpy(image)[None, None].float() / 255
+    (expected,) = network().extract(batch, 200, config.threshold, config.nms_radius, subpixel=subpixel)
+    assert_well_formed(features, image)
+    assert len(features) == len(expected.scores) > 20
+    # Equal scores may come in another order, and nothing else may differ
+    for found, wanted in zip(
+        (features.scores, features.keypoints_xy, features.descriptors),
+        (expected.scores, expected.keypoints_xy, expected.descriptors),
+    ):
+        np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
+
+
+def test_keypoints_and_descriptors_move_with_the_image() -> None:
+    wide = textured(360, 240)
+    # A shift by a whole number of cells gives the network the same input away from the edges
+    first, second = (extractor(max_keypoints=1000).extract(wide[:, left : left + 320]) for left in (0, 32))
+    matches = Nearest(ratio=1.0).match(first, second)
+    shift = np.array([[1.0, 0, -32], [0, 1, 0], [0, 0, 1]])
+    # Only keypoints near the edges, about a tenth, see something else
+    assert recall(first, second, matches, shift, 0.1) > 0.9
+    # Those that left the image or came into it are matched by chance: 64 of 320 columns
+    assert precision(first, second, matches, shift, 0.1) > 0.75
+
+
+def test_balanced_keypoints_cover_all_cells() -> None:
+    image = textured()
+    spread = extractor(grid=8, max_keypoints=96).extract(image)
+    cells = np.unique((spread.keypoints_xy // 40).astype(int), axis=0)
+    strongest = extractor(max_keypoints=96).extract(image)
+    assert len(spread) == len(strongest) == 96
+    assert len(cells) == 48  # 8 x 6 cells of 40 pixels, in all of which the random detector finds something
+    assert len(np.unique((strongest.keypoints_xy // 40).astype(int), axis=0)) < 48
+    assert strongest.scores.mean() > spread.scores.mean()
+
+
+def test_subpixel_steps_stay_within_half_a_pixel() -> None:
+    whole, refined = (extractor(subpixel=subpixel).extract(textured()).keypoints_xy for subpixel in (False, True))
+    np.testing.assert_array_equal(whole, np.round(whole))
+    steps = np.abs(refined - whole)
+    assert steps.max() <= 0.5 and (steps > 0).mean() > 0.9
+
+
+def test_threshold_count_and_distance_are_obeyed() -> None:
+    image = textured()
+    assert len(extractor(max_keypoints=7).extract(image)) == 7
+    strict = extractor(threshold=0.02, max_keypoints=5000).extract(image)
+    assert 0 < len(strict) < len(extractor(max_keypoints=5000).extract(image))
+    assert strict.scores.min() > 0.02
+    xy = extractor(nms_radius=6, max_keypoints=5000).extract(image).keypoints_xy
+    apart = np.abs(xy[:, None] - xy[None]).max(axis=2) + 100 * np.eye(len(xy))
+    assert apart.min() > 6
+
+
+def test_an_image_above_whose_threshold_nothing_lies_has_no_keypoints() -> None:
+    for image, threshold in ((np.zeros((60, 80), np.uint8), 0.99), (textured(8, 8), 0.0)):
+        features = extractor(threshold=threshold, grid=8).extract(image)
+        assert len(features) == 0
+        assert_well_formed(features, image)
+        assert features.descriptors.shape == (0, 32)
+
+
+def test_an_image_smaller_than_a_cell_is_refused() -> None:
+    with pytest.raises(FrameError, match="7x30"):
+        extractor().extract(np.zeros((30, 7), np.uint8))
+
+
+def test_read_only_and_strided_images_are_taken() -> None:
+    wide = textured(400, 120)
+    wide.setflags(write=False)
+    strided, plain = extractor().extract(wide[:, 40:200]), extractor().extract(wide[:, 40:200].copy())
+    np.testing.assert_array_equal(strided.keypoints_xy, plain.keypoints_xy)
+
+
+def test_bfloat16_finds_nearly_the_same_keypoints() -> None:
+    image = textured()
+    exact, half = (extractor(dtype).extract(image) for dtype in (torch.float32, torch.bfloat16))
+    assert_well_formed(half, image)
+    pairs = Nearest(ratio=1.0).match(exact, half)
+    # A random detector's scores lie close together, so that 8 bits of mantissa swap some maxima
+    assert precision(exact, half, pairs, np.eye(3), 1.5) > 0.7
+
+
+def test_weights_are_loaded_from_a_file_and_told_apart_by_the_fingerprint(tmp_path: Path) -> None:
+    network = small()
+    save_file(network.state_dict(), tmp_path / "points.safetensors")
+    config = replace(CONFIG, weights=str(tmp_path / "points.safetensors"))
+    loaded = SuperPointExtractor(config, "cpu", dtype=torch.float32)
+    given = extractor()
+    np.testing.assert_array_equal(loaded.extract(textured()).descriptors, given.extract(textured()).descriptors)
+    assert loaded.fingerprint == given.fingerprint
+    network.convDb.bias.data[0] += 0.1
+    assert SuperPointExtractor(CONFIG, "cpu", network=network).fingerprint != given.fingerprint
+    assert extractor(max_keypoints=5).fingerprint != given.fingerprint
+
+
+def test_a_matchers_weights_and_missing_ones_are_refused(tmp_path: Path) -> None:
+    save_file(SuperGlue(dim=32, layers=2).state_dict(), tmp_path / "glue.safetensors")
+    with pytest.raises(WeightsError, match=r"glue\.safetensors holds a SuperGlue, the extractor needs SuperPoint"):
+        SuperPointExtractor(replace(CONFIG, weights=str(tmp_path / "glue.safetensors")))
+    with pytest.raises(WeightsError, match="no such checkpoint"):
+        SuperPointExtractor(replace(CONFIG, weights=str(tmp_path / "absent.pth")))
