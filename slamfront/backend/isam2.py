@@ -77,6 +77,8 @@ class IncrementalSmoother:
         parameters = gtsam.ISAM2Params()
         parameters.setRelinearizeThreshold(_RELINEARIZE)
         parameters.relinearizeSkip = 1
+        # Gauss-Newton steps throw landmarks of wrong observations behind cameras, where nothing holds them any more.
+        parameters.setOptimizationParams(gtsam.ISAM2DoglegParams())
         self._isam = gtsam.ISAM2(parameters)
         self._keyframes: dict[int, dict[int, tuple[int, int]]] = {}  # id -> keypoint row -> (factor, landmark id)
         self._observers: dict[int, dict[Observation, int]] = {}  # landmark id -> observation -> how many rays it is
