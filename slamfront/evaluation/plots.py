@@ -124,29 +124,11 @@ def stage_figure(stage_ms: Mapping[str, FloatArray], title: str = "") -> Figure:
     """
     figure = _figure(10.0, 3.8)
     stacked, summary = _mosaic(figure, [["stacked", "summary"]], [2.2, 1.0])
-    names = list(stage_ms)
-    times = np.nan_to_num(np.array([stage_ms[name] for name in names], np.float64).reshape(len(names), -1))
-    colours = [_STAGES[row % len(_STAGES)] for row in range(len(names))]
-    if times.size:
-        total = times.sum(axis=0)
-        # full-width steps: a frame's time belongs to that frame alone
-        edges = np.arange(times.shape[1] + 1) - 0.5
-        floor = np.zeros(times.shape[1])
-        for row, colour in enumerate(colours):
-            stacked.stairs(floor + times[row], edges, baseline=floor, fill=True, color=colour, linewidth=0)
-            floor = floor + times[row]
-        for share, style in ((50, "-"), (95, (0, (4, 3)))):
-            value = float(np.percentile(total, share))
-            stacked.axhline(value, color="#22262c", linewidth=1.0, linestyle=style, label=f"p{share} {value:.1f} ms")
-        stacked.legend(**_ABOVE, ncols=2)
-        stacked.margins(x=0.0)
-        rows = np.arange(len(names))
-        median, p95 = np.percentile(times, [50, 95], axis=1)
-        summary.barh(rows, median, color=colours, height=0.62)
-        summary.hlines(rows, median, p95, color="#22262c", linewidth=1.0)
-        summary.plot(p95, rows, "|", color="#22262c", markersize=8)
-        summary.set_yticks(rows, names)
-        summary.invert_yaxis()
+    if any(len(times) for times in stage_ms.values()):
+        times = np.nan_to_num(np.array(list(stage_ms.values()), np.float64))
+        colours = [_STAGES[row % len(_STAGES)] for row in range(len(times))]
+        _draw_stack(stacked, times, colours)
+        _draw_medians(summary, list(stage_ms), times, colours)
     stacked.set(xlabel="frame", ylabel="time [ms]", title=title or "stage times")
     summary.set(xlabel="time [ms]", title="median and p95")
     summary.grid(axis="y", visible=False)
@@ -174,7 +156,7 @@ def runs_figure(values: Mapping[str, FloatArray], label: str) -> Figure:
     else:
         axes.set_xlim(left=0.0)
     axes.set_yticks(range(len(values)), list(values))
-    axes.set_ylim(len(values) - 0.5, -0.5)
+    axes.set_ylim(max(len(values), 1) - 0.5, -0.5)
     axes.set_xlabel(label)
     return figure
 
@@ -204,6 +186,29 @@ def _figure(width_in: float, height_in: float) -> Figure:
 def _mosaic(figure: Figure, layout: list[list[str]], widths: list[float]) -> list[Axes]:
     axes = figure.subplot_mosaic(layout, gridspec_kw={"width_ratios": widths})
     return list(axes.values())
+
+
+def _draw_stack(axes: Axes, times_ms: FloatArray, colours: list[str]) -> None:
+    """Stack the stages (S,N) of each frame, as steps since a frame's time belongs to that frame alone."""
+    edges = np.arange(times_ms.shape[1] + 1) - 0.5
+    tops = np.cumsum(times_ms, axis=0)
+    for top, height, colour in zip(tops, times_ms, colours):
+        axes.stairs(top, edges, baseline=top - height, fill=True, color=colour, linewidth=0)
+    for share, style in ((50, "-"), (95, (0, (4, 3)))):
+        value = float(np.percentile(tops[-1], share))
+        axes.axhline(value, color="#22262c", linewidth=1.0, linestyle=style, label=f"p{share} {value:.1f} ms")
+    axes.legend(**_ABOVE, ncols=2)
+    axes.margins(x=0.0)
+
+
+def _draw_medians(axes: Axes, names: list[str], times_ms: FloatArray, colours: list[str]) -> None:
+    rows = np.arange(len(names))
+    median, p95 = np.percentile(times_ms, [50, 95], axis=1)
+    axes.barh(rows, median, color=colours, height=0.62)
+    axes.hlines(rows, median, p95, color="#22262c", linewidth=1.0)
+    axes.plot(p95, rows, "|", color="#22262c", markersize=8)
+    axes.set_yticks(rows, names)
+    axes.invert_yaxis()
 
 
 def _coloured_line(figure: Figure, axes: Axes, times_s: FloatArray, points: FloatArray, errors_m: FloatArray) -> None:

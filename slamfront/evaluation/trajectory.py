@@ -19,6 +19,7 @@ from slamfront.evaluation.errors import (
     absolute_error,
     path_m,
     relative_error,
+    transformed,
 )
 from slamfront.geometry.align import AlignmentKind
 from slamfront.types import FloatArray, IntArray, Trajectory
@@ -56,6 +57,17 @@ class TrajectoryMetrics:
     def ate(self) -> AbsoluteError:
         """ATE under the alignment that counts."""
         return {"se3": self.se3, "sim3": self.sim3, "none": self.unaligned}[self.alignment]
+
+    @property
+    def aligned(self) -> Trajectory:
+        """The compared poses of the estimate in the reference's world, by the alignment that counts."""
+        return transformed(self.pairs.estimate, self.ate.alignment)
+
+    @property
+    def times_s(self) -> FloatArray:
+        """Times of the pairs (N,) in seconds from the first of them."""
+        times_ns = self.pairs.estimate.times_ns
+        return np.asarray(1e-9 * (times_ns - times_ns[0]), np.float64)
 
     @property
     def tracked_percent(self) -> float | None:
