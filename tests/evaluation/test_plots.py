@@ -28,7 +28,7 @@ def curves(count: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_pictures_are_png_or_svg_by_their_ending(tmp_path: Path) -> None:
-    figure = trajectory_figure(*curves())
+    figure = runs_figure({"town": np.array([1.0, 2.0])}, "ATE")
     save_figure(figure, tmp_path / "new" / "a.png")
     save_figure(figure, tmp_path / "a.SVG")
     assert (tmp_path / "new" / "a.png").read_bytes().startswith(b"\x89PNG")
