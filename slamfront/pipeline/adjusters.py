@@ -1,0 +1,142 @@
+"""A backend as the front end sees it: windows out, corrections back, in this loop or beside it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Protocol
+
+from slamfront.errors import BackendError
+from slamfront.protocols import Adjuster, Backend
+from slamfront.runtime import Channel, Closed, Worker
+from slamfront.types import Correction, Window
+
+log = logging.getLogger(__name__)
+
+# Corrections are taken before every frame, so that two wait at most
+_CORRECTIONS = 16
+
+
+class FinishingAdjuster(Adjuster, Protocol):
+    """An adjuster that can wait for what it still has in hand.
+
+    skipped  windows that were refused because one was waiting already
+    failed   windows that the backend could not solve
+    """
+
+    @property
+    def skipped(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+
+    def finish(self) -> None:
+        """Wait until every window that was taken has been answered; none is taken afterwards."""
+        ...
+
+
+class NoAdjuster:
+    """Odometry alone: no window is ever taken."""
+
+    idle = False
+    skipped = 0
+    failed = 0
+
+    def offer(self, window: Window) -> bool:
+        """Refuse the window."""
+        return False
+
+    def take(self) -> list[Correction]:
+        """Return nothing."""
+        return []
+
+    def finish(self) -> None:
+        """Return at once."""
+
+
+class InlineAdjuster:
+    """Solves a window while it is offered; the correction comes with the next `take`, so that runs repeat exactly."""
+
+    idle = True
+    skipped = 0
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._corrections: list[Correction] = []
+        self.failed = 0
+
+    def offer(self, window: Window) -> bool:
+        """Solve the window; one that cannot be solved is counted, and told the first time."""
+        try:
+            self._corrections.append(self._backend.solve(window))
+        except BackendError as error:
+            _tell(error, self.failed)
+            self.failed += 1
+        return True
+
+    def take(self) -> list[Correction]:
+        """Return the corrections since the last call."""
+        corrections, self._corrections = self._corrections, []
+        return corrections
+
+    def finish(self) -> None:
+        """Return at once: nothing waits."""
+
+
+class ThreadedAdjuster:
+    """Solves windows on a thread, which for a remote backend only waits for the answer.
+
+    One window may wait while another is solved. It is idle when neither is the case: a window that is cut out before
+    the last correction has arrived would be adjusted from where the map no longer is.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._windows: Channel[Window] = Channel(1)
+        self._corrections: Channel[Correction] = Channel(_CORRECTIONS)
+        self._lock = threading.Lock()
+        self._unanswered = 0
+        self.skipped = self.failed = 0
+        self._worker = Worker("backend", self._work).start()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no window is waiting or being solved."""
+        return self._unanswered == 0 and self._worker.alive
+
+    def offer(self, window: Window) -> bool:
+        """Hand a window to the thread, unless one waits already, or the adjuster has finished."""
+        with self._lock:
+            try:
+                taken = self._windows.offer(window)
+            except Closed:
+                return False
+            self._unanswered += taken
+        self.skipped += not taken
+        return taken
+
+    def take(self) -> list[Correction]:
+        """Return the corrections that have come since the last call."""
+        return self._corrections.drain()
+
+    def finish(self) -> None:
+        """Wait for the windows in hand; raises what ended the thread, if something did."""
+        self._windows.close()
+        self._worker.join()
+        if self._worker.error is not None:
+            raise self._worker.error
+
+    def _work(self) -> None:
+        for window in self._windows:
+            try:
+                self._corrections.put(self._backend.solve(window))
+            except BackendError as error:
+                _tell(error, self.failed)
+                self.failed += 1
+            finally:
+                with self._lock:
+                    self._unanswered -= 1
+
+
+def _tell(error: BackendError, failures: int) -> None:
+    level = logging.DEBUG if failures else logging.WARNING
+    log.log(level, "a window stays as it was, the run goes on: %s", error)

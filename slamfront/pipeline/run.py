@@ -1,0 +1,233 @@
+"""A whole run: frames from a source through a session, in one loop or with threads side by side.
+
+Whoever wants a run to end (Ctrl-C, a closed window, the end of the source) closes the first channel; the rest drains.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from slamfront.errors import FrameError, SlamfrontError
+from slamfront.map import KeyframeMap
+from slamfront.pipeline.adjusters import FinishingAdjuster
+from slamfront.pipeline.journal import Journal
+from slamfront.pipeline.session import Session, Watcher, WholeMapBackend
+from slamfront.pipeline.snapshots import Audience, Pace, snapshot_of
+from slamfront.protocols import Sink, Source
+from slamfront.runtime import Channel, Closed, Latest, Worker
+from slamfront.tracking.front import FrontEnd
+from slamfront.types import Frame, Snapshot, Trajectory
+
+log = logging.getLogger(__name__)
+
+_FRAMES = 4
+"""Frames that a thread reads ahead."""
+_TICK_S = 0.02
+"""How often a window is served while there is no news for it."""
+_READER_S = 3.0
+"""How long a source may take to notice that nobody wants its frames; a camera's driver may never answer."""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What came of a run.
+
+    world        the map at the end, None when no frame could be used
+    skipped      frames that could not be used; dropped  those of a live source that came too fast
+    windows_skipped, windows_failed   windows of the map that were not adjusted
+    fps          frames a second, end to end
+    ended        why the run ended before its source did, empty when it did not
+    failure      the error that ended the source, None when nothing did
+    """
+
+    journal: Journal
+    world: KeyframeMap | None
+    skipped: int
+    dropped: int
+    windows_skipped: int
+    windows_failed: int
+    fps: float
+    ended: str = ""
+    failure: SlamfrontError | None = None
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """Poses of all frames that the final map can place."""
+        return self.journal.trajectory(self.world)
+
+
+class _Stop:
+    """Ends a run, once, for the reason that came first."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self.actions: list[Callable[[], None]] = []
+
+    def __call__(self, reason: str) -> None:
+        self.reason = self.reason or reason
+        for action in self.actions:
+            action()
+
+
+def run(
+    source: Source,
+    front: FrontEnd,
+    adjuster: FinishingAdjuster,
+    audience: Audience | None = None,
+    sinks: Sequence[Sink] = (),
+    *,
+    threads: bool = False,
+    whole_map: WholeMapBackend | None = None,
+    watch: Watcher | None = None,
+) -> RunSummary:
+    """Run a source to its end, or until someone stops it, and return what came of it.
+
+    front, adjuster  the adjuster is the one that the front end was made with
+    threads          source and front end on threads of their own; without, one loop that repeats to the last digit
+    whole_map        backend of the last adjustment, None for none
+    watch            called with the status after every frame, on the thread of the front end
+
+    Ctrl-C, a closed window and a source that fails end the run with the results so far: see `RunSummary`. A second
+    Ctrl-C raises KeyboardInterrupt. Errors of the front end or a sink are raised.
+    """
+    audience = audience or Audience()
+    session = Session(front, adjuster, sinks, whole_map, watch, source.length)
+    stop = _Stop()
+    stop.actions.append(audience.controls.release)
+    drive = _drive_threads if threads else _drive_inline
+    with _interrupts(lambda: stop("interrupted")):
+        failure, dropped = drive(source, session, audience, stop)
+    return RunSummary(
+        session.journal,
+        session.world,
+        session.skipped + getattr(source, "skipped", 0),
+        dropped + getattr(source, "dropped", 0),
+        adjuster.skipped,
+        adjuster.failed,
+        session.fps,
+        str(failure) if failure else stop.reason,
+        failure,
+    )
+
+
+def _drive_inline(
+    source: Source, session: Session, audience: Audience, stop: _Stop
+) -> tuple[SlamfrontError | None, int]:
+    """Do everything in this loop; returns what ended the source, and the frames that were dropped."""
+    failure, pace, last = None, Pace(audience.interval_s), None
+    with closing(_frames_of(source)) as frames:
+        while not stop.reason:
+            try:
+                frame = next(frames, None)
+            except SlamfrontError as error:
+                failure = error
+                break
+            if frame is None:
+                break
+            while not audience.controls.admit(_TICK_S):
+                if last is not None and not audience.viewer.show(last):
+                    stop("the window was closed")
+            last = _step(session, frame, pace) or last
+            if last is not None and not audience.viewer.show(last):
+                stop("the window was closed")
+    session.finish()
+    return failure, 0
+
+
+def _drive_threads(
+    source: Source, session: Session, audience: Audience, stop: _Stop
+) -> tuple[SlamfrontError | None, int]:
+    """Read and track on threads while this one serves the viewer; returns as `_drive_inline` does."""
+    frames: Channel[Frame] = Latest() if source.live else Channel(_FRAMES)
+    # A viewer that wants every frame makes the front end wait; others get the newest
+    snapshots: Channel[Snapshot] = Latest() if audience.interval_s else Channel(2)
+    pace = Pace(audience.interval_s)
+
+    def read() -> None:
+        with closing(_frames_of(source)) as iteration:
+            for frame in iteration:
+                frames.put(frame)
+
+    def track() -> None:
+        for frame in frames:
+            audience.controls.admit()
+            snapshot = _step(session, frame, pace)
+            if snapshot is not None:
+                snapshots.put(snapshot)
+        session.finish()
+
+    def end() -> None:
+        frames.close()
+        snapshots.close()
+
+    stop.actions.append(frames.close)
+    reader = Worker("source", read, frames.close).start()
+    tracker = Worker("front", track, end).start()
+    try:
+        _look(snapshots, audience, stop)
+    finally:
+        frames.close()
+        snapshots.close()
+        audience.controls.release()
+    tracker.join()
+    reader.join(_READER_S)
+    if tracker.error is not None:
+        raise tracker.error
+    if reader.error is not None and not isinstance(reader.error, SlamfrontError):
+        raise reader.error
+    return reader.error, frames.dropped if isinstance(frames, Latest) else 0
+
+
+def _look(snapshots: Channel[Snapshot], audience: Audience, stop: _Stop) -> None:
+    """Show snapshots until the front end has finished; a window is served in between."""
+    last: Snapshot | None = None
+    while True:
+        try:
+            last = snapshots.get(None if last is None else _TICK_S)
+        except TimeoutError:
+            pass
+        except Closed:
+            return
+        if last is not None and not audience.viewer.show(last):
+            stop("the window was closed")
+
+
+def _step(session: Session, frame: Frame, pace: Pace) -> Snapshot | None:
+    """Take a frame, or count it as skipped; returns a snapshot when one is due."""
+    try:
+        tracked = session.take(frame)
+    except FrameError as error:
+        session.skip(error)
+        return None
+    return snapshot_of(session.front, session.journal, tracked) if pace.due() else None
+
+
+def _frames_of(source: Source) -> Generator[Frame, None, None]:
+    """Return an iteration that can be closed, whatever the source iterates with."""
+    yield from source
+
+
+@contextmanager
+def _interrupts(stop: Callable[[], None]) -> Iterator[None]:
+    """Let the first Ctrl-C call `stop`, and the next one do what it did before."""
+    on_main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT)
+    if not on_main or before is signal.SIG_IGN:
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        log.warning("stopping, results are being written; Ctrl-C again ends at once")
+        stop()
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
