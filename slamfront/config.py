@@ -88,8 +88,8 @@ class TrackerConfig:
     """Largest reprojection error of an inlier, in standard deviations of its keypoint."""
     local_keyframes: int = 20
     """Keyframes whose landmarks are projected into a frame."""
-    max_landmarks: int = 1500
-    """Most landmarks projected into a frame."""
+    max_landmarks: int = 500
+    """Most landmarks looked for in a frame by their patches."""
     refine_patches: bool = True
     """Align image patches below the pixel after matching."""
     max_depth_baselines: float = 60.0

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from types import MappingProxyType
 
-
 from slamfront.config import RunConfig
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
@@ -197,19 +196,19 @@ class FrontEnd:
         return ""
 
     def _follow_local_map(self, view: View) -> str:
-        """Match all landmarks of the local map near where the pose puts them, align them, and refine the pose."""
+        """Find the landmarks of the local map where the pose puts them, and refine the pose on all of them."""
         config, marks = self._config.tracker, self.world.landmarks
         start = view.camera_from_world
         assert start is not None
-        projection = match_by_projection(view, self.world, self._local_rows, _NARROW_RADIUS_PX, start)
-        inliers = solve_pose(view, self.world, start, config, ranged=not config.refine_patches)
-        if inliers and config.refine_patches:
-            align_view(view, self.world, projection)
-            inliers = solve_pose(view, self.world, view.camera_from_world, config, ranged=True)
+        if config.refine_patches:
+            expected = align_view(view, self.world, self._local_rows, config.max_landmarks)
+        else:
+            expected = match_by_projection(view, self.world, self._local_rows, _NARROW_RADIUS_PX, start).rows
+        inliers = solve_pose(view, self.world, start, config, ranged=True)
         if inliers < config.min_inliers:
             return f"{inliers} landmarks agree with the pose, {config.min_inliers} are needed"
         tracked = view.landmark_rows[view.landmark_rows >= 0]
-        marks.expected[projection.rows] += 1
+        marks.expected[expected] += 1
         marks.seen[tracked] += 1
         ids, _ = self.world.keyframes_seeing(tracked)
         self._reference_id = int(ids[0])

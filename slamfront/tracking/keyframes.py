@@ -13,6 +13,8 @@ from slamfront.types import IntArray
 # A view that turned or moved this much since the reference keyframe sees things from elsewhere
 _MAX_TURN_RAD = np.deg2rad(12.0)
 _MAX_MOVE_DEPTHS = 0.1
+# Columns of the grid that tells how much of the image the map covers
+_COLUMNS = 12
 # A landmark this old, in keyframes, must be seen by as many keyframes, and by a quarter of the frames that looked for it
 _PROBATION = 3
 _MIN_FOUND_SHARE = 0.25
@@ -20,25 +22,29 @@ _MIN_OBSERVERS = 3
 
 
 class KeyframePolicy:
-    """Decides when a keyframe is due."""
+    """Decides when a keyframe is due, by what has been lost from sight since the last one."""
 
     def __init__(self, config: KeyframeConfig) -> None:
         self._config = config
         self._since = 0
+        self._most_tracked = self._most_covered = 0
 
     def due(self, view: View, world: KeyframeMap, reference: KeyframeRecord, backend_idle: bool) -> bool:
         """Return whether the tracked view should become a keyframe; called once for every tracked frame."""
         self._since += 1
         tracked = int((view.landmark_rows >= 0).sum())
-        wanted = int((reference.landmark_rows >= 0).sum())
-        weak = tracked < max(0.4 * self._config.tracked_ratio * wanted, 40)
+        covered = _cells_covered(view)
+        self._most_tracked = max(self._most_tracked, tracked)
+        self._most_covered = max(self._most_covered, covered)
+        weak = tracked < 0.5 * self._config.tracked_ratio * self._most_tracked
         if self._since < self._config.min_interval and not weak:
             return False
-        few = tracked < self._config.tracked_ratio * wanted
+        few = tracked < self._config.tracked_ratio * self._most_tracked
+        bare = covered < self._config.tracked_ratio * self._most_covered
         stale = self._since >= self._config.max_interval and backend_idle
-        due = weak or few or stale or self._elsewhere(view, world, reference)
+        due = weak or few or bare or stale or self._elsewhere(view, world, reference)
         if due:
-            self._since = 0
+            self._since = self._most_tracked = self._most_covered = 0
         return due
 
     def _elsewhere(self, view: View, world: KeyframeMap, reference: KeyframeRecord) -> bool:
@@ -48,6 +54,13 @@ class KeyframePolicy:
         depth = float(np.median(view.camera_from_world.apply(world.landmarks.positions_m[rows])[:, 2]))
         moved = float(np.linalg.norm(motion.translation_m))
         return moved > _MAX_MOVE_DEPTHS * depth or rotation_angle(motion.rotation) > _MAX_TURN_RAD
+
+
+def _cells_covered(view: View) -> int:
+    """Return how many cells of a grid over the image hold a tracked landmark."""
+    side = view.grey.shape[1] / _COLUMNS
+    cells = (view.xy[view.landmark_rows >= 0] // side).astype(np.int64)
+    return len(np.unique(cells[:, 1] * _COLUMNS + cells[:, 0]))
 
 
 def cull_landmarks(world: KeyframeMap, newest_id: int) -> None:

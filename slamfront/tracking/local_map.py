@@ -84,15 +84,40 @@ def solve_pose(view: View, world: KeyframeMap, start: Pose, config: TrackerConfi
     return int(estimate.inliers.sum())
 
 
-def align_view(view: View, world: KeyframeMap, projection: Projection) -> None:
-    """Move the view's associated keypoints to where their landmarks' patches fit best, starting from the projection."""
+def align_view(view: View, world: KeyframeMap, rows: IntArray, count: int) -> IntArray:
+    """Find the landmarks `rows` by their patches where the view's pose puts them; return those that were looked for.
+
+    At most `count` landmarks are looked for, spread over the image, the best proven first. A keypoint that is associated already
+    moves to where its landmark's patch fits; a landmark that no keypoint was associated with gets a feature of its own.
+    """
     assert view.camera_from_world is not None
-    keypoints = np.flatnonzero(view.landmark_rows >= 0)
-    rows = view.landmark_rows[keypoints]
-    start = world.camera.project(view.camera_from_world.apply(world.landmarks.positions_m[rows]))
-    xy, trusted = align_landmarks(world, rows, view.camera_from_world, start, view.float_image)
-    view.xy[keypoints[trusted]] = xy[trusted]
-    view.sigmas_px[keypoints[trusted]] = ALIGNED_SIGMA_PX
+    marks = world.landmarks
+    projection = project(marks, rows, view.camera_from_world, world.camera)
+    chosen = projection.take(_spread(projection.xy, marks.observations[projection.rows], world.camera.width, count))
+    xy, trusted = align_landmarks(world, chosen.rows, view.camera_from_world, chosen.xy, view.float_image)
+    keypoint_of = np.full(marks.capacity + 1, -1, np.int64)
+    keypoint_of[view.landmark_rows] = np.arange(len(view.landmark_rows))
+    keypoint_of[-1] = -1
+    keypoints = keypoint_of[chosen.rows]
+    moved, found = trusted & (keypoints >= 0), trusted & (keypoints < 0)
+    view.xy[keypoints[moved]] = xy[moved]
+    view.sigmas_px[keypoints[moved]] = ALIGNED_SIGMA_PX
+    new = chosen.rows[found]
+    scales = np.clip(chosen.scales[found], 1.0, float(view.features.scales.max(initial=1.0)))
+    view.extend(xy[found], new, marks.descriptors[new], scales)
+    return chosen.rows
+
+
+def _spread(xy: FloatArray, proof: np.ndarray, width: int, count: int) -> IntArray:
+    """Return at most `count` of the pixels (M,2), cells of a grid taking turns, those of most proof first."""
+    if len(xy) <= count:
+        return np.arange(len(xy))
+    side = width / 16
+    cells = (xy[:, 1] // side).astype(np.int64) * 16 + (xy[:, 0] // side).astype(np.int64)
+    order = np.lexsort((-proof, cells))
+    starts = np.flatnonzero(np.r_[True, np.diff(cells[order]) != 0])
+    turn = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+    return np.sort(order[np.lexsort((-proof[order], turn))[:count]])
 
 
 def align_landmarks(

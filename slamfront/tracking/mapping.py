@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from slamfront.descriptors import distance_table, same_landmark_distance
 from slamfront.geometry.pose import Pose, skew
@@ -22,11 +23,13 @@ _MAX_EPIPOLAR_PX = 2.5
 _MAX_REPROJECTION = 2.5
 _FUSE_RADIUS_PX = 4.0
 _EPIPOLAR_RATIO = 0.8
+_DOUBLE_RADIUS_PX = 3.0
 
 
 def insert_keyframe(world: KeyframeMap, view: View) -> KeyframeRecord:
     """Make the tracked view a keyframe, with landmarks from its own distances where the sensor has any."""
     assert view.camera_from_world is not None
+    _drop_doubles(view)
     missing = np.flatnonzero(~np.isfinite(view.right_x))
     view.right_x[missing] = view.ranging.right_x(view.xy[missing], None)
     keyframe = world.add_keyframe(
@@ -80,6 +83,18 @@ def fuse_with_neighbours(world: KeyframeMap, keyframe: KeyframeRecord) -> None:
         seen = np.zeros(world.landmarks.capacity + 1, bool)
         seen[neighbour.landmark_rows] = True
         _observe_again(world, neighbour, rows[~seen[rows]])
+
+
+def _drop_doubles(view: View) -> None:
+    """Drop features that observe nothing beside one that observes a landmark: they would make the same landmark again."""
+    free = np.flatnonzero(view.landmark_rows < 0)
+    held = view.xy[view.landmark_rows >= 0]
+    if len(held) == 0 or len(free) == 0:
+        return
+    distance, _ = cKDTree(held).query(view.xy[free], distance_upper_bound=_DOUBLE_RADIUS_PX)
+    kept = np.ones(len(view.xy), bool)
+    kept[free[np.isfinite(distance)]] = False
+    view.keep(kept)
 
 
 def _add_ranged_landmarks(world: KeyframeMap, keyframe: KeyframeRecord, view: View) -> None:

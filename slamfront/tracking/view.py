@@ -60,6 +60,27 @@ class View:
             self._smooth.append(self.grey.astype(np.float32))
         return self._smooth[0]
 
+    def extend(self, xy: FloatArray, landmark_rows: IntArray, descriptors: np.ndarray, scales: np.ndarray) -> None:
+        """Add features (K,) for landmarks that were found by their patches alone, described as their landmarks are."""
+        f, count = self.features, len(xy)
+        self.features = Features(
+            np.concatenate([f.keypoints_xy, xy.astype(np.float32)]),
+            np.concatenate([f.scores, np.zeros(count, np.float32)]),
+            np.concatenate([f.descriptors, descriptors]),
+            f.image_size,
+            np.concatenate([f.scales, scales.astype(np.float32)]),
+        )
+        self.xy = np.concatenate([self.xy, xy])
+        self.sigmas_px = np.concatenate([self.sigmas_px, np.full(count, ALIGNED_SIGMA_PX)])
+        self.right_x = np.concatenate([self.right_x, np.full(count, np.nan)])
+        self.landmark_rows = np.concatenate([self.landmark_rows, landmark_rows])
+
+    def keep(self, kept: np.ndarray) -> None:
+        """Keep only the features of a mask (N,)."""
+        self.features = self.features.take(kept)
+        self.xy, self.sigmas_px = self.xy[kept], self.sigmas_px[kept]
+        self.right_x, self.landmark_rows = self.right_x[kept], self.landmark_rows[kept]
+
     def forget(self) -> None:
         """Drop all associations and measurements, for a fresh attempt."""
         self.xy = self.features.keypoints_xy.astype(np.float64)
