@@ -1,0 +1,51 @@
+"""A text file that grows line by line and never holds half of one for long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+from slamfront.errors import OutputError
+
+
+class LineFile:
+    """Appends lines that are on their way to the disk when `add` returns, so that a killed run keeps them.
+
+    A new file is begun, its folder made. Raises OutputError when that is not possible, and when a line cannot be kept.
+    """
+
+    def __init__(self, path: Path, header: str) -> None:
+        self.path = Path(path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("wb", buffering=0)
+        except OSError as error:
+            raise self._refused(error) from error
+        self.add(header)
+
+    def add(self, line: str) -> None:
+        """Append one line."""
+        data = memoryview(line.encode("utf-8") + b"\n")
+        try:
+            while data:  # a disk that fills up takes a part, and refuses the rest
+                data = data[self._file.write(data) or 0 :]
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def __enter__(self) -> LineFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _refused(self, error: OSError) -> OutputError:
+        return OutputError(f"cannot write {self.path}: {error.strerror or error}")
