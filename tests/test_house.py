@@ -27,7 +27,7 @@ LAYERS = (
     {"evaluation", "map", "models", "simulation", "solve"},
     {"backend", "features", "matching", "sinks", "sources", "tracking", "training", "viewer"},
     {"api", "build", "pipeline"},
-    {"__init__", "__main__", "cli"},
+    {"__init__", "__main__", "cli", "commands"},
 )
 LAYER_OF = {room: layer for layer, rooms in enumerate(LAYERS) for room in rooms}
 NO_SIBLINGS = (3, 4)  # layers whose rooms never import each other
