@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Literal
 
@@ -19,7 +19,8 @@ from slamfront.geometry.camera import Camera
 from slamfront.matching.nearest import Nearest
 from slamfront.models.weights import packaged_weights
 from slamfront.pipeline import Audience, FinishingAdjuster, InlineAdjuster, NoAdjuster, ThreadedAdjuster
-from slamfront.protocols import Adjuster, Backend, Extractor, Matcher, Source
+from slamfront.pipeline.session import WholeMapBackend
+from slamfront.protocols import Adjuster, Extractor, Matcher, Source
 from slamfront.sources.guess import open_source
 from slamfront.tracking.front import FrontEnd
 from slamfront.types import Sensor
@@ -61,7 +62,10 @@ def resolve(config: RunConfig) -> RunConfig:
 
 
 def build_source(spec: str, config: RunConfig) -> Source:
-    """Return the source that `spec` names; a threaded run reads ahead by itself. Raises SourceError, CalibrationError."""
+    """Return the source that `spec` names; a threaded run reads ahead by itself.
+
+    Raises SourceError, and CalibrationError when its calibration is missing or does not fit.
+    """
     prepared = replace(config.source, prefetch=0) if config.threads else config.source
     return open_source(spec, prepared, config.sensor)
 
@@ -110,10 +114,12 @@ def adjuster_of(config: RunConfig) -> Iterator[FinishingAdjuster]:
         yield InlineAdjuster(local_backend(config.backend))
 
 
-def whole_map_backend(config: RunConfig) -> AbstractContextManager[Backend]:
-    """Return the backend of the last adjustment, in its own process for a threaded run."""
+def whole_map_backend(config: RunConfig) -> WholeMapBackend | None:
+    """Return what makes the backend of the last adjustment, in its own process for a threaded run; None without one."""
+    if not config.backend.final or config.backend.kind == "none":
+        return None
     final = for_whole_map(config.backend)
-    return RemoteBackend(final) if config.threads else nullcontext(local_backend(final))
+    return (lambda: RemoteBackend(final)) if config.threads else (lambda: nullcontext(local_backend(final)))
 
 
 @contextmanager

@@ -18,16 +18,17 @@ _CORRECTIONS = 16
 
 
 class FinishingAdjuster(Adjuster, Protocol):
-    """An adjuster that can wait for what it still has in hand.
-
-    skipped  windows that were refused because one was waiting already
-    failed   windows that the backend could not solve
-    """
+    """An adjuster that can wait for what it still has in hand."""
 
     @property
-    def skipped(self) -> int: ...
+    def skipped(self) -> int:
+        """Windows that were refused because one was waiting already."""
+        ...
+
     @property
-    def failed(self) -> int: ...
+    def failed(self) -> int:
+        """Windows that the backend could not solve."""
+        ...
 
     def finish(self) -> None:
         """Wait until every window that was taken has been answered; none is taken afterwards."""

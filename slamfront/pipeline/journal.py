@@ -71,6 +71,16 @@ class Journal:
             if reference in keyframes
         }
 
+    def last_pose(self, world: KeyframeMap) -> Pose | None:
+        """Return world_from_camera of the newest frame, as the map knows it now; None where it has no pose."""
+        if not self._references or self._references[-1] == _NO_REFERENCE:
+            return None
+        try:
+            world_from_reference = world.world_from_keyframe(self._references[-1])
+        except KeyError:
+            return None  # the map was begun anew
+        return world_from_reference @ Pose.from_quaternion(np.array(self._poses[-4:]), np.array(self._poses[-7:-4]))
+
     def trajectory(self, world: KeyframeMap | None) -> Trajectory:
         """Return the poses that `poses` gives, with their times."""
         poses = self.poses(world)

@@ -17,7 +17,7 @@ from slamfront.map import KeyframeMap
 from slamfront.pipeline.adjusters import FinishingAdjuster
 from slamfront.pipeline.journal import Journal
 from slamfront.pipeline.session import Session, Watcher, WholeMapBackend
-from slamfront.pipeline.snapshots import Audience, Pace, snapshot_of
+from slamfront.pipeline.snapshots import Audience, Pace
 from slamfront.protocols import Sink, Source
 from slamfront.runtime import Channel, Closed, Latest, Worker
 from slamfront.tracking.front import FrontEnd
@@ -37,7 +37,7 @@ _READER_S = 3.0
 class RunSummary:
     """What came of a run.
 
-    world        the map at the end, None when no frame could be used
+    world        the map at the end, and a snapshot of it; None when no frame could be used
     skipped      frames that could not be used; dropped  those of a live source that came too fast
     windows_skipped, windows_failed   windows of the map that were not adjusted
     fps          frames a second, end to end
@@ -47,6 +47,7 @@ class RunSummary:
 
     journal: Journal
     world: KeyframeMap | None
+    snapshot: Snapshot | None
     skipped: int
     dropped: int
     windows_skipped: int
@@ -54,6 +55,11 @@ class RunSummary:
     fps: float
     ended: str = ""
     failure: SlamfrontError | None = None
+
+    @property
+    def frames(self) -> int:
+        """Number of frames that came, usable or not."""
+        return len(self.journal) + self.skipped
 
     @property
     def trajectory(self) -> Trajectory:
@@ -105,6 +111,7 @@ def run(
     return RunSummary(
         session.journal,
         session.world,
+        session.snapshot(),
         session.skipped + getattr(source, "skipped", 0),
         dropped + getattr(source, "dropped", 0),
         adjuster.skipped,
@@ -200,11 +207,11 @@ def _look(snapshots: Channel[Snapshot], audience: Audience, stop: _Stop) -> None
 def _step(session: Session, frame: Frame, pace: Pace) -> Snapshot | None:
     """Take a frame, or count it as skipped; returns a snapshot when one is due."""
     try:
-        tracked = session.take(frame)
+        session.take(frame)
     except FrameError as error:
         session.skip(error)
         return None
-    return snapshot_of(session.front, session.journal, tracked) if pace.due() else None
+    return session.snapshot() if pace.due() else None
 
 
 def _frames_of(source: Source) -> Generator[Frame, None, None]:

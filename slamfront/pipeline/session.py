@@ -13,9 +13,10 @@ from slamfront.map import KeyframeMap
 from slamfront.map.window import apply
 from slamfront.pipeline.adjusters import FinishingAdjuster
 from slamfront.pipeline.journal import Journal
+from slamfront.pipeline.snapshots import snapshot_of
 from slamfront.protocols import Backend, Sink
 from slamfront.tracking.front import FrontEnd
-from slamfront.types import Frame, State, Tracked
+from slamfront.types import Frame, Snapshot, State, Tracked
 
 log = logging.getLogger(__name__)
 
@@ -63,14 +64,13 @@ class Session:
         self.journal = Journal()
         self.skipped = 0
         self._sinks, self._whole_map, self._watch, self._length = tuple(sinks), whole_map, watch, length
-        self._state = State.INITIALIZING
-        self._last_ns: int | None = None
+        self._last: Tracked | None = None
         self._start_s = self._end_s = 0.0
 
     @property
     def world(self) -> KeyframeMap | None:
         """The map, None before the first frame."""
-        return self.front.world if self._last_ns is not None else None
+        return self.front.world if self._last is not None else None
 
     @property
     def fps(self) -> float:
@@ -80,18 +80,21 @@ class Session:
 
     def take(self, frame: Frame) -> Tracked:
         """Return the answer to a frame; raises FrameError for one that cannot be used, and OutputError of a sink."""
-        if self._last_ns is not None and frame.time_ns <= self._last_ns:
-            raise FrameError(f"frame {frame.id}: its time {frame.time_ns} ns is not after {self._last_ns} ns")
-        if self._last_ns is None:
+        if self._last is not None and frame.time_ns <= self._last.time_ns:
+            raise FrameError(f"frame {frame.id}: its time {frame.time_ns} ns is not after {self._last.time_ns} ns")
+        if self._last is None:
             self._start_s = time.perf_counter()
-        tracked = self.front.step(frame)
-        self._last_ns, self._state = frame.time_ns, tracked.state
+        self._last = tracked = self.front.step(frame)
         self.journal.add(tracked)
         for sink in self._sinks:
             sink.write(tracked)
         self._end_s = time.perf_counter()
         self._report("tracking")
         return tracked
+
+    def snapshot(self) -> Snapshot | None:
+        """Return copies for a viewer, or None before the first frame; call it where, or after, frames are taken."""
+        return snapshot_of(self.front, self.journal, self._last) if self._last is not None else None
 
     def skip(self, error: FrameError) -> None:
         """Count a frame that cannot be used; the first few are named."""
@@ -121,7 +124,7 @@ class Session:
                     len(self.journal),
                     self._length,
                     self.fps,
-                    self._state,
+                    self._last.state if self._last else State.INITIALIZING,
                     front.keyframe_count,
                     front.landmark_count,
                     self.skipped,

@@ -49,7 +49,7 @@ class Pace:
 
 
 def snapshot_of(front: FrontEnd, journal: Journal, tracked: Tracked) -> Snapshot:
-    """Return copies of the map and of the frame that was answered last; call it where `step` is called."""
+    """Return copies of the map and of the frame that was answered last; call it where, or after, `step` is called."""
     view = front.view
     assert view is not None
     world = front.world
@@ -57,11 +57,12 @@ def snapshot_of(front: FrontEnd, journal: Journal, tracked: Tracked) -> Snapshot
     patches = world.landmarks.patches
     middle = patches.shape[1] // 2
     poses = [record.world_from_camera.matrix() for record in world.keyframes.values()]
+    here = journal.last_pose(world)
     return Snapshot(
         frame_id=tracked.frame_id,
         time_ns=tracked.time_ns,
         state=tracked.state,
-        world_from_camera=tracked.online_world_from_camera,
+        world_from_camera=here,
         camera=front.camera,
         trajectory_m=journal.positions_m(world),
         keyframe_poses=np.array(poses).reshape(-1, 4, 4),

@@ -1,0 +1,101 @@
+"""The command line: finds the command, and is the one place that turns errors into exit codes.
+
+Each command is a module of `slamfront.commands` with a `main(arguments)`, loaded when it is called, so that help is
+there at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from slamfront import __version__
+from slamfront.errors import ConfigError, SlamfrontError
+
+COMMANDS = {
+    "demo": "run on the sequence that comes along, offline, and draw what came out",
+    "run": "follow the camera of a dataset, video or live camera, and map what it sees",
+    "eval": "compare a trajectory with the true one",
+    "bench": "run many sequences several times, and write one report",
+    "weights": "list, fetch and check the weights of the networks",
+    "doctor": "tell what this machine can do, and what is missing",
+    "config": "print a configuration as YAML, with all its defaults",
+}
+"""What each command is for."""
+
+OK, USER_ERROR, INTERRUPTED = 0, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns 0, or 2 after an error of the user's making, told in one line on stderr."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    _log_to_stderr()
+    try:
+        return _dispatch(words)
+    except SlamfrontError as error:
+        print(f"slamfront: error: {_one_line(error)}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("slamfront: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # as with `| head`: nobody wants the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def usage() -> str:
+    """Return the help of the command line as a whole."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {purpose}" for name, purpose in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: slamfront COMMAND ...",
+            "",
+            "Visual odometry and SLAM: frames in; trajectory, map and factors out.",
+            "",
+            *lines,
+            "",
+            "`slamfront COMMAND --help` tells more, `slamfront --version` the version.",
+        ]
+    )
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return OK
+    if words[0] == "--version":
+        print(f"slamfront {__version__}")
+        return OK
+    if words[0] not in COMMANDS:
+        raise ConfigError(f"there is no command '{words[0]}': use one of {', '.join(COMMANDS)}")
+    command = importlib.import_module(f"slamfront.commands.{words[0]}")
+    command.main(words[1:])
+    return OK
+
+
+def _one_line(error: SlamfrontError) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+class _Stderr(logging.Handler):
+    """Writes what slamfront's rooms tell to whatever stderr is at that time: a progress display may be in between."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        mark = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        print(f"slamfront: {mark}{record.getMessage()}", file=sys.stderr)
+
+
+def _log_to_stderr() -> None:
+    logger = logging.getLogger("slamfront")
+    if not any(isinstance(handler, _Stderr) for handler in logger.handlers):
+        logger.addHandler(_Stderr())
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Command lines from dataclasses, and their mistakes as one line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, arg
+
+from slamfront.config import RunConfig, load
+from slamfront.errors import ConfigError
+
+T = TypeVar("T")
+
+Flag = Annotated[bool, FlagCreatePairsOff]
+"""A switch that is off unless it is given."""
+
+_FRAME = re.compile(r"[╭╮╰╯│─]")
+_OPTION = re.compile(r"^--[a-z]")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The configuration of a run, from a file and from options that override it."""
+
+    config: Path | None = None
+    """YAML file with what differs from the defaults; the options override it."""
+    run: Annotated[RunConfig, arg(name="")] = field(default_factory=RunConfig)
+
+
+def parse(kind: type[T], arguments: Sequence[str], command: str, default: T | None = None) -> T:
+    """Return the dataclass `kind` made from command-line arguments; ConfigError in one line for a mistake in them.
+
+    command   name in the usage, such as `run`
+    default   values of what is not given, where they are not the fields' own
+
+    Prints the help and ends the program (SystemExit 0) for `--help`.
+    """
+    printed = io.StringIO()
+    options: dict[str, Any] = {} if default is None else {"default": default}
+    try:
+        with contextlib.redirect_stderr(printed):
+            return tyro.cli(kind, args=list(arguments), prog=f"slamfront {command}", **options)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise ConfigError(_mistake(printed.getvalue(), command)) from None
+
+
+def settings_of(arguments: Sequence[str]) -> Settings:
+    """Return the settings that the file after `--config` gives, before any option overrides them."""
+    words = list(arguments)
+    for index, word in enumerate(words):
+        if word == "--":
+            break
+        name, mark, value = word.partition("=")
+        if name == "--config" and (mark or index + 1 < len(words)):
+            path = Path(value if mark else words[index + 1])
+            return Settings(path, load(path))
+    return Settings()
+
+
+def with_viewer(config: RunConfig, view: bool, headless: bool, record: Path | None) -> RunConfig:
+    """Return the configuration with the short options for its viewer applied."""
+    if view and headless:
+        raise ConfigError("--view and --headless exclude each other")
+    viewer = config.viewer
+    if view or headless:
+        viewer = replace(viewer, kind="open3d" if view else "none")
+    return replace(config, viewer=viewer if record is None else replace(viewer, record=record))
+
+
+def _mistake(printed: str, command: str) -> str:
+    """Return what the parser found wrong, and what it suggests, as one line."""
+    parts: list[list[str]] = [[]]
+    for line in printed.splitlines()[1:]:
+        text = " ".join(_FRAME.sub(" ", line).split())
+        if text:
+            parts[-1].append(text)
+        elif "─" in line:
+            parts.append([])
+    found = " ".join(parts[0])
+    near = [text for part in parts[1:] for text in part if _OPTION.match(text) and "--help" not in text]
+    if "nrecognized" in found and near:
+        found += f": did you mean {near[0]}?"
+    return f"{found} (see slamfront {command} --help)"

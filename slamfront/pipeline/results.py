@@ -1,0 +1,188 @@
+"""The folder that a run leaves behind."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from slamfront.config import RunConfig, dump
+from slamfront.errors import EvaluationError, OutputError
+from slamfront.evaluation.plots import error_figure, save_figure, stage_figure, trajectory_figure
+from slamfront.evaluation.results import (
+    ERRORS_FILE,
+    METRICS_FILE,
+    STATS_FILE,
+    RunResult,
+    read_curves,
+    read_stage_times,
+    write_result,
+)
+from slamfront.evaluation.trajectory import FrameTimes, TrajectoryMetrics, evaluate
+from slamfront.geometry.pose import Pose
+from slamfront.pipeline.run import RunSummary
+from slamfront.protocols import Sink, Source
+from slamfront.sinks.cloud import write_ply
+from slamfront.sinks.colmap import write_colmap
+from slamfront.sinks.stats import Stats
+from slamfront.sinks.trajectory import OnlineTrajectory, write_every_pose, write_final
+from slamfront.trajectories import read_tum, write_atomically
+from slamfront.types import Trajectory
+from slamfront.viewer.picture import picture
+
+log = logging.getLogger(__name__)
+
+ONLINE_FILE, FINAL_FILE, KEYFRAMES_FILE = "online.tum", "final.tum", "keyframes.tum"
+CONFIG_FILE, ENVIRONMENT_FILE = "config.yaml", "environment.json"
+_PICTURES = ("map.png", "trajectory.png", "errors.png", "stages.png")
+_WRITTEN = (
+    *(CONFIG_FILE, ENVIRONMENT_FILE, ONLINE_FILE, FINAL_FILE, KEYFRAMES_FILE, ERRORS_FILE, METRICS_FILE, STATS_FILE),
+    *("online.kitti", "final.kitti", "landmarks.ply", *_PICTURES),
+)
+_COLMAP = "colmap"
+
+
+class RunFolder:
+    """A folder for the results of one run.
+
+    config.yaml, environment.json   what the run was made with
+    online.tum, stats.csv           a line for each frame, written while the run goes on
+    final.tum, keyframes.tum        poses with all corrections in; for KITTI sources also online.kitti and final.kitti
+    landmarks.ply, colmap/          the map
+    metrics.json, errors.csv        figures, and the errors against the reference where the source has one
+    *.png                           the map, the trajectory against truth, its errors, and the time of each stage
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Make the folder and remove the results of an earlier run; OutputError when it cannot be written."""
+        self.path = Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            for name in _WRITTEN:
+                (self.path / name).unlink(missing_ok=True)
+            shutil.rmtree(self.path / _COLMAP, ignore_errors=True)
+        except OSError as error:
+            raise OutputError(f"cannot write results to {self.path}: {error.strerror or error}") from error
+
+    def begin(self, config: RunConfig, environment: Mapping[str, str]) -> None:
+        """Write what is known before the first frame; OutputError when the folder cannot be written."""
+        write_atomically(self.path / CONFIG_FILE, dump(config))
+        facts = {**environment, "command": " ".join(sys.argv)}
+        write_atomically(self.path / ENVIRONMENT_FILE, json.dumps(facts, indent=2) + "\n")
+
+    @contextmanager
+    def sinks(self) -> Iterator[Sequence[Sink]]:
+        """Give the sinks that write while the run goes on, and close them after it."""
+        online = OnlineTrajectory(self.path / ONLINE_FILE)
+        try:
+            stats = Stats(self.path / STATS_FILE)
+            try:
+                yield (online, stats)
+            finally:
+                stats.close()
+        finally:
+            online.close()
+
+    def finish(
+        self, summary: RunSummary, source: Source, config: RunConfig, memory_mb: float | None, plots: bool = True
+    ) -> tuple[RunResult, TrajectoryMetrics | None]:
+        """Write everything that is known after the last frame, and return its figures; raises OutputError."""
+        self._write_poses(summary, kitti=source.name.startswith("kitti"))
+        self._write_map(summary)
+        metrics = _compare(summary, source)
+        result = _result(summary, source, config, memory_mb)
+        result = result if metrics is None else result.with_trajectory(metrics)
+        write_result(self.path, result, metrics)
+        if plots:
+            self._draw(summary)
+        return result, metrics
+
+    def _write_poses(self, summary: RunSummary, kitti: bool) -> None:
+        journal, world = summary.journal, summary.world
+        known = journal.poses(world)
+        poses = [known.get(frame_id) for frame_id in journal.frame_ids.tolist()]
+        records = list(world.keyframes.values()) if world is not None else []
+        keyframe_poses = [record.world_from_camera for record in records]
+        write_final(self.path, journal.times_ns, poses, [record.time_ns for record in records], keyframe_poses)
+        if kitti:
+            self._write_kitti(summary, poses)
+
+    def _write_kitti(self, summary: RunSummary, poses: Sequence[Pose | None]) -> None:
+        """Write online.kitti and final.kitti with a line for every frame, also for those that were skipped."""
+        journal = summary.journal
+        ids = journal.frame_ids
+        if not len(ids):
+            return
+        step = int(np.gcd.reduce(np.diff(ids))) if len(ids) > 1 else 1
+        every = range(int(ids[0]), int(ids[-1]) + 1, step)
+        final = dict(zip(ids.tolist(), poses))
+        write_every_pose(self.path / "final.kitti", [final.get(frame_id) for frame_id in every])
+        if summary.journal.tracked_count:
+            online = read_tum(self.path / ONLINE_FILE)
+            pose_at = {time_ns: online.pose(row) for row, time_ns in enumerate(online.times_ns.tolist())}
+            time_of = dict(zip(ids.tolist(), journal.times_ns.tolist()))
+            write_every_pose(self.path / "online.kitti", [pose_at.get(time_of.get(i, -1)) for i in every])
+
+    def _write_map(self, summary: RunSummary) -> None:
+        world, snapshot = summary.world, summary.snapshot
+        if world is None or snapshot is None:
+            return
+        ids = world.landmarks.ids(np.flatnonzero(world.landmarks.alive))
+        points, colours = snapshot.landmarks_m, snapshot.landmark_intensity
+        write_ply(self.path / "landmarks.ply", points, colours)
+        keyframes = [world.keyframe(keyframe_id) for keyframe_id in world.keyframes]
+        write_colmap(self.path / _COLMAP, world.camera, keyframes, ids, points.astype(np.float64), colours)
+
+    def _draw(self, summary: RunSummary) -> None:
+        if summary.snapshot is not None:
+            picture(summary.snapshot, self.path / "map.png")
+        curves = read_curves(self.path)
+        if curves is not None:
+            figure = trajectory_figure(curves.times_s, curves.reference_m, curves.estimate_m)
+            save_figure(figure, self.path / "trajectory.png")
+            figure = error_figure(curves.times_s, curves.errors_m, curves.errors_deg)
+            save_figure(figure, self.path / "errors.png")
+        stages = read_stage_times(self.path)
+        if stages:
+            save_figure(stage_figure(stages), self.path / "stages.png")
+
+
+def _compare(summary: RunSummary, source: Source) -> TrajectoryMetrics | None:
+    """Return how well the final trajectory follows the reference; None where that cannot be said."""
+    trajectory: Trajectory = summary.trajectory
+    if source.reference is None or not len(trajectory):
+        return None
+    try:
+        return evaluate(source.reference, trajectory, alignment="sim3" if source.sensor == "mono" else "se3")
+    except EvaluationError as error:
+        log.warning("the trajectory is not compared with the reference: %s", error)
+        return None
+
+
+def _result(summary: RunSummary, source: Source, config: RunConfig, memory_mb: float | None) -> RunResult:
+    journal, world = summary.journal, summary.world
+    result = RunResult(
+        sequence=source.name,
+        sensor=source.sensor,
+        label=f"{config.extractor.kind} {config.matcher.kind}",
+        frames=summary.frames,
+        tracked_percent=100.0 * journal.tracked_count / summary.frames if summary.frames else None,
+        alignment="sim3" if source.sensor == "mono" else "se3",
+        fps=summary.fps or None,
+        memory_mb=memory_mb,
+        keyframes=len(world.keyframes) if world is not None else 0,
+        landmarks=len(world.landmarks) if world is not None else 0,
+    )
+    return result.with_frame_times(FrameTimes.of(journal.frame_ms))
+
+
+def default_folder(name: str, stamp: str) -> Path:
+    """Return where the results of a run go that was not told where: `runs/NAME-STAMP`."""
+    return Path("runs") / f"{name.replace(os.sep, '-')}-{stamp}"
