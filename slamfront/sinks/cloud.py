@@ -16,7 +16,8 @@ _VERTEX = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
 def write_ply(path: Path, points_m: FloatArray | Float32Array, colours: NDArray[np.uint8]) -> None:
     """Write points (L,3), in metres, as a binary little-endian PLY file; points that are not finite are left out.
 
-    `colours` is uint8, grey (L,) or RGB (L,3). An older file stays whole until the new one is complete. Raises OutputError.
+    `colours` is uint8, grey (L,) or RGB (L,3). An older file stays whole until the new one is complete. Raises
+    OutputError.
     """
     finite = np.isfinite(points_m).all(axis=1)
     vertices = np.empty(int(finite.sum()), _VERTEX)

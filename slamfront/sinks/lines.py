@@ -21,7 +21,11 @@ class LineFile:
             self._file = self.path.open("wb", buffering=0)
         except OSError as error:
             raise self._refused(error) from error
-        self.add(header)
+        try:
+            self.add(header)
+        except OutputError:
+            self._file.close()
+            raise
 
     def add(self, line: str) -> None:
         """Append one line."""

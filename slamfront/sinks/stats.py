@@ -17,8 +17,9 @@ _COLUMNS = ("frame_id", "time_ns", "state", "inliers", "is_keyframe", "reason", 
 class Stats:
     """A sink that streams a line for each frame: state, inliers, and milliseconds of each stage.
 
-    A stage is a column `NAME_ms`, empty where it did not run. One that first runs in a later frame adds its column to the
-    lines that are there: the file is begun anew with them, which happens a few times at the start. Raises OutputError.
+    A stage is a column `NAME_ms`, empty where it did not run. One that first runs in a later frame adds its column to
+    the lines that are there: the file is begun anew with them, which happens a few times at the start. Raises
+    OutputError.
     """
 
     def __init__(self, path: Path) -> None:

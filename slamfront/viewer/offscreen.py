@@ -1,7 +1,7 @@
 """Recording of a run as a video or a folder of pictures, on any machine.
 
-The pictures come from the software renderer of `render`: Open3D's offscreen renderer needs Vulkan or EGL drivers, and on
-a processor takes about ten times as long for the same picture.
+The pictures come from the software renderer of `render`: Open3D's offscreen renderer needs Vulkan or EGL drivers, and
+on a processor takes about ten times as long for the same picture.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ VIDEO_FRAMES_PER_S = 30
 class Recorder:
     """A viewer that records what it is shown.
 
-    A path that ends in `.mp4` gives a video in which time runs as it did before the camera; any other gives a folder with
-    a PNG file for each snapshot, `000042.png` for frame 42. Raises ViewerError for another kind of file and OutputError
-    where nothing can be written, at once or by `show` and `close`. The video is there when `close` returns.
+    A path that ends in `.mp4` gives a video in which time runs as it did before the camera; any other gives a folder
+    with a PNG file for each snapshot, `000042.png` for frame 42. Raises ViewerError for another kind of file and
+    OutputError where nothing can be written, at once or by `show` and `close`. The video is there when `close` returns.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,8 +1,8 @@
 """The live windows, drawn by Open3D on the main thread: the map, and beside it a panel with the image and its tracks.
 
-Keys: space pauses and goes on, N takes one frame, F follows the camera or lets go, Q or Escape closes. Turning the map with
-the mouse lets go of the camera as well. Open3D's older visualiser is used: it needs no more than OpenGL, its memory
-stays flat, and where it finds no display it says so, whereas the newer GUI ends the whole process without a Vulkan driver.
+Keys: space pauses and goes on, N takes one frame, F follows the camera or lets go, Q or Escape closes. Turning the map
+with the mouse lets go of the camera as well. Open3D's older visualiser is used: it needs no more than OpenGL and its
+memory stays flat, whereas the newer GUI ends the whole process where there is no Vulkan driver.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ class Window:
         self._panel_state: tuple[Any, ...] = ()
         self._following = self._open = True
         self._seen_from: FloatArray | None = None
+        self._drawn: set[str] = set()
         self._points, self._lines = self._o3d.geometry.PointCloud(), self._o3d.geometry.LineSet()
         self._map = self._open_window(title, *_MAP_SIZE, left=40)
         self._panel: Any = None
@@ -136,13 +137,13 @@ class Window:
     def _draw_map(self, snapshot: Snapshot) -> None:
         scene = build_scene(snapshot)
         viewpoint = self._follower.look(snapshot, scene)
-        first = self._last is None
         self._fill(scene)
-        for geometry in (self._points, self._lines):
-            if first:
-                self._map.add_geometry(geometry)
-            else:
+        for name, geometry in (("lines", self._lines), ("points", self._points)):
+            if name in self._drawn:
                 self._map.update_geometry(geometry)
+            elif geometry.has_points():  # Open3D complains about empty ones
+                self._map.add_geometry(geometry)
+                self._drawn.add(name)
         control = self._map.get_view_control()
         control.set_constant_z_near(_NEAR * scene.scale_m)
         control.set_constant_z_far(_FAR * scene.scale_m)

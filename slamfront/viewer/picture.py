@@ -14,7 +14,7 @@ from slamfront.errors import OutputError
 from slamfront.trajectories import write_atomically
 from slamfront.types import Float32Array, Image, Snapshot, State
 from slamfront.viewer.render import render
-from slamfront.viewer.scene import BACKGROUND, STATE_COLOURS, Colour, Follower, build_scene, image_rgb
+from slamfront.viewer.scene import STATE_COLOURS, Colour, Follower, build_scene, image_rgb
 
 PICTURE_SIZE = (1280, 720)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from slamfront.geometry.camera import Camera
-from slamfront.types import FloatArray, Image, IntArray
+from slamfront.types import BoolArray, FloatArray, Image
 from slamfront.viewer.scene import BACKGROUND, Colours, Lines, Scene, Viewpoint
 
 _POINT_SIZE = 0.006  # radius of a point, in units of the scene's scale
@@ -76,10 +75,10 @@ def _draw_lines(picture: Image, lines: Lines, segments_m: FloatArray, camera: Ca
         cv2.polylines(picture, list(fixed[codes == code]), False, colour, lines.width_px, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
-def _clip_near(segments_m: FloatArray, near_m: float) -> tuple[FloatArray, NDArray[np.bool_]]:
+def _clip_near(segments_m: FloatArray, near_m: float) -> tuple[FloatArray, BoolArray]:
     """Return the parts of segments (S,2,3) beyond the near plane, and which segments (S,) have one."""
     z = segments_m[:, :, 2]
-    kept = (z > near_m).any(axis=1) & np.isfinite(segments_m).all(axis=(1, 2))
+    kept = np.asarray((z > near_m).any(axis=1) & np.isfinite(segments_m).all(axis=(1, 2)), bool)
     clipped = segments_m[kept].copy()
     for end in (0, 1):
         this, other = clipped[:, end], clipped[:, 1 - end]

@@ -57,7 +57,7 @@ class Scene:
     points_m    float32 (L,3) landmarks in the world; colours uint8 (L,3) RGB
     lines       what is drawn over them, from the first to the last; `ground` lies below the points
     up          (3,) unit vector in the world
-    scale_m     how far the camera typically is from what it sees: sizes are chosen by it, as a monocular map has no metres
+    scale_m     how far cameras typically are from what they see: sizes follow it, as a monocular map has no metres
     """
 
     points_m: Float32Array
@@ -101,7 +101,7 @@ def scene_scale(points_m: Float32Array, centres_m: FloatArray) -> float:
 
 
 def height_colours(points_m: Float32Array, intensity: NDArray[np.uint8], up: FloatArray) -> Colours:
-    """Return RGB colours uint8 (L,3): the hue tells the height over the scene's middle 90 %, the light the grey value."""
+    """Return RGB colours uint8 (L,3): the hue tells the height in the scene's middle 90 %, the light the grey value."""
     if not len(points_m):
         return np.zeros((0, 3), np.uint8)
     heights = points_m @ up

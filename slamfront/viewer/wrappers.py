@@ -68,7 +68,8 @@ class Several:
 
     def show(self, snapshot: Snapshot) -> bool:
         """Show with all of them; False when one was closed."""
-        return all([viewer.show(snapshot) for viewer in self._viewers])
+        going_on = [viewer.show(snapshot) for viewer in self._viewers]  # each gets it, whatever the others say
+        return all(going_on)
 
     def close(self) -> None:
         """Close all of them."""
