@@ -33,7 +33,7 @@ def compose(snapshot: Snapshot, follower: Follower, frames_per_s: float | None =
     width, height = PICTURE_SIZE
     scene = build_scene(snapshot)
     map_height = height - _BAR_PX
-    view = render(scene, follower.look(snapshot, scene), width, map_height, (0.42 * width, 0.62 * map_height))
+    view = render(scene, follower.look(snapshot, scene), width, map_height, (0.42 * width, 0.58 * map_height))
     _inset(view, snapshot)
     return np.vstack([view, _status_bar(snapshot, frames_per_s)])
 
