@@ -73,6 +73,11 @@ class Session:
         return self.front.world if self._last is not None else None
 
     @property
+    def state(self) -> State:
+        """The state after the newest frame."""
+        return self._last.state if self._last is not None else State.INITIALIZING
+
+    @property
     def fps(self) -> float:
         """Frames a second from the first frame to the last, with all that happens between them."""
         took_s = self._end_s - self._start_s
@@ -124,7 +129,7 @@ class Session:
                     len(self.journal),
                     self._length,
                     self.fps,
-                    self._last.state if self._last else State.INITIALIZING,
+                    self.state,
                     front.keyframe_count,
                     front.landmark_count,
                     self.skipped,
