@@ -57,7 +57,7 @@ def follow(spec: str, config: RunConfig, output: Path | None, plots: bool = True
     from slamfront.commands.progress import Progress
     from slamfront.environment import environment, peak_memory_mb
     from slamfront.pipeline.results import RunFolder, default_folder
-    from slamfront.pipeline.run import run
+    from slamfront.pipeline.loop import run
 
     # Before anything is opened or loaded
     folder = RunFolder(output) if output is not None else None

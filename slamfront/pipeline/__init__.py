@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slamfront.pipeline.adjusters import FinishingAdjuster, InlineAdjuster, NoAdjuster, ThreadedAdjuster
 from slamfront.pipeline.journal import Journal
-from slamfront.pipeline.run import RunSummary, run
+from slamfront.pipeline.loop import RunSummary, run
 from slamfront.pipeline.session import Session, Status, Watcher
 from slamfront.pipeline.snapshots import Audience
 

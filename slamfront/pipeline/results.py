@@ -27,7 +27,7 @@ from slamfront.evaluation.results import (
 )
 from slamfront.evaluation.trajectory import FrameTimes, TrajectoryMetrics, evaluate
 from slamfront.geometry.pose import Pose
-from slamfront.pipeline.run import RunSummary
+from slamfront.pipeline.loop import RunSummary
 from slamfront.protocols import Sink, Source
 from slamfront.sinks.cloud import write_ply
 from slamfront.sinks.colmap import write_colmap
