@@ -74,14 +74,20 @@ class Slam:
         image    uint8 (H,W) grey or (H,W,3) RGB, of the calibration's size
         time_ns  capture time, after that of the frame before
         right    image of the right camera, for "stereo"
-        depth_m  (H,W) depth along z, m; 0 or NaN where unknown, for "rgbd"
+        depth_m  (H,W) depth along z, m; 0 or not finite where unknown, for "rgbd"
 
         Arrays are copied. Raises FrameError for a frame that cannot be used, after which the next one can be pushed.
         """
         if self._open is None:
             raise SourceError("frames cannot be pushed after close()")
-        right, depth_m = (None if given is None else np.array(given) for given in (right, depth_m))
-        frame = Frame(self._count, int(time_ns), np.array(image), self._pushed.camera, right, depth_m)
+        frame = Frame(
+            self._count,
+            int(time_ns),
+            np.array(image),
+            self._pushed.camera,
+            None if right is None else np.array(right),
+            None if depth_m is None else np.where(np.isfinite(depth_m), depth_m, np.zeros_like(depth_m)),
+        )
         self._count += 1
         frame.check()
         missing = {"stereo": right is None, "rgbd": depth_m is None}

@@ -21,8 +21,8 @@ T = TypeVar("T")
 Flag = Annotated[bool, FlagCreatePairsOff]
 """A switch that is off unless it is given."""
 
-_FRAME = re.compile(r"[╭╮╰╯│─]")
-_OPTION = re.compile(r"^--[a-z]")
+_FRAME = re.compile(r"[╭╮╰╯│|]")
+_RULE = re.compile(r"[-─ ]*")
 
 
 @dataclass(frozen=True)
@@ -78,15 +78,18 @@ def with_viewer(config: RunConfig, view: bool, headless: bool, record: Path | No
 
 def _mistake(printed: str, command: str) -> str:
     """Return what the parser found wrong, and what it suggests, as one line."""
+    title, *lines = [_FRAME.sub(" ", line).strip() for line in printed.splitlines() if line.strip()] or [
+        "wrong options"
+    ]
     parts: list[list[str]] = [[]]
-    for line in printed.splitlines()[1:]:
-        text = " ".join(_FRAME.sub(" ", line).split())
-        if text:
-            parts[-1].append(text)
-        elif "─" in line:
+    for line in lines:
+        if _RULE.fullmatch(line):
             parts.append([])
-    found = " ".join(parts[0])
-    near = [text for part in parts[1:] for text in part if _OPTION.match(text) and "--help" not in text]
+        else:
+            parts[-1].append(line)
+    parts = [part for part in parts if part] or [[title]]
+    found = " ".join(" ".join(parts[0]).split())
+    near = [line for part in parts[1:] for line in part if line.startswith("--")]
     if "nrecognized" in found and near:
-        found += f": did you mean {near[0]}?"
+        found += f": did you mean {near[0].split()[0]}?"
     return f"{found} (see slamfront {command} --help)"

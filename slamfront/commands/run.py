@@ -56,14 +56,13 @@ def follow(spec: str, config: RunConfig, output: Path | None, plots: bool = True
     from slamfront.build import adjuster_of, audience_of, build_front, build_source, resolve, whole_map_backend
     from slamfront.commands.progress import Progress
     from slamfront.environment import environment, peak_memory_mb
-    from slamfront.pipeline.results import RunFolder, default_folder
     from slamfront.pipeline.loop import run
+    from slamfront.pipeline.results import RunFolder, default_folder
 
-    # Before anything is opened or loaded
+    # Before anything is opened, so that nobody waits for results that cannot be kept
     folder = RunFolder(output) if output is not None else None
-    config = resolve(config)
     source = build_source(spec, config)
-    config = replace(config, sensor=source.sensor)
+    config = replace(resolve(config), sensor=source.sensor)
     if folder is None:
         folder = RunFolder(default_folder(source.name, time.strftime("%Y%m%d-%H%M%S")))
     folder.begin(config, environment())
