@@ -46,7 +46,7 @@ class ExtractorConfig:
     """`auto` takes SuperPoint where weights are installed that may be used freely, else ORB."""
     max_keypoints: int = 1000
     """Most keypoints of an image."""
-    grid: int = 8
+    grid: int = 16
     """Keypoints are balanced over this many columns of cells; 0 takes the strongest wherever they are."""
     levels: int = 8
     """Pyramid levels (ORB)."""

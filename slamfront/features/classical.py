@@ -9,8 +9,11 @@ from slamfront.config import ExtractorConfig
 from slamfront.features.balance import balanced
 from slamfront.types import Features, Image
 
-# Detect this many times the wanted keypoints, so that balancing has a choice
-_SURPLUS = 2.0
+# Detect this many times the wanted keypoints, so that balancing finds some in the faint parts of the image too
+_SURPLUS = 5.0
+_FAST_THRESHOLD = 5
+# OpenCV repeats the image's edge, so a descriptor may lie nearer to it than the 31 px of its default
+_EDGE_PX = 19
 
 
 class Orb:
@@ -19,7 +22,9 @@ class Orb:
     def __init__(self, config: ExtractorConfig) -> None:
         self._config = config
         count = int(config.max_keypoints * _SURPLUS)
-        self._detector = cv2.ORB_create(count, config.scale_factor, config.levels, fastThreshold=7)
+        self._detector = cv2.ORB_create(
+            count, config.scale_factor, config.levels, edgeThreshold=_EDGE_PX, fastThreshold=_FAST_THRESHOLD
+        )
 
     @property
     def fingerprint(self) -> str:

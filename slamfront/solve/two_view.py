@@ -16,6 +16,8 @@ from slamfront.types import BoolArray, FloatArray
 # Fewest points that two views must see with parallax
 _MIN_POINTS = 50
 _MIN_PARALLAX_RAD = np.deg2rad(1.0)
+# A homography that explains this share of what the essential matrix explains tells of a plane
+_PLANE_SHARE = 0.9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,15 +36,16 @@ def relative_pose(
 ) -> TwoView | str:
     """Return the two-view geometry of matched pixels (N,2), or one line that says why there is none.
 
-    The essential matrix (PoseLib) and the poses that a homography admits (a plane, seen by OpenCV's decomposition) compete: the one
-    under which more points lie in front of both cameras with a small error and enough parallax wins, and a second one nearly as
-    good means that the geometry is ambiguous. Pure rotation shows as a lack of parallax and is refused.
+    The essential matrix (PoseLib) is the rule. Where a homography explains nearly as many matches the scene is a plane, which leaves the
+    essential matrix undetermined, or the camera only turned; then the poses that the homography admits (OpenCV's decomposition) compete
+    as well. The pose wins under which more points lie in front of both cameras with a small error and enough parallax; a
+    second one nearly as good means that the geometry is ambiguous. Pure rotation shows as a lack of parallax and is refused.
     """
     if len(first_xy) < _MIN_POINTS:
         return f"{len(first_xy)} matches, {_MIN_POINTS} are needed"
     first_xy, second_xy = np.asarray(first_xy, np.float64), np.asarray(second_xy, np.float64)
-    candidates = _essential_poses(first_xy, second_xy, camera, max_error_px, seed)
-    candidates += _homography_poses(first_xy, second_xy, camera, max_error_px, seed)
+    candidates, support = _essential_poses(first_xy, second_xy, camera, max_error_px, seed)
+    candidates = candidates + _homography_poses(first_xy, second_xy, camera, max_error_px, seed, _PLANE_SHARE * support)
     views = sorted(
         (_judge(pose, first_xy, second_xy, camera, max_error_px) for pose in candidates),
         key=lambda view: int(view.inliers.sum()),
@@ -62,7 +65,7 @@ def relative_pose(
 
 def _essential_poses(
     first_xy: FloatArray, second_xy: FloatArray, camera: Camera, max_error_px: float, seed: int
-) -> list[Pose]:
+) -> tuple[list[Pose], int]:
     model = {
         "model": "PINHOLE",
         "width": camera.width,
@@ -73,16 +76,21 @@ def _essential_poses(
     estimate, info = poselib.estimate_relative_pose(first_xy, second_xy, model, model, options, {})
     norm = float(np.linalg.norm(estimate.t))
     if info["num_inliers"] < 8 or not norm > 0 or not np.all(np.isfinite(estimate.Rt)):
-        return []
-    return [Pose(estimate.R, estimate.t / norm)]
+        return [], 0
+    return [Pose(estimate.R, estimate.t / norm)], int(info["num_inliers"])
 
 
 def _homography_poses(
-    first_xy: FloatArray, second_xy: FloatArray, camera: Camera, max_error_px: float, seed: int
+    first_xy: FloatArray,
+    second_xy: FloatArray,
+    camera: Camera,
+    max_error_px: float,
+    seed: int,
+    least_support: float,
 ) -> list[Pose]:
     options = {"max_reproj_error": max_error_px, "max_iterations": 2000, "min_iterations": 50, "seed": seed}
     homography, info = poselib.estimate_homography(first_xy, second_xy, options, {})
-    if info["num_inliers"] < 0.5 * len(first_xy):
+    if info["num_inliers"] < max(least_support, 0.5 * len(first_xy)):
         return []
     count, rotations, translations, _ = cv2.decomposeHomographyMat(homography, camera.matrix)
     poses = []

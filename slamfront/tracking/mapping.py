@@ -18,7 +18,8 @@ from slamfront.types import BoolArray, FloatArray, IntArray
 
 # Neighbours used for triangulation and for seeing new landmarks again
 _NEIGHBOURS = 4
-_MIN_PARALLAX_RAD = np.deg2rad(1.0)
+# Triangulated depths are at worst this uncertain, as a share of themselves
+_MAX_DEPTH_UNCERTAINTY = 0.15
 _MAX_EPIPOLAR_PX = 2.5
 _MAX_REPROJECTION = 2.5
 _FUSE_RADIUS_PX = 4.0
@@ -116,7 +117,7 @@ def _triangulate_pair(world: KeyframeMap, keyframe: KeyframeRecord, neighbour: K
     centre, other = keyframe.world_from_camera.translation_m, neighbour.world_from_camera.translation_m
     rows = keyframe.landmark_rows[keyframe.landmark_rows >= 0]
     depth = np.median(keyframe.world_from_camera.inverse().apply(world.landmarks.positions_m[rows])[:, 2])
-    if np.linalg.norm(centre - other) < 0.5 * _MIN_PARALLAX_RAD * depth:
+    if np.linalg.norm(centre - other) < _least_parallax_rad(world) * depth:
         return 0
     mine, theirs = _epipolar_matches(world, keyframe, neighbour)
     points, good = _triangulated(world, keyframe, neighbour, mine, theirs)
@@ -189,13 +190,18 @@ def _triangulated(
     first_from_world, second_from_world = first.world_from_camera.inverse(), second.world_from_camera.inverse()
     points = triangulate(first_from_world, second_from_world, camera.unproject(xy_first), camera.unproject(xy_second))
     angle = parallax_rad(points, first.world_from_camera.translation_m, second.world_from_camera.translation_m)
-    good = angle > _MIN_PARALLAX_RAD
+    good = angle > _least_parallax_rad(world)
     for from_world, xy, sigma in (
         (first_from_world, xy_first, first.sigmas_px[rows]),
         (second_from_world, xy_second, second.sigmas_px[others]),
     ):
         good &= reprojection_error_px(from_world, points, xy, camera) < _MAX_REPROJECTION * sigma
     return points, good
+
+
+def _least_parallax_rad(world: KeyframeMap) -> float:
+    """Return the parallax at which an aligned pair of keypoints determines a depth well enough."""
+    return ALIGNED_SIGMA_PX / world.camera.fx / _MAX_DEPTH_UNCERTAINTY
 
 
 def _observe_again(world: KeyframeMap, keyframe: KeyframeRecord, rows: IntArray) -> None:
