@@ -114,11 +114,6 @@ def _add_ranged_landmarks(world: KeyframeMap, keyframe: KeyframeRecord, view: Vi
 
 
 def _triangulate_pair(world: KeyframeMap, keyframe: KeyframeRecord, neighbour: KeyframeRecord, view: View) -> int:
-    centre, other = keyframe.world_from_camera.translation_m, neighbour.world_from_camera.translation_m
-    rows = keyframe.landmark_rows[keyframe.landmark_rows >= 0]
-    depth = np.median(keyframe.world_from_camera.inverse().apply(world.landmarks.positions_m[rows])[:, 2])
-    if np.linalg.norm(centre - other) < _least_parallax_rad(world) * depth:
-        return 0
     mine, theirs = _epipolar_matches(world, keyframe, neighbour)
     points, good = _triangulated(world, keyframe, neighbour, mine, theirs)
     mine, theirs, points = mine[good], theirs[good], points[good]
@@ -184,19 +179,33 @@ def _epipolar_distance(
 def _triangulated(
     world: KeyframeMap, first: KeyframeRecord, second: KeyframeRecord, rows: IntArray, others: IntArray
 ) -> tuple[FloatArray, BoolArray]:
-    """Return points (K,3) of matched features, and which of them are well determined and agree with both views."""
+    """Return points (K,3) of matched features, and which of them agree with both views.
+
+    Parallax too small to tell a depth leaves the direction, which is all that turning needs: such a point is put where its parallax would
+    just be noticed, or at the depth of its surroundings if that is farther. Adjustment finds its depth when parallax grows.
+    """
     camera = world.camera
     xy_first, xy_second = first.features.keypoints_xy[rows], second.features.keypoints_xy[others]
     first_from_world, second_from_world = first.world_from_camera.inverse(), second.world_from_camera.inverse()
-    points = triangulate(first_from_world, second_from_world, camera.unproject(xy_first), camera.unproject(xy_second))
-    angle = parallax_rad(points, first.world_from_camera.translation_m, second.world_from_camera.translation_m)
-    good = angle > _least_parallax_rad(world)
+    rays = camera.unproject(xy_first)
+    points = triangulate(first_from_world, second_from_world, rays, camera.unproject(xy_second))
+    centre, other = first.world_from_camera.translation_m, second.world_from_camera.translation_m
+    least = _least_parallax_rad(world)
+    far = ~(parallax_rad(points, centre, other) > least)
+    depth = max(_median_depth(world, first), float(np.linalg.norm(centre - other)) / least)
+    points[far] = first.world_from_camera.apply(rays[far] * depth)
+    good = np.ones(len(rows), bool)
     for from_world, xy, sigma in (
         (first_from_world, xy_first, first.sigmas_px[rows]),
         (second_from_world, xy_second, second.sigmas_px[others]),
     ):
         good &= reprojection_error_px(from_world, points, xy, camera) < _MAX_REPROJECTION * sigma
     return points, good
+
+
+def _median_depth(world: KeyframeMap, keyframe: KeyframeRecord) -> float:
+    rows = keyframe.landmark_rows[keyframe.landmark_rows >= 0]
+    return float(np.median(keyframe.world_from_camera.inverse().apply(world.landmarks.positions_m[rows])[:, 2]))
 
 
 def _least_parallax_rad(world: KeyframeMap) -> float:
