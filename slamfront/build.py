@@ -47,8 +47,9 @@ def resolve(config: RunConfig) -> RunConfig:
         if extractor == "orb":
             log.info("no SuperPoint weights that may be used freely are installed: ORB finds the keypoints")
     if matcher == "auto":
-        learned = (kind for kind in _LEARNED_MATCHERS if extractor == "superpoint" and kind in packaged)
-        matcher = next(learned, "nearest")
+        # A matcher knows the descriptors of the weights that it was trained with
+        own = extractor == "superpoint" and config.extractor.weights in packaged
+        matcher = next((kind for kind in _LEARNED_MATCHERS if own and kind in packaged), "nearest")
     if matcher != "nearest" and extractor != "superpoint":
         raise ConfigError(f"matcher.kind {matcher} needs extractor.kind superpoint, not {extractor}")
     if device == "auto":
@@ -133,6 +134,7 @@ def audience_of(config: RunConfig, title: str) -> Iterator[Audience]:
     viewers: list[ClosableViewer] = []
     if config.viewer.kind == "open3d":
         viewers += _window(controls, title)
+    window = bool(viewers)
     if config.viewer.record is not None:
         from slamfront.viewer.offscreen import Recorder
 
@@ -140,7 +142,7 @@ def audience_of(config: RunConfig, title: str) -> Iterator[Audience]:
     viewer: ClosableViewer = Several([Guarded(one) for one in viewers]) if viewers else NullViewer()
     interval_s = 0.0 if config.viewer.record is not None else _WINDOW_INTERVAL_S if viewers else None
     try:
-        yield Audience(viewer, interval_s, controls)
+        yield Audience(viewer, interval_s, controls, window)
     finally:
         viewer.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -56,7 +57,7 @@ def follow(spec: str, config: RunConfig, output: Path | None, plots: bool = True
     from slamfront.build import adjuster_of, audience_of, build_front, build_source, resolve, whole_map_backend
     from slamfront.commands.progress import Progress
     from slamfront.environment import environment, peak_memory_mb
-    from slamfront.pipeline.loop import run
+    from slamfront.pipeline.loop import WINDOW_CLOSED, linger, run
     from slamfront.pipeline.results import RunFolder, default_folder
 
     # Before anything is opened, so that nobody waits for results that cannot be kept
@@ -66,19 +67,17 @@ def follow(spec: str, config: RunConfig, output: Path | None, plots: bool = True
     if folder is None:
         folder = RunFolder(default_folder(source.name, time.strftime("%Y%m%d-%H%M%S")))
     folder.begin(config, environment())
-    with (
-        audience_of(config, f"slamfront: {source.name}") as audience,
-        adjuster_of(config) as adjuster,
-        folder.sinks() as sinks,
-        Progress() as progress,
-    ):
-        front = build_front(config, source.camera, source.sensor, adjuster)
-        whole_map = whole_map_backend(config)
-        summary = run(
-            source, front, adjuster, audience, sinks, threads=config.threads, whole_map=whole_map, watch=progress
-        )
-    result, metrics = folder.finish(summary, source, config, peak_memory_mb(), plots)
-    print(_report(summary, result, metrics, folder.path))
+    with audience_of(config, f"slamfront: {source.name}") as audience:
+        with adjuster_of(config) as adjuster, folder.sinks() as sinks, Progress() as progress:
+            front = build_front(config, source.camera, source.sensor, adjuster)
+            whole_map = whole_map_backend(config)
+            summary = run(
+                source, front, adjuster, audience, sinks, threads=config.threads, whole_map=whole_map, watch=progress
+            )
+        result, metrics = folder.finish(summary, source, config, peak_memory_mb(), plots)
+        print(_report(summary, result, metrics, folder.path))
+        if sys.stdin.isatty() and summary.ended != WINDOW_CLOSED:
+            linger(audience, summary.snapshot)
     if summary.failure is not None:
         raise summary.failure
     return folder.path

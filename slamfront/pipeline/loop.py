@@ -9,7 +9,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
 from slamfront.errors import FrameError, SlamfrontError
@@ -24,6 +24,9 @@ from slamfront.tracking.front import FrontEnd
 from slamfront.types import Frame, Snapshot, Trajectory
 
 log = logging.getLogger(__name__)
+
+WINDOW_CLOSED = "the window was closed"
+"""Why a run ended whose viewer was closed."""
 
 _FRAMES = 4
 """Frames that a thread reads ahead."""
@@ -122,6 +125,14 @@ def run(
     )
 
 
+def linger(audience: Audience, snapshot: Snapshot | None) -> None:
+    """Leave the window open on the final map until it is closed, or Ctrl-C is pressed; returns at once without one."""
+    tick = threading.Event()
+    with suppress(KeyboardInterrupt):
+        while audience.window and snapshot is not None and audience.viewer.show(snapshot):
+            tick.wait(_TICK_S)
+
+
 def _drive_inline(
     source: Source, session: Session, audience: Audience, stop: _Stop
 ) -> tuple[SlamfrontError | None, int]:
@@ -138,10 +149,10 @@ def _drive_inline(
                 break
             while not audience.controls.admit(_TICK_S):
                 if last is not None and not audience.viewer.show(last):
-                    stop("the window was closed")
+                    stop(WINDOW_CLOSED)
             last = _step(session, frame, pace) or last
             if last is not None and not audience.viewer.show(last):
-                stop("the window was closed")
+                stop(WINDOW_CLOSED)
     session.finish()
     return failure, 0
 
@@ -201,7 +212,7 @@ def _look(snapshots: Channel[Snapshot], audience: Audience, stop: _Stop) -> None
         except Closed:
             return
         if last is not None and not audience.viewer.show(last):
-            stop("the window was closed")
+            stop(WINDOW_CLOSED)
 
 
 def _step(session: Session, frame: Frame, pace: Pace) -> Snapshot | None:

@@ -25,11 +25,13 @@ class Audience:
 
     interval_s  least time between two snapshots; 0 shows every frame, None shows nothing
     controls    the gate at which frames wait while the run is paused
+    window      whether someone sits before a window, which stays open after the run
     """
 
     viewer: ClosableViewer = field(default_factory=NullViewer)
     interval_s: float | None = None
     controls: Controls = field(default_factory=Controls)
+    window: bool = False
 
 
 class Pace:
