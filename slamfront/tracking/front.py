@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from types import MappingProxyType
 
+import numpy as np
+
 from slamfront.config import RunConfig
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
@@ -17,6 +19,7 @@ from slamfront.tracking.initializer import Initializer
 from slamfront.tracking.keyframes import KeyframePolicy, cull_keyframes, cull_landmarks
 from slamfront.tracking.local_map import (
     align_view,
+    follow,
     local_landmarks,
     match_by_appearance,
     match_by_projection,
@@ -26,14 +29,13 @@ from slamfront.tracking.mapping import first_map, fuse_with_neighbours, insert_k
 from slamfront.tracking.motion import ConstantVelocity
 from slamfront.tracking.ranging import NoRanging, ranging_of
 from slamfront.tracking.relocalizer import Relocalizer
-from slamfront.tracking.view import View, grey_image
+from slamfront.tracking.view import View
 from slamfront.types import Frame, KeyFrame, Sensor, State, Tracked, Window
 
 # Fewest landmarks of a first map from one frame with distances
 _MIN_FIRST_LANDMARKS = 50
 # A map of at most this many keyframes that is lost is begun anew: it was a false start
 _FALSE_START_KEYFRAMES = 3
-_NARROW_RADIUS_PX = 5.0
 
 KeyframeListener = Callable[[KeyFrame, Window], None]
 
@@ -62,6 +64,7 @@ class FrontEnd:
         self._relocalizer = Relocalizer(matcher, 2 * config.tracker.min_inliers, config.seed)
         self._world: KeyframeMap | None = None
         self._reference_id = -1
+        self._last_ids = self._local_rows = np.zeros(0, np.int64)
         self._state = State.INITIALIZING
         self._disparity_sigma_px = 1.0
         self.listeners: list[KeyframeListener] = []
@@ -75,13 +78,13 @@ class FrontEnd:
         watch = _Stopwatch()
         self._apply_corrections()
         watch.mark("correct")
-        view = self.view = self._observe(frame)
-        watch.mark("extract")
+        last, view = self.view, self._observe(frame)
+        self.view = view
         if not self.keyframe_count:
             reason = self._begin(view)
             watch.mark("begin")
             return self._answer(view, watch, reason, is_keyframe=not reason)
-        reason = self._locate(view)
+        reason = self._locate(view, last)
         watch.mark("locate")
         if not reason:
             reason = self._follow_local_map(view)
@@ -130,14 +133,13 @@ class FrontEnd:
     # --- the steps
 
     def _observe(self, frame: Frame) -> View:
-        grey = grey_image(frame)
-        ranging = ranging_of(frame, grey, self._sensor, self._config.tracker)
+        ranging = ranging_of(frame, self._sensor, self._config.tracker)
         if not isinstance(ranging, NoRanging):
             self._disparity_sigma_px = ranging.disparity_sigma_px
-        features = self._extractor.extract(grey)
+        view = View(frame, ranging, self._extractor)
         if self._world is None:
-            self._world = KeyframeMap(self._camera, features.descriptors)
-        return View.of(frame, grey, features, ranging)
+            self._world = KeyframeMap(self._camera, view.features.descriptors)
+        return view
 
     def _begin(self, view: View) -> str:
         """Make the first map, and return nothing, or why that must wait."""
@@ -162,17 +164,25 @@ class FrontEnd:
             self._publish(reference, local_window(self.world, reference.id, 2, self._disparity_sigma_px))
         return ""
 
-    def _locate(self, view: View) -> str:
-        """Find the view's pose from the predicted one, from the reference keyframe, or from any; return why not, if so."""
+    def _locate(self, view: View, last: View | None) -> str:
+        """Find the view's pose, by the cheapest way that works; return why not, if so.
+
+        Landmarks are followed from the last view by optical flow, else looked for near where motion puts them among the view's
+        features, else the features are matched with the reference keyframe's, and at last with those of other keyframes.
+        """
         if self._state is State.LOST:
             return self._relocalize(view)
-        config = self._config.tracker
+        config, enough = self._config.tracker, 2 * self._config.tracker.min_inliers
         predicted = self._motion.predict(view.frame.time_ns)
         self._local_rows = local_landmarks(self.world, self._reference, config)
         if predicted is not None:
+            if config.follow and last is not None:
+                follow(view, last, self.world.landmarks.rows(self._last_ids), self.world, predicted)
+                if solve_pose(view, self.world, predicted, config, ranged=False) >= enough:
+                    return ""
             for radius_px in (config.search_radius_px, 2.5 * config.search_radius_px):
                 match_by_projection(view, self.world, self._local_rows, radius_px, predicted)
-                if solve_pose(view, self.world, predicted, config, ranged=False) >= 2 * config.min_inliers:
+                if solve_pose(view, self.world, predicted, config, ranged=False) >= enough:
                     return ""
         view.forget()
         pose = match_by_appearance(view, self.world, self._reference, self._matcher, self._config.seed)
@@ -184,7 +194,7 @@ class FrontEnd:
         view.forget()
         found = self._relocalizer.locate(view, self.world)
         if found is None:
-            return f"no keyframe shows this view ({len(view.features)} keypoints)"
+            return f"no keyframe shows this view of {len(view.features)} keypoints"
         keyframe_id, pose = found
         if not solve_pose(view, self.world, pose, self._config.tracker, ranged=False):
             return "too few landmarks agree with the pose that was found"
@@ -200,14 +210,11 @@ class FrontEnd:
         config, marks = self._config.tracker, self.world.landmarks
         start = view.camera_from_world
         assert start is not None
-        if config.refine_patches:
-            expected = align_view(view, self.world, self._local_rows, config.max_landmarks)
-        else:
-            expected = match_by_projection(view, self.world, self._local_rows, _NARROW_RADIUS_PX, start).rows
+        expected = align_view(view, self.world, self._local_rows, config.max_landmarks)
         inliers = solve_pose(view, self.world, start, config, ranged=True)
         if inliers < config.min_inliers:
             return f"{inliers} landmarks agree with the pose, {config.min_inliers} are needed"
-        tracked = view.landmark_rows[view.landmark_rows >= 0]
+        tracked = view.landmark_rows
         marks.expected[expected] += 1
         marks.seen[tracked] += 1
         ids, _ = self.world.keyframes_seeing(tracked)
@@ -221,6 +228,7 @@ class FrontEnd:
         cull_landmarks(self.world, keyframe.id)
         triangulate_with_neighbours(self.world, keyframe, view)
         fuse_with_neighbours(self.world, keyframe)
+        view.adopt(keyframe)
         self._reference_id = keyframe.id
         if self.listeners or self._adjuster.idle:
             size = self._config.backend.window
@@ -262,6 +270,7 @@ class FrontEnd:
 
     def _answer(self, view: View, watch: _Stopwatch, reason: str, is_keyframe: bool = False) -> Tracked:
         state, frame = self._state, view.frame
+        self._last_ids = self.world.landmarks.ids(view.landmark_rows)
         if view.camera_from_world is None or reason:
             return Tracked(frame.id, frame.time_ns, state, stage_ms=watch.times_ms(), reason=reason)
         if state is State.RELOCALIZED:

@@ -32,7 +32,7 @@ class KeyframePolicy:
     def due(self, view: View, world: KeyframeMap, reference: KeyframeRecord, backend_idle: bool) -> bool:
         """Return whether the tracked view should become a keyframe; called once for every tracked frame."""
         self._since += 1
-        tracked = int((view.landmark_rows >= 0).sum())
+        tracked = len(view.landmark_rows)
         covered = _cells_covered(view)
         self._most_tracked = max(self._most_tracked, tracked)
         self._most_covered = max(self._most_covered, covered)
@@ -50,8 +50,8 @@ class KeyframePolicy:
     def _elsewhere(self, view: View, world: KeyframeMap, reference: KeyframeRecord) -> bool:
         assert view.camera_from_world is not None
         motion = view.camera_from_world @ reference.world_from_camera
-        rows = view.landmark_rows[view.landmark_rows >= 0]
-        depth = float(np.median(view.camera_from_world.apply(world.landmarks.positions_m[rows])[:, 2]))
+        positions = world.landmarks.positions_m[view.landmark_rows]
+        depth = float(np.median(view.camera_from_world.apply(positions)[:, 2]))
         moved = float(np.linalg.norm(motion.translation_m))
         return moved > _MAX_MOVE_DEPTHS * depth or rotation_angle(motion.rotation) > _MAX_TURN_RAD
 
@@ -59,7 +59,7 @@ class KeyframePolicy:
 def _cells_covered(view: View) -> int:
     """Return how many cells of a grid over the image hold a tracked landmark."""
     side = view.grey.shape[1] / _COLUMNS
-    cells = (view.xy[view.landmark_rows >= 0] // side).astype(np.int64)
+    cells = (view.xy // side).astype(np.int64)
     return len(np.unique(cells[:, 1] * _COLUMNS + cells[:, 0]))
 
 

@@ -1,7 +1,8 @@
-"""Placing a view in the map: associations, alignment, pose."""
+"""Placing a view in the map: landmarks found in it, and its pose."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from slamfront.config import TrackerConfig
@@ -10,11 +11,15 @@ from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.protocols import Matcher
 from slamfront.solve.pnp import PixelObservations, ransac_pose, refine_pose
 from slamfront.tracking.patches import align_patches, landmark_warps
-from slamfront.tracking.projection import Projection, match_projection, project
-from slamfront.tracking.view import ALIGNED_SIGMA_PX, View
-from slamfront.types import FloatArray, IntArray
+from slamfront.tracking.projection import match_projection, project
+from slamfront.tracking.view import ALIGNED_SIGMA_PX, FLOW_LEVELS, FLOW_SIGMA_PX, FLOW_WINDOW, View
+from slamfront.types import BoolArray, Float32Array, FloatArray, IntArray
 
 _RANSAC_ERROR_PX = 4.0
+# Landmarks followed from frame to frame; they only need to place the view within reach of alignment
+_FOLLOWED = 200
+_FLOW_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 0.03)
+_COLUMNS = 16
 
 
 def local_landmarks(world: KeyframeMap, reference: KeyframeRecord, config: TrackerConfig) -> IntArray:
@@ -23,63 +28,74 @@ def local_landmarks(world: KeyframeMap, reference: KeyframeRecord, config: Track
     return world.observed_by(ids)
 
 
-def match_by_projection(
-    view: View, world: KeyframeMap, rows: IntArray, radius_px: float, camera_from_world: Pose
-) -> Projection:
-    """Associate landmarks `rows` with the view's features near where they should appear; return all that should appear.
+def follow(view: View, last: View, last_rows: IntArray, world: KeyframeMap, predicted: Pose) -> None:
+    """Find the landmarks that the last view showed by optical flow, starting where the predicted pose puts them.
 
-    Associations made before are replaced.
+    last_rows (K,): the landmarks of `last`, -1 for those that no longer exist. Pyramidal Lucas-Kanade (Bouguet 2001).
     """
-    projection = project(world.landmarks, rows, camera_from_world, world.camera)
+    rows = np.flatnonzero(last_rows >= 0)
+    rows = rows[_spread(last.xy[rows], world.landmarks.observations[last_rows[rows]], world.camera.width, _FOLLOWED)]
+    start = world.camera.project(predicted.apply(world.landmarks.positions_m[last_rows[rows]]))
+    inside = world.camera.contains(start)
+    rows, start = rows[inside], start[inside].astype(np.float32)
+    if len(rows) == 0:
+        view.forget()
+        return
+    found, good, _ = cv2.calcOpticalFlowPyrLK(
+        last.grey,
+        view.grey,
+        np.ascontiguousarray(last.xy[rows], np.float32).reshape(-1, 1, 2),
+        np.ascontiguousarray(start).reshape(-1, 1, 2),
+        winSize=FLOW_WINDOW,
+        maxLevel=FLOW_LEVELS,
+        criteria=_FLOW_STOP,
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+    )
+    found = found[:, 0].astype(np.float64)
+    good = (good.ravel() > 0) & world.camera.contains(found, 2.0)
+    view.observe(last_rows[rows[good]], found[good], FLOW_SIGMA_PX)
+
+
+def match_by_projection(view: View, world: KeyframeMap, rows: IntArray, radius_px: float, predicted: Pose) -> None:
+    """Find landmarks `rows` among the view's features near where the predicted pose puts them."""
+    projection = project(world.landmarks, rows, predicted, world.camera)
     keypoints, owners = match_projection(projection, world.landmarks, view.features, view.tree, radius_px)
-    view.landmark_rows[:] = -1
-    view.landmark_rows[keypoints] = projection.rows[owners]
-    return projection
+    view.observe(projection.rows[owners], view.features.keypoints_xy[keypoints], view.features.scales[keypoints])
 
 
 def match_by_appearance(
     view: View, world: KeyframeMap, keyframe: KeyframeRecord, matcher: Matcher, seed: int
 ) -> Pose | None:
-    """Associate the view with the landmarks of one keyframe by their features alone; return the pose by RANSAC, or None."""
+    """Find the landmarks of one keyframe among the view's features by appearance; return the pose by RANSAC, or None."""
     matches = matcher.match(keyframe.features, view.features)
     rows = keyframe.landmark_rows[matches.indices[:, 0]]
-    seen = rows >= 0
-    rows, keypoints = rows[seen], matches.indices[seen, 1]
-    result = ransac_pose(
-        world.landmarks.positions_m[rows], view.features.keypoints_xy[keypoints], world.camera, _RANSAC_ERROR_PX, seed
-    )
+    rows, keypoints = rows[rows >= 0], matches.indices[rows >= 0, 1]
+    xy = view.features.keypoints_xy[keypoints]
+    result = ransac_pose(world.landmarks.positions_m[rows], xy, world.camera, _RANSAC_ERROR_PX, seed)
     if result is None:
         return None
     pose, inliers = result
-    view.landmark_rows[:] = -1
-    view.landmark_rows[keypoints[inliers]] = rows[inliers]
+    view.observe(rows[inliers], xy[inliers], view.features.scales[keypoints[inliers]])
     return pose
 
 
 def solve_pose(view: View, world: KeyframeMap, start: Pose, config: TrackerConfig, ranged: bool) -> int:
-    """Refine the view's pose on its associations, drop those that disagree, and return how many agree; 0 = no pose.
+    """Refine the view's pose on the landmarks it shows, drop those that disagree, and return how many agree; 0 = no pose.
 
     With `ranged`, distances are measured as well, where the sensor has any.
     """
-    keypoints = np.flatnonzero(view.landmark_rows >= 0)
-    if len(keypoints) < config.min_inliers:
+    if len(view.xy) < config.min_inliers:
         return 0
-    positions = world.landmarks.positions_m[view.landmark_rows[keypoints]]
+    positions = world.landmarks.positions_m[view.landmark_rows]
     if ranged:
-        view.right_x[keypoints] = view.ranging.right_x(
-            view.xy[keypoints], _expected_right_x(view, world, positions, start, keypoints)
-        )
+        view.right_x = view.ranging.right_x(view.xy, _expected_right_x(view, world, positions, start))
     observations = PixelObservations(
-        positions,
-        view.xy[keypoints],
-        view.right_x[keypoints],
-        view.sigmas_px[keypoints],
-        view.ranging.disparity_sigma_px,
+        positions, view.xy, view.right_x, view.sigmas_px, view.ranging.disparity_sigma_px
     )
     estimate = refine_pose(start, observations, world.camera)
     if estimate is None:
         return 0
-    view.landmark_rows[keypoints[~estimate.inliers]] = -1
+    view.keep(estimate.inliers)
     view.camera_from_world, view.covariance = estimate.camera_from_world, estimate.covariance
     return int(estimate.inliers.sum())
 
@@ -87,42 +103,27 @@ def solve_pose(view: View, world: KeyframeMap, start: Pose, config: TrackerConfi
 def align_view(view: View, world: KeyframeMap, rows: IntArray, count: int) -> IntArray:
     """Find the landmarks `rows` by their patches where the view's pose puts them; return those that were looked for.
 
-    At most `count` landmarks are looked for, spread over the image, the best proven first. A keypoint that is associated already
-    moves to where its landmark's patch fits; a landmark that no keypoint was associated with gets a feature of its own.
+    At most `count` landmarks are looked for, spread over the image, the best proven first. One that the view shows already moves to where
+    its patch fits.
     """
     assert view.camera_from_world is not None
     marks = world.landmarks
     projection = project(marks, rows, view.camera_from_world, world.camera)
     chosen = projection.take(_spread(projection.xy, marks.observations[projection.rows], world.camera.width, count))
     xy, trusted = align_landmarks(world, chosen.rows, view.camera_from_world, chosen.xy, view.float_image)
-    keypoint_of = np.full(marks.capacity + 1, -1, np.int64)
-    keypoint_of[view.landmark_rows] = np.arange(len(view.landmark_rows))
-    keypoint_of[-1] = -1
-    keypoints = keypoint_of[chosen.rows]
-    moved, found = trusted & (keypoints >= 0), trusted & (keypoints < 0)
-    view.xy[keypoints[moved]] = xy[moved]
-    view.sigmas_px[keypoints[moved]] = ALIGNED_SIGMA_PX
-    new = chosen.rows[found]
-    scales = np.clip(chosen.scales[found], 1.0, float(view.features.scales.max(initial=1.0)))
-    view.extend(xy[found], new, marks.descriptors[new], scales)
+    shown_at = np.full(marks.capacity, -1, np.int64)
+    shown_at[view.landmark_rows] = np.arange(len(view.landmark_rows))
+    at = shown_at[chosen.rows]
+    better, new = trusted & (at >= 0), trusted & (at < 0)
+    view.xy[at[better]] = xy[better]
+    view.sigmas_px[at[better]] = ALIGNED_SIGMA_PX
+    view.observe_also(chosen.rows[new], xy[new], ALIGNED_SIGMA_PX)
     return chosen.rows
 
 
-def _spread(xy: FloatArray, proof: np.ndarray, width: int, count: int) -> IntArray:
-    """Return at most `count` of the pixels (M,2), cells of a grid taking turns, those of most proof first."""
-    if len(xy) <= count:
-        return np.arange(len(xy))
-    side = width / 16
-    cells = (xy[:, 1] // side).astype(np.int64) * 16 + (xy[:, 0] // side).astype(np.int64)
-    order = np.lexsort((-proof, cells))
-    starts = np.flatnonzero(np.r_[True, np.diff(cells[order]) != 0])
-    turn = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
-    return np.sort(order[np.lexsort((-proof[order], turn))[:count]])
-
-
 def align_landmarks(
-    world: KeyframeMap, rows: IntArray, camera_from_world: Pose, start_xy: FloatArray, image: np.ndarray
-) -> tuple[FloatArray, np.ndarray]:
+    world: KeyframeMap, rows: IntArray, camera_from_world: Pose, start_xy: FloatArray, image: Float32Array
+) -> tuple[FloatArray, BoolArray]:
     """Return where landmarks `rows` (M,) lie in a float32 image by their patches, (M,2), and which are trusted, (M,)."""
     marks = world.landmarks
     anchors, inverse = np.unique(marks.anchor_ids[rows], return_inverse=True)
@@ -136,10 +137,19 @@ def align_landmarks(
     return xy, trusted & usable
 
 
-def _expected_right_x(
-    view: View, world: KeyframeMap, positions: FloatArray, pose: Pose, keypoints: IntArray
-) -> FloatArray | None:
+def _spread(xy: FloatArray, proof: np.ndarray, width: int, count: int) -> IntArray:
+    """Return at most `count` of the pixels (M,2), cells of a grid taking turns, those of most proof first."""
+    if len(xy) <= count:
+        return np.arange(len(xy))
+    cells = (xy // (width / _COLUMNS)).astype(np.int64) @ np.array([1, _COLUMNS])
+    order = np.lexsort((-proof, cells))
+    starts = np.flatnonzero(np.r_[True, np.diff(cells[order]) != 0])
+    turn = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+    return np.sort(order[np.lexsort((-proof[order], turn))[:count]])
+
+
+def _expected_right_x(view: View, world: KeyframeMap, positions: FloatArray, pose: Pose) -> FloatArray | None:
     if world.camera.baseline_m is None:
         return None
     depth = np.maximum(pose.apply(positions)[:, 2], 1e-3)
-    return view.xy[keypoints, 0] - world.camera.disparity_times_depth / depth
+    return view.xy[:, 0] - world.camera.disparity_times_depth / depth

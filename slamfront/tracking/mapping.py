@@ -13,8 +13,8 @@ from slamfront.tracking.initializer import FirstPair
 from slamfront.tracking.local_map import align_landmarks
 from slamfront.tracking.patches import cut_patches
 from slamfront.tracking.projection import match_projection, project
-from slamfront.tracking.view import ALIGNED_SIGMA_PX, View
-from slamfront.types import BoolArray, FloatArray, IntArray
+from slamfront.tracking.view import ALIGNED_SIGMA_PX, View, moved
+from slamfront.types import BoolArray, Features, Float32Array, FloatArray, IntArray
 
 # Neighbours used for triangulation and for seeing new landmarks again
 _NEIGHBOURS = 4
@@ -25,46 +25,41 @@ _MAX_REPROJECTION = 2.5
 _FUSE_RADIUS_PX = 4.0
 _EPIPOLAR_RATIO = 0.8
 _DOUBLE_RADIUS_PX = 3.0
+_SAME_RADIUS_PX = 1.5
 
 
 def insert_keyframe(world: KeyframeMap, view: View) -> KeyframeRecord:
-    """Make the tracked view a keyframe, with landmarks from its own distances where the sensor has any."""
-    assert view.camera_from_world is not None
-    _drop_doubles(view)
-    missing = np.flatnonzero(~np.isfinite(view.right_x))
-    view.right_x[missing] = view.ranging.right_x(view.xy[missing], None)
-    keyframe = world.add_keyframe(
-        view.frame.time_ns,
-        view.camera_from_world.inverse(),
-        view.measured_features(),
-        view.right_x.astype(np.float32),
-        view.sigmas_px.astype(np.float32),
-        view.landmark_rows,
-        view.grey,
-    )
-    _add_ranged_landmarks(world, keyframe, view)
-    return keyframe
+    """Make the tracked view a keyframe: what it shows, and its other features, with landmarks of their own where the
+    sensor tells distances."""
+    shown, free = len(view.xy), _features_apart(view)
+    features = _joined(world, view, free)
+    right_x = np.concatenate([view.right_x, np.full(len(free), np.nan)])
+    missing = np.flatnonzero(~np.isfinite(right_x))
+    right_x[missing] = view.ranging.right_x(features.keypoints_xy[missing].astype(np.float64), None)
+    sigmas_px = np.concatenate([view.sigmas_px, features.scales[shown:]])
+    rows = np.concatenate([view.landmark_rows, np.full(len(free), -1, np.int64)])
+    return _add_keyframe(world, view, features, right_x, sigmas_px, rows)
 
 
 def first_map(world: KeyframeMap, pair: FirstPair) -> KeyframeRecord:
     """Make the map of a single camera's first two views, scaled to a median depth of 1; return the second keyframe."""
-    geometry = pair.geometry
-    scale = 1.0 / float(np.median(geometry.points[geometry.inliers, 2]))
+    geometry, chosen = pair.geometry, pair.geometry.inliers
+    scale = 1.0 / float(np.median(geometry.points[chosen, 2]))
+    motion = geometry.second_from_first
     pair.first.camera_from_world = Pose.identity()
-    pair.second.camera_from_world = Pose(
-        geometry.second_from_first.rotation, geometry.second_from_first.translation_m * scale
+    pair.second.camera_from_world = Pose(motion.rotation, motion.translation_m * scale)
+    features = (pair.first.features, moved(pair.second.features, pair.second_rows, pair.second_xy))
+    sigmas = (features[0].scales.copy(), features[1].scales.copy())
+    sigmas[1][pair.second_rows] = pair.second_sigmas_px
+    first, second = (
+        _add_keyframe(world, view, f, np.full(len(f), np.nan), sigma, np.full(len(f), -1, np.int64))
+        for view, f, sigma in zip((pair.first, pair.second), features, sigmas, strict=True)
     )
-    first, second = insert_keyframe(world, pair.first), insert_keyframe(world, pair.second)
-    chosen = geometry.inliers
-    rows = world.add_landmarks(
-        first,
-        pair.first_rows[chosen],
-        geometry.points[chosen] * scale,
-        cut_patches(pair.first.grey, first.features.keypoints_xy[pair.first_rows[chosen]]),
-        created_by=second.id,
-    )
+    patches = cut_patches(pair.first.grey, first.features.keypoints_xy[pair.first_rows[chosen]])
+    points = geometry.points[chosen] * scale
+    rows = world.add_landmarks(first, pair.first_rows[chosen], points, patches, created_by=second.id)
     world.add_observations(second, pair.second_rows[chosen], rows)
-    pair.second.landmark_rows[pair.second_rows[chosen]] = rows
+    pair.second.adopt(second)
     return second
 
 
@@ -86,16 +81,56 @@ def fuse_with_neighbours(world: KeyframeMap, keyframe: KeyframeRecord) -> None:
         _observe_again(world, neighbour, rows[~seen[rows]])
 
 
-def _drop_doubles(view: View) -> None:
-    """Drop features that observe nothing beside one that observes a landmark: they would make the same landmark again."""
-    free = np.flatnonzero(view.landmark_rows < 0)
-    held = view.xy[view.landmark_rows >= 0]
-    if len(held) == 0 or len(free) == 0:
-        return
-    distance, _ = cKDTree(held).query(view.xy[free], distance_upper_bound=_DOUBLE_RADIUS_PX)
-    kept = np.ones(len(view.xy), bool)
-    kept[free[np.isfinite(distance)]] = False
-    view.keep(kept)
+def _add_keyframe(
+    world: KeyframeMap,
+    view: View,
+    features: Features,
+    right_x: FloatArray,
+    sigmas_px: FloatArray | Float32Array,
+    landmark_rows: IntArray,
+) -> KeyframeRecord:
+    assert view.camera_from_world is not None
+    keyframe = world.add_keyframe(
+        view.frame.time_ns,
+        view.camera_from_world.inverse(),
+        features,
+        right_x.astype(np.float32),
+        sigmas_px.astype(np.float32),
+        landmark_rows,
+        view.grey,
+    )
+    _add_ranged_landmarks(world, keyframe, view)
+    view.adopt(keyframe)
+    return keyframe
+
+
+def _features_apart(view: View) -> IntArray:
+    """Return rows of the view's features that do not lie beside a landmark it shows: others would make it again."""
+    if len(view.xy) == 0:
+        return np.arange(len(view.features))
+    distance, _ = cKDTree(view.xy).query(view.features.keypoints_xy, distance_upper_bound=_DOUBLE_RADIUS_PX)
+    return np.flatnonzero(~np.isfinite(distance))
+
+
+def _joined(world: KeyframeMap, view: View, free: IntArray) -> Features:
+    """Return the landmarks that the view shows, as features, and then its features `free`.
+
+    A landmark is described as the feature beside it is, or else as it was when it was made.
+    """
+    f, rows = view.features, view.landmark_rows
+    descriptors = world.landmarks.descriptors[rows]
+    scales = world.landmarks.anchor_scales[rows]
+    if len(f) and len(rows):
+        distance, beside = view.tree.query(view.xy, distance_upper_bound=_SAME_RADIUS_PX)
+        same = np.isfinite(distance)
+        descriptors[same], scales[same] = f.descriptors[beside[same]], f.scales[beside[same]]
+    return Features(
+        np.concatenate([view.xy.astype(np.float32), f.keypoints_xy[free]]),
+        np.concatenate([np.full(len(rows), f.scores.max(initial=0.0), np.float32), f.scores[free]]),
+        np.concatenate([descriptors, f.descriptors[free]]),
+        f.image_size,
+        np.concatenate([scales, f.scales[free]]),
+    )
 
 
 def _add_ranged_landmarks(world: KeyframeMap, keyframe: KeyframeRecord, view: View) -> None:
@@ -109,8 +144,7 @@ def _add_ranged_landmarks(world: KeyframeMap, keyframe: KeyframeRecord, view: Vi
         return
     xy = keyframe.features.keypoints_xy[new]
     points = world.camera.unproject(xy) * depth[new, None]
-    rows = world.add_landmarks(keyframe, new, keyframe.world_from_camera.apply(points), cut_patches(view.grey, xy))
-    view.landmark_rows[new] = rows
+    world.add_landmarks(keyframe, new, keyframe.world_from_camera.apply(points), cut_patches(view.grey, xy))
 
 
 def _triangulate_pair(world: KeyframeMap, keyframe: KeyframeRecord, neighbour: KeyframeRecord, view: View) -> int:
@@ -126,7 +160,6 @@ def _triangulate_pair(world: KeyframeMap, keyframe: KeyframeRecord, neighbour: K
     points, good = _triangulated(world, keyframe, neighbour, mine, theirs)
     world.landmarks.positions_m[landmarks[good]] = points[good]
     world.remove_landmarks(landmarks[~good])
-    view.landmark_rows[mine[good]] = landmarks[good]
     return int(good.sum())
 
 

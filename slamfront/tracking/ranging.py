@@ -13,7 +13,7 @@ import numpy as np
 
 from slamfront.config import TrackerConfig
 from slamfront.geometry.camera import Camera
-from slamfront.types import FloatArray, Frame, Sensor
+from slamfront.types import FloatArray, Frame, Image, Sensor
 
 _STEREO_WINDOW = (13, 13)
 # Left to right and back again must end where it began, px
@@ -116,11 +116,14 @@ class StereoRanging:
         return depths_m < self._max_depth_m
 
 
-def ranging_of(frame: Frame, grey: np.ndarray, sensor: Sensor, config: TrackerConfig) -> Ranging:
+def ranging_of(frame: Frame, sensor: Sensor, config: TrackerConfig) -> Ranging:
     """Return what tells distances in this frame; a frame that lacks its second image or depth counts as monocular."""
     if sensor == "rgbd" and frame.depth_m is not None:
         return DepthRanging(frame.depth_m, frame.camera, config.max_depth_m)
     if sensor == "stereo" and frame.right is not None:
-        right = frame.right if frame.right.ndim == 2 else cv2.cvtColor(frame.right, cv2.COLOR_RGB2GRAY)
-        return StereoRanging(grey, right, frame.camera, config.max_depth_baselines)
+        return StereoRanging(_grey(frame.image), _grey(frame.right), frame.camera, config.max_depth_baselines)
     return NoRanging()
+
+
+def _grey(image: Image) -> Image:
+    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)

@@ -26,7 +26,7 @@ class Relocalizer:
             keyframe_id = ids[self._next % len(ids)]
             self._next += 1
             pose = match_by_appearance(view, world, world.keyframes[keyframe_id], self._matcher, self._seed)
-            if pose is not None and (view.landmark_rows >= 0).sum() >= self._min_inliers:
+            if pose is not None and len(view.landmark_rows) >= self._min_inliers:
                 self._next = 0
                 return keyframe_id, pose
         return None

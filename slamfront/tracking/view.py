@@ -2,99 +2,102 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from slamfront.geometry.pose import Pose
+from slamfront.map import KeyframeRecord
+from slamfront.protocols import Extractor
 from slamfront.tracking.ranging import Ranging
-from slamfront.types import Features, Float32Array, FloatArray, Frame, Image, IntArray
+from slamfront.types import BoolArray, Features, Float32Array, FloatArray, Frame, Image, IntArray
 
-# Standard deviation of a keypoint that was aligned to its landmark's patch, px; one as detected has its feature's scale
+# Standard deviation of a landmark's pixel, px: aligned to its patch, and followed from the last frame only
 ALIGNED_SIGMA_PX = 0.5
+FLOW_SIGMA_PX = 1.5
+FLOW_WINDOW = (21, 21)
+FLOW_LEVELS = 3
 
 
-@dataclass(slots=True, eq=False)
 class View:
-    """A frame with its features, what they observe and the pose so far.
+    """A frame, the landmarks that were found in it, and its pose so far.
 
-    xy (N,2) and sigmas_px (N,) hold the keypoints as measured best so far; right_x (N,) px, NaN = unknown; landmark_rows (N,) rows into
-    the map's landmarks, -1 = none.
+    landmark_rows (K,) rows into the map's landmarks, -1 = none; xy (K,2) where they were found, px; sigmas_px (K,) how precisely;
+    right_x (K,) their x in the right image, px, NaN = unknown.
+
+    Features and the like are made when first asked for: most frames are tracked without them.
     """
 
-    frame: Frame
-    grey: Image
-    features: Features
-    tree: cKDTree
-    ranging: Ranging
-    xy: FloatArray
-    sigmas_px: FloatArray
-    right_x: FloatArray
-    landmark_rows: IntArray
-    camera_from_world: Pose | None = None
-    covariance: FloatArray | None = None
-    _smooth: list[Float32Array] = field(default_factory=list)
+    def __init__(self, frame: Frame, ranging: Ranging, extractor: Extractor) -> None:
+        self.frame, self.ranging = frame, ranging
+        self.camera_from_world: Pose | None = None
+        self.covariance: FloatArray | None = None
+        self._extractor = extractor
+        self.forget()
 
-    @staticmethod
-    def of(frame: Frame, grey: Image, features: Features, ranging: Ranging) -> View:
-        """Return the view of a frame before anything is known about it."""
-        count = len(features)
-        return View(
-            frame=frame,
-            grey=grey,
-            features=features,
-            tree=cKDTree(features.keypoints_xy),
-            ranging=ranging,
-            xy=features.keypoints_xy.astype(np.float64),
-            sigmas_px=features.scales.astype(np.float64),
-            right_x=np.full(count, np.nan),
-            landmark_rows=np.full(count, -1, np.int64),
-        )
+    @cached_property
+    def grey(self) -> Image:
+        """The image as uint8 (H,W)."""
+        return grey_image(self.frame)
 
-    @property
+    @cached_property
     def float_image(self) -> Float32Array:
-        """The grey image in float32, made when first asked for."""
-        if not self._smooth:
-            self._smooth.append(self.grey.astype(np.float32))
-        return self._smooth[0]
+        """The grey image in float32."""
+        return self.grey.astype(np.float32)
 
-    def extend(self, xy: FloatArray, landmark_rows: IntArray, descriptors: np.ndarray, scales: np.ndarray) -> None:
-        """Add features (K,) for landmarks that were found by their patches alone, described as their landmarks are."""
-        f, count = self.features, len(xy)
-        self.features = Features(
-            np.concatenate([f.keypoints_xy, xy.astype(np.float32)]),
-            np.concatenate([f.scores, np.zeros(count, np.float32)]),
-            np.concatenate([f.descriptors, descriptors]),
-            f.image_size,
-            np.concatenate([f.scales, scales.astype(np.float32)]),
-        )
-        self.xy = np.concatenate([self.xy, xy])
-        self.sigmas_px = np.concatenate([self.sigmas_px, np.full(count, ALIGNED_SIGMA_PX)])
-        self.right_x = np.concatenate([self.right_x, np.full(count, np.nan)])
+    @cached_property
+    def features(self) -> Features:
+        """The image's features."""
+        return self._extractor.extract(self.grey)
+
+    @cached_property
+    def tree(self) -> cKDTree:
+        """The features' keypoints, for search by place."""
+        return cKDTree(self.features.keypoints_xy)
+
+    def observe(self, landmark_rows: IntArray, xy: FloatArray, sigmas_px: FloatArray | float) -> None:
+        """Let the view show landmarks (K,) at pixels (K,2), and nothing else."""
+        self.landmark_rows = landmark_rows.copy()
+        self.xy = xy.astype(np.float64)
+        self.sigmas_px = np.broadcast_to(np.asarray(sigmas_px, np.float64), len(xy)).copy()
+        self.right_x = np.full(len(xy), np.nan)
+
+    def observe_also(self, landmark_rows: IntArray, xy: FloatArray, sigma_px: float) -> None:
+        """Let the view show further landmarks."""
         self.landmark_rows = np.concatenate([self.landmark_rows, landmark_rows])
+        self.xy = np.concatenate([self.xy, xy])
+        self.sigmas_px = np.concatenate([self.sigmas_px, np.full(len(xy), sigma_px)])
+        self.right_x = np.concatenate([self.right_x, np.full(len(xy), np.nan)])
 
-    def keep(self, kept: np.ndarray) -> None:
-        """Keep only the features of a mask (N,)."""
-        self.features = self.features.take(kept)
-        self.xy, self.sigmas_px = self.xy[kept], self.sigmas_px[kept]
-        self.right_x, self.landmark_rows = self.right_x[kept], self.landmark_rows[kept]
+    def keep(self, kept: BoolArray) -> None:
+        """Keep only the landmarks of a mask (K,)."""
+        self.landmark_rows, self.xy = self.landmark_rows[kept], self.xy[kept]
+        self.sigmas_px, self.right_x = self.sigmas_px[kept], self.right_x[kept]
+
+    def adopt(self, keyframe: KeyframeRecord) -> None:
+        """Show what the keyframe made of this view observes."""
+        self.landmark_rows = keyframe.landmark_rows.copy()
+        self.xy = keyframe.features.keypoints_xy.astype(np.float64)
+        self.sigmas_px = keyframe.sigmas_px.astype(np.float64)
+        self.right_x = keyframe.right_x.astype(np.float64)
 
     def forget(self) -> None:
-        """Drop all associations and measurements, for a fresh attempt."""
-        self.xy = self.features.keypoints_xy.astype(np.float64)
-        self.sigmas_px = self.features.scales.astype(np.float64)
-        self.right_x[:] = np.nan
-        self.landmark_rows[:] = -1
+        """Show nothing and stand nowhere, for a fresh attempt."""
+        self.observe(np.zeros(0, np.int64), np.zeros((0, 2)), 1.0)
         self.camera_from_world = self.covariance = None
-
-    def measured_features(self) -> Features:
-        """Return the features with their keypoints where they were measured best."""
-        f = self.features
-        return Features(self.xy.astype(np.float32), f.scores, f.descriptors, f.image_size, f.scales)
 
 
 def grey_image(frame: Frame) -> Image:
     """Return a frame's image as uint8 (H,W)."""
     return frame.image if frame.image.ndim == 2 else cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
+
+
+def moved(features: Features, rows: NDArray[Any], xy: FloatArray) -> Features:
+    """Return features whose keypoints `rows` lie at `xy` (K,2)."""
+    keypoints = features.keypoints_xy.copy()
+    keypoints[rows] = xy
+    return Features(keypoints, features.scores, features.descriptors, features.image_size, features.scales)
