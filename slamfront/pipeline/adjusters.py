@@ -86,8 +86,8 @@ class InlineAdjuster:
 class ThreadedAdjuster:
     """Solves windows on a thread, which for a remote backend only waits for the answer.
 
-    One window may wait while another is solved. It is idle when neither is the case: a window that is cut out before
-    the last correction has arrived would be adjusted from where the map no longer is.
+    One window may wait while another is solved, so that nearly every keyframe is adjusted: skipping those that come
+    while the backend is busy costs more accuracy than windows cut out before the last correction has arrived.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -101,8 +101,8 @@ class ThreadedAdjuster:
 
     @property
     def idle(self) -> bool:
-        """Whether no window is waiting or being solved."""
-        return self._unanswered == 0 and self._worker.alive
+        """Whether no window is waiting."""
+        return self._unanswered < 2 and self._worker.alive
 
     def offer(self, window: Window) -> bool:
         """Hand a window to the thread, unless one waits already, or the adjuster has finished."""
