@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from slamfront.geometry.camera import Camera
+from slamfront.geometry.pose import Pose
+from slamfront.solve.pnp import PixelObservations, ransac_pose, refine_pose
+from tests.solve.worlds import BASELINE_M, CAMERA_FROM_WORLD, MONO, STEREO, observed, points_in_view, pose_error
+
+# A step as between two frames of a fast camera: 6 degrees and 17 cm
+AWAY = Pose.exp([0.06, -0.06, 0.06, 0.1, -0.1, 0.1])
+CAMERAS = pytest.mark.parametrize("camera", [MONO, STEREO], ids=["mono", "stereo"])
+
+
+# --- RANSAC
+
+
+def test_ransac_finds_the_pose_among_forty_percent_outliers() -> None:
+    rng = np.random.default_rng(1)
+    seen = observed(points_in_view(200, rng), CAMERA_FROM_WORLD, MONO, 0.3, rng)
+    pixels = seen.pixels_xy.copy()
+    wrong = np.arange(200) < 80
+    pixels[wrong] = rng.uniform([0, 0], [640, 480], (80, 2))
+    found = ransac_pose(seen.landmarks_m, pixels, MONO, 3.0)
+    assert found is not None
+    pose, inliers = found
+    # 0.5 px on 120 points at 5 m: about half a millimetre across the view, a few along it
+    angle, distance = pose_error(pose, CAMERA_FROM_WORLD)
+    assert angle < 1e-3 and distance < 0.01
+    assert inliers[~wrong].mean() > 0.98
+    assert inliers[wrong].mean() < 0.02, "a random pixel lies within 3 px of the true one in 1 of 10000"
+
+
+def test_ransac_is_repeatable() -> None:
+    rng = np.random.default_rng(2)
+    seen = observed(points_in_view(60, rng), CAMERA_FROM_WORLD, MONO, 1.0, rng)
+    pixels = np.where(rng.random((60, 1)) < 0.3, rng.uniform(0, 480, (60, 2)), seen.pixels_xy)
+    first, second = (ransac_pose(seen.landmarks_m, pixels, MONO, 4.0, seed=5) for _ in range(2))
+    assert first is not None and second is not None
+    np.testing.assert_array_equal(first[0].matrix(), second[0].matrix())
+    np.testing.assert_array_equal(first[1], second[1])
+
+
+@pytest.mark.parametrize("count", range(4))
+def test_ransac_has_no_pose_for_fewer_than_four_points(count: int) -> None:
+    rng = np.random.default_rng(3)
+    seen = observed(points_in_view(count, rng), CAMERA_FROM_WORLD, MONO, 0.0, rng)
+    assert ransac_pose(seen.landmarks_m, seen.pixels_xy, MONO, 4.0) is None
+
+
+def test_ransac_has_no_pose_when_all_points_coincide() -> None:
+    landmarks, pixels = np.tile([0.1, 0.2, 3.0], (20, 1)), np.tile([330.0, 250.0], (20, 1))
+    found = ransac_pose(landmarks, pixels, MONO, 4.0)
+    assert found is None or np.isfinite(found[0].matrix()).all()
+
+
+# --- refinement
+
+
+@CAMERAS
+def test_refinement_converges_to_the_truth(camera: Camera) -> None:
+    rng = np.random.default_rng(4)
+    seen = observed(points_in_view(100, rng), CAMERA_FROM_WORLD, camera, 0.0, rng)
+    estimate = refine_pose(AWAY @ CAMERA_FROM_WORLD, seen, camera)
+    assert estimate is not None
+    # What Gauss-Newton leaves, which converges quadratically on exact data
+    assert max(pose_error(estimate.camera_from_world, CAMERA_FROM_WORLD)) < 1e-9
+    assert estimate.inliers.all()
+
+
+def test_refinement_converges_with_depth_for_few_pixels() -> None:
+    """As with a depth camera, whose depth is an x in a virtual right image."""
+    rng = np.random.default_rng(5)
+    points = points_in_view(3, rng)
+    seen = observed(points, CAMERA_FROM_WORLD, STEREO, 0.0, rng)
+    right_x = seen.pixels_xy[:, 0] - STEREO.fx * BASELINE_M / points[:, 2]
+    ranged = PixelObservations(seen.landmarks_m, seen.pixels_xy, right_x, seen.sigmas_px, np.full(3, 0.3))
+    estimate = refine_pose(AWAY @ CAMERA_FROM_WORLD, ranged, STEREO)
+    assert estimate is not None
+    assert max(pose_error(estimate.camera_from_world, CAMERA_FROM_WORLD)) < 1e-9
+
+
+def test_distances_make_the_pose_along_the_view_more_certain() -> None:
+    rng = np.random.default_rng(6)
+    points = points_in_view(40, rng, near_m=3.0, far_m=3.5)
+    both = observed(points, CAMERA_FROM_WORLD, STEREO, 0.5, rng)
+    pixels_only = PixelObservations(both.landmarks_m, both.pixels_xy, np.full(40, np.nan), both.sigmas_px)
+    one, two = (refine_pose(CAMERA_FROM_WORLD, o, STEREO) for o in (pixels_only, both))
+    assert one is not None and two is not None
+    assert two.covariance[5, 5] < one.covariance[5, 5]
+
+
+@CAMERAS
+def test_refinement_drops_gross_outliers_and_keeps_the_rest(camera: Camera) -> None:
+    rng = np.random.default_rng(7)
+    seen = observed(points_in_view(150, rng), CAMERA_FROM_WORLD, camera, 0.5, rng)
+    pixels = seen.pixels_xy.copy()
+    pixels[:30] += rng.choice([-1, 1], (30, 2)) * rng.uniform(15, 40, (30, 2))
+    noisy = PixelObservations(seen.landmarks_m, pixels, seen.right_x, seen.sigmas_px, seen.disparity_sigma_px)
+    estimate = refine_pose(Pose.exp([0.01, 0.01, 0, 0.02, 0, 0.02]) @ CAMERA_FROM_WORLD, noisy, camera)
+    assert estimate is not None
+    assert not estimate.inliers[:30].any()
+    assert estimate.inliers[30:].mean() > 0.88, "the gate keeps 95 %, and the sample is 120"
+    # Five standard deviations, as the estimate itself tells them
+    twist = (estimate.camera_from_world @ CAMERA_FROM_WORLD.inverse()).log()
+    assert (np.abs(twist) < 5 * np.sqrt(np.diag(estimate.covariance))).all()
+
+
+@CAMERAS
+def test_covariance_is_that_of_the_errors(camera: Camera) -> None:
+    """Normalised estimation error squared, whose mean is 6 for six parameters (Bar-Shalom et al. 2001, section 5.4)."""
+    rng = np.random.default_rng(8)
+    squares = []
+    for _ in range(200):
+        seen = observed(points_in_view(80, rng), CAMERA_FROM_WORLD, camera, 0.5, rng)
+        estimate = refine_pose(Pose.exp(rng.normal(0, 0.01, 6)) @ CAMERA_FROM_WORLD, seen, camera)
+        assert estimate is not None
+        twist = (estimate.camera_from_world @ CAMERA_FROM_WORLD.inverse()).log()
+        squares.append(twist @ np.linalg.solve(estimate.covariance, twist))
+    # The mean of 200 has a standard deviation of sqrt(12 / 200) = 0.25. Rejecting 5 % of good observations makes the
+    # errors a little larger than their least squares share.
+    assert 5.2 < np.mean(squares) < 7.5
+
+
+@pytest.mark.parametrize("count", range(3))
+def test_refinement_has_no_pose_for_fewer_than_three_points(count: int) -> None:
+    rng = np.random.default_rng(9)
+    seen = observed(points_in_view(count, rng), CAMERA_FROM_WORLD, MONO, 0.0, rng)
+    assert refine_pose(CAMERA_FROM_WORLD, seen, MONO) is None
+
+
+def test_refinement_has_no_pose_for_points_behind_the_camera() -> None:
+    rng = np.random.default_rng(10)
+    seen = observed(points_in_view(20, rng), CAMERA_FROM_WORLD, MONO, 0.0, rng)
+    about_face = Pose.exp([0, np.pi, 0, 0, 0, 0]) @ CAMERA_FROM_WORLD
+    assert refine_pose(about_face, seen, MONO) is None
+
+
+def test_points_behind_the_camera_do_not_disturb_those_in_front() -> None:
+    rng = np.random.default_rng(11)
+    seen = observed(points_in_view(60, rng), CAMERA_FROM_WORLD, MONO, 0.0, rng)
+    landmarks = seen.landmarks_m.copy()
+    behind = np.arange(60) % 6 == 0
+    in_camera = CAMERA_FROM_WORLD.apply(landmarks[behind])
+    landmarks[behind] = CAMERA_FROM_WORLD.inverse().apply(-in_camera)
+    estimate = refine_pose(
+        AWAY @ CAMERA_FROM_WORLD, PixelObservations(landmarks, seen.pixels_xy, seen.right_x, seen.sigmas_px), MONO
+    )
+    assert estimate is not None
+    assert max(pose_error(estimate.camera_from_world, CAMERA_FROM_WORLD)) < 1e-9
+    np.testing.assert_array_equal(estimate.inliers, ~behind)
+
+
+def test_points_in_one_place_give_no_certain_pose() -> None:
+    seen = PixelObservations(
+        np.tile([0.0, 0.0, 4.0], (10, 1)), np.tile([320.0, 240.0], (10, 1)), np.full(10, np.nan), np.ones(10)
+    )
+    estimate = refine_pose(Pose.identity(), seen, MONO)
+    assert estimate is None or np.isfinite(estimate.camera_from_world.matrix()).all()
+
+
+def test_refined_rotation_is_a_rotation() -> None:
+    rng = np.random.default_rng(12)
+    seen = observed(points_in_view(30, rng), CAMERA_FROM_WORLD, MONO, 1.0, rng)
+    estimate = refine_pose(AWAY @ CAMERA_FROM_WORLD, seen, MONO)
+    assert estimate is not None
+    rotation = estimate.camera_from_world.rotation
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-14)
