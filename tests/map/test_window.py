@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from slamfront.backend.null import NullBackend
+from slamfront.geometry.pose import Pose
+from slamfront.map import KeyframeMap
+from slamfront.map.window import apply, local_window, whole_window
+from slamfront.types import Correction, Window
+from tests.map.worlds import add_keyframe, add_landmarks, assert_consistent, chain, empty_map
+
+MOVE = Pose.exp([0.05, -0.1, 0.02, 0.3, -0.2, 0.1])
+
+
+def correction_of(window: Window, move: Pose = MOVE) -> Correction:
+    """Return a correction that moves every free keyframe and every landmark of the window alike."""
+    same = NullBackend().solve(window)
+    poses = [move @ Pose(r, t) for r, t in zip(same.rotations, same.positions_m)]
+    return replace(
+        same,
+        rotations=np.array([p.rotation for p in poses]).reshape(-1, 3, 3),
+        positions_m=np.array([p.translation_m for p in poses]).reshape(-1, 3),
+        landmarks_m=move.apply(same.landmarks_m),
+    )
+
+
+def assert_rows_are_consistent(window: Window, world: KeyframeMap) -> None:
+    """Every observation of the window is one of the map, and the map has no other between the two."""
+    assert (np.diff(window.keyframe_ids) > 0).all()
+    marks = world.landmarks.rows(window.landmark_ids)
+    np.testing.assert_array_equal(window.landmarks_m, world.landmarks.positions_m[marks])
+    seen = set()
+    for k, keyframe_id in enumerate(window.keyframe_ids.tolist()):
+        record = world.keyframes[keyframe_id]
+        np.testing.assert_array_equal(window.positions_m[k], record.world_from_camera.translation_m)
+        np.testing.assert_array_equal(window.rotations[k], record.world_from_camera.rotation)
+        mine = window.keyframe_rows == k
+        keypoints = window.keypoint_rows[mine]
+        np.testing.assert_array_equal(record.landmark_rows[keypoints], marks[window.landmark_rows[mine]])
+        np.testing.assert_array_equal(window.pixels_xy[mine], record.features.keypoints_xy[keypoints])
+        np.testing.assert_array_equal(window.sigmas_px[mine], record.sigmas_px[keypoints])
+        np.testing.assert_array_equal(window.right_x[mine], record.right_x[keypoints])
+        assert len(keypoints) == np.isin(record.landmark_rows, marks).sum()
+        seen |= set(window.landmark_rows[mine].tolist())
+    assert seen == set(range(len(window.landmark_ids)))
+
+
+def test_the_window_is_held_by_keyframes_outside_it() -> None:
+    world, _ = chain(8)
+    window = local_window(world, 7, 3, 0.5)
+    free = set(window.keyframe_ids[~window.fixed].tolist())
+    covisible = set(world.covisible(world.keyframes[7])[:2].tolist())
+    assert free == {7} | covisible
+    outside = set(window.keyframe_ids[window.fixed].tolist())
+    seen_by = set(world.keyframes_seeing(world.observed_by(np.array(sorted(free))))[0].tolist())
+    assert outside and outside == seen_by - free
+    assert (window.disparity_sigma_px == 0.5).all() and len(window.disparity_sigma_px) == len(window.pixels_xy)
+    assert_rows_are_consistent(window, world)
+
+
+def test_a_window_that_is_the_whole_map_is_held_by_its_oldest_keyframe() -> None:
+    world, _ = chain(3)
+    window = local_window(world, 2, 10, 1.0)
+    np.testing.assert_array_equal(window.keyframe_ids, [0, 1, 2])
+    np.testing.assert_array_equal(window.fixed, [True, False, False])
+    assert_rows_are_consistent(window, world)
+
+
+def test_a_window_of_one_keyframe_has_nothing_free() -> None:
+    world, _ = chain(1)
+    window = local_window(world, 0, 5, 1.0)
+    np.testing.assert_array_equal(window.fixed, [True])
+    assert_rows_are_consistent(window, world)
+
+
+def test_no_window_grows_with_the_map() -> None:
+    world = empty_map()
+    rows = add_landmarks(world, add_keyframe(world), np.arange(30))
+    for i in range(1, 60):
+        add_keyframe(world, 30, rows, 0.01 * i, seed=i)
+    window = local_window(world, 59, 5, 1.0)
+    assert (~window.fixed).sum() == 5
+    assert 1 <= window.fixed.sum() <= 20, "keyframes that only hold the window are bounded too"
+
+
+def test_the_whole_window_is_the_whole_map_with_its_first_keyframe_fixed() -> None:
+    world, _ = chain(5)
+    world.remove_keyframe(0, 1)
+    window = whole_window(world, 1.0)
+    np.testing.assert_array_equal(window.keyframe_ids, [1, 2, 3, 4])
+    np.testing.assert_array_equal(window.fixed, [True, False, False, False])
+    assert len(window.landmark_ids) == len(world.landmarks)
+    assert_rows_are_consistent(window, world)
+
+
+def test_a_window_is_a_copy() -> None:
+    world, records = chain(4)
+    window = local_window(world, 3, 2, 1.0)
+    before = {name: getattr(window, name).copy() for name in ("positions_m", "landmarks_m", "pixels_xy", "right_x")}
+    records[3].world_from_camera = MOVE
+    world.landmarks.positions_m += 1.0
+    world.move_keypoints(records[3], np.arange(10), np.ones((10, 2)), 0.5)
+    for name, value in before.items():
+        np.testing.assert_array_equal(getattr(window, name), value)
+
+
+# --- corrections
+
+
+def test_a_correction_is_written_to_free_keyframes_and_landmarks_only() -> None:
+    world, _ = chain(8)
+    window = local_window(world, 7, 3, 1.0)
+    others = {k: r.world_from_camera.matrix() for k, r in world.keyframes.items()}
+    outside = np.setdiff1d(np.flatnonzero(world.landmarks.alive), world.landmarks.rows(window.landmark_ids))
+    still = world.landmarks.positions_m[outside].copy()
+    correction = correction_of(window)
+    apply(world, correction)
+    moved = set(correction.keyframe_ids.tolist())
+    for keyframe_id, record in world.keyframes.items():
+        expected = MOVE.matrix() @ others[keyframe_id] if keyframe_id in moved else others[keyframe_id]
+        np.testing.assert_allclose(record.world_from_camera.matrix(), expected, atol=1e-12)
+    rows = world.landmarks.rows(correction.landmark_ids)
+    np.testing.assert_allclose(world.landmarks.positions_m[rows], correction.landmarks_m)
+    np.testing.assert_array_equal(world.landmarks.positions_m[outside], still)
+
+
+def test_keyframes_newer_than_the_window_move_with_it_and_their_landmarks_too() -> None:
+    world, records = chain(5)
+    correction = correction_of(local_window(world, 4, 3, 1.0))
+    shared = records[4].landmark_rows[records[4].landmark_rows >= 0][-20:].copy()
+    newer = [add_keyframe(world, 30, shared, 0.1 * i, seed=i) for i in (5, 6)]
+    rows = np.concatenate([add_landmarks(world, k, np.flatnonzero(k.landmark_rows < 0)) for k in newer])
+    poses, positions = [k.world_from_camera for k in newer], world.landmarks.positions_m[rows].copy()
+    apply(world, correction)
+    for record, pose in zip(newer, poses):
+        np.testing.assert_allclose(record.world_from_camera.matrix(), (MOVE @ pose).matrix(), atol=1e-12)
+    np.testing.assert_allclose(world.landmarks.positions_m[rows], MOVE.apply(positions), atol=1e-12)
+    # What both see stays where both see it
+    in_camera = records[4].world_from_camera.inverse().apply(world.landmarks.positions_m[shared])
+    assert (in_camera[:, 2] > 0).all()
+
+
+def test_frames_that_refer_to_a_corrected_keyframe_move_with_it() -> None:
+    world, _ = chain(4)
+    reference_from_camera = Pose.exp([0.0, 0.02, 0.0, 0.05, 0.0, 0.01])
+    before = world.world_from_keyframe(3) @ reference_from_camera
+    apply(world, correction_of(local_window(world, 3, 3, 1.0)))
+    after = world.world_from_keyframe(3) @ reference_from_camera
+    np.testing.assert_allclose(after.matrix(), (MOVE @ before).matrix(), atol=1e-12)
+
+
+def test_a_correction_of_what_was_removed_meanwhile_touches_nothing_else() -> None:
+    world, records = chain(6)
+    correction = correction_of(local_window(world, 5, 4, 1.0))
+    gone = records[5].landmark_rows[:7].copy()
+    world.remove_landmarks(gone)
+    world.remove_keyframe(4, 5)
+    new = add_landmarks(world, records[5], np.flatnonzero(records[5].landmark_rows < 0)[:7])
+    assert np.isin(new, gone).any(), "a row of the correction holds another landmark now"
+    positions = world.landmarks.positions_m[new].copy()
+    apply(world, correction)
+    assert 4 not in world.keyframes
+    # Made by keyframe 5, the last of the window, so it does not even move with newer ones
+    np.testing.assert_array_equal(world.landmarks.positions_m[new], positions)
+    assert_consistent(world)
+
+
+def test_keyframes_stay_when_the_last_one_of_the_window_was_removed() -> None:
+    world, _ = chain(5)
+    correction = correction_of(local_window(world, 3, 3, 1.0))
+    last = int(correction.keyframe_ids[-1])
+    newer = [k for k in world.keyframes if k > last]
+    before = [world.keyframes[k].world_from_camera.matrix() for k in newer]
+    world.remove_keyframe(last, last - 1)
+    apply(world, correction)
+    for keyframe_id, pose in zip(newer, before):
+        np.testing.assert_array_equal(world.keyframes[keyframe_id].world_from_camera.matrix(), pose)
+
+
+def test_outliers_are_dropped_and_landmarks_that_nobody_sees_go_with_them() -> None:
+    world, _ = chain(4)
+    window = local_window(world, 3, 3, 1.0)
+    mine = np.flatnonzero(window.keyframe_ids[window.keyframe_rows] == 3)
+    keypoints = window.keypoint_rows[mine]
+    outliers = np.column_stack([np.full(len(mine), 3), keypoints])
+    # One of a keyframe that is not there, as after culling
+    outliers = np.vstack([outliers, [99, 0]])
+    alone = [int(r) for r in world.keyframes[3].landmark_rows if r >= 0 and world.landmarks.observations[r] == 1]
+    ids = world.landmarks.ids(np.array(alone, np.int64))
+    apply(world, replace(NullBackend().solve(window), outliers=outliers))
+    assert (world.keyframes[3].landmark_rows[keypoints] == -1).all()
+    assert len(ids) and (world.landmarks.rows(ids) == -1).all()
+    assert_consistent(world)
+
+
+def test_an_outlier_whose_keypoint_observes_nothing_any_more_is_passed_over() -> None:
+    world, records = chain(3)
+    correction = replace(NullBackend().solve(local_window(world, 2, 3, 1.0)), outliers=np.array([[2, 0], [2, 0]]))
+    world.remove_observations(records[2], np.array([0]))
+    apply(world, correction)
+    assert_consistent(world)
+
+
+def test_an_outlier_that_observes_another_landmark_meanwhile_is_not_taken_from_it() -> None:
+    """The window said that keypoint 0 does not fit landmark a; now it observes b, about which nothing was said."""
+    world, records = chain(3)
+    correction = replace(NullBackend().solve(local_window(world, 2, 3, 1.0)), outliers=np.array([[2, 0]]))
+    world.remove_observations(records[2], np.array([0]))
+    other = next(r for r in records[0].landmark_rows.tolist() if r not in records[2].landmark_rows)
+    world.add_observations(records[2], np.array([0]), np.array([other]))
+    apply(world, correction)
+    assert records[2].landmark_rows[0] in (other, -1)
+    assert_consistent(world)
+
+
+def test_an_empty_correction_changes_nothing() -> None:
+    world, _ = chain(1)
+    before = world.keyframes[0].world_from_camera.matrix()
+    apply(world, NullBackend().solve(local_window(world, 0, 5, 1.0)))
+    np.testing.assert_array_equal(world.keyframes[0].world_from_camera.matrix(), before)
+
+
+@pytest.mark.parametrize("size", [2, 4, 10])
+def test_a_backend_that_changes_nothing_changes_nothing(size: int) -> None:
+    world, _ = chain(6)
+    poses = {k: r.world_from_camera.matrix() for k, r in world.keyframes.items()}
+    positions = world.landmarks.positions_m.copy()
+    apply(world, NullBackend().solve(local_window(world, 5, size, 1.0)))
+    for keyframe_id, pose in poses.items():
+        np.testing.assert_allclose(world.keyframes[keyframe_id].world_from_camera.matrix(), pose, atol=1e-12)
+    np.testing.assert_array_equal(world.landmarks.positions_m, positions)
