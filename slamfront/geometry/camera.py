@@ -31,6 +31,7 @@ class Camera:
     distortion  the model's coefficients, empty for "pinhole"
     baseline_m  distance to the rectified right camera (stereo), or None. The right camera's x is
                 `x - fx * baseline_m / z`.
+    readout_s   time from the exposure of the first row to that of the last; 0 = all at once (global shutter)
     """
 
     model: Model
@@ -42,6 +43,7 @@ class Camera:
     cy: float
     distortion: tuple[float, ...] = ()
     baseline_m: float | None = None
+    readout_s: float = 0.0
 
     def __post_init__(self) -> None:
         if self.model not in _DISTORTION_SIZES:
@@ -54,6 +56,8 @@ class Camera:
             raise CalibrationError("a camera needs finite values, a positive size and positive focal lengths")
         if self.baseline_m is not None and not self.baseline_m > 0:
             raise CalibrationError(f"the stereo baseline must be positive, got {self.baseline_m}")
+        if not 0 <= self.readout_s < 1:
+            raise CalibrationError(f"the readout time must be from 0 to 1 s, got {self.readout_s}")
 
     @property
     def matrix(self) -> Array:

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
+from slamfront.geometry.shutter import Shutter
 from slamfront.map.landmarks import Landmarks
 from slamfront.types import Features, Float32Array, FloatArray, Image, IntArray, KeyFrame
 
@@ -22,7 +23,8 @@ _IMAGES_KEPT = 12
 class KeyframeRecord:
     """A keyframe inside the map.
 
-    sigmas_px (N,) standard deviation of each keypoint; landmark_rows (N,) a view into the map's table, -1 = none.
+    sigmas_px (N,) standard deviation of each keypoint; landmark_rows (N,) a view into the map's table, -1 = none; image the grey image,
+    for as long as it is kept, with the shutter that relates its pixels to the keypoints.
     """
 
     id: int
@@ -34,6 +36,7 @@ class KeyframeRecord:
     landmark_rows: IntArray
     tree: cKDTree
     image: Image | None
+    shutter: Shutter
 
 
 class KeyframeMap:
@@ -65,6 +68,7 @@ class KeyframeMap:
         sigmas_px: Float32Array,
         landmark_rows: IntArray,
         image: Image | None,
+        shutter: Shutter,
     ) -> KeyframeRecord:
         """Add a keyframe whose features observe the given landmarks (N,), -1 = none, and return its record."""
         count = len(features)
@@ -83,6 +87,7 @@ class KeyframeMap:
             rows,
             cKDTree(features.keypoints_xy),
             image,
+            shutter,
         )
         self.keyframes[record.id] = record
         self._next_id += 1

@@ -12,6 +12,7 @@ import numpy as np
 from slamfront.config import RunConfig
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
+from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.map.window import apply, local_window, whole_window
 from slamfront.protocols import Adjuster, Extractor, Matcher
@@ -136,7 +137,8 @@ class FrontEnd:
         ranging = ranging_of(frame, self._sensor, self._config.tracker)
         if not isinstance(ranging, NoRanging):
             self._disparity_sigma_px = ranging.disparity_sigma_px
-        view = View(frame, ranging, self._extractor)
+        shutter = Shutter(self._camera, self._motion.angular_velocity(frame.time_ns))
+        view = View(frame, ranging, self._extractor, shutter)
         if self._world is None:
             self._world = KeyframeMap(self._camera, view.features.descriptors)
         return view
@@ -210,6 +212,7 @@ class FrontEnd:
         config, marks = self._config.tracker, self.world.landmarks
         start = view.camera_from_world
         assert start is not None
+        view.turn(Shutter(self._camera, self._motion.angular_velocity(view.frame.time_ns, start)))
         expected = align_view(view, self.world, self._local_rows, config.max_landmarks)
         inliers = solve_pose(view, self.world, start, config, ranged=True)
         if inliers < config.min_inliers:

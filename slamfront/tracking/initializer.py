@@ -57,8 +57,9 @@ class Initializer:
         sigmas_px = view.features.scales[second_rows].astype(np.float64)
         # Move the second view's keypoints to where the first view's patches fit, as tracking does later
         same = np.broadcast_to(np.eye(2), (len(matches), 2, 2))
-        xy, trusted = align_patches(view.float_image, cut_patches(first.grey, first_xy), same, second_xy)
-        second_xy[trusted], sigmas_px[trusted] = xy[trusted], ALIGNED_SIGMA_PX
+        patches = cut_patches(first.grey, first.shutter.to_image(first_xy))
+        xy, trusted = align_patches(view.float_image, patches, same, view.shutter.to_image(second_xy))
+        second_xy[trusted], sigmas_px[trusted] = view.shutter.to_middle(xy[trusted]), ALIGNED_SIGMA_PX
         geometry = relative_pose(first_xy, second_xy, self._camera, seed=self._seed)
         if isinstance(geometry, str):
             return geometry

@@ -7,6 +7,7 @@ import numpy as np
 
 from slamfront.config import TrackerConfig
 from slamfront.geometry.pose import Pose
+from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.protocols import Matcher
 from slamfront.solve.pnp import PixelObservations, ransac_pose, refine_pose
@@ -37,14 +38,14 @@ def follow(view: View, last: View, last_rows: IntArray, world: KeyframeMap, pred
     rows = rows[_spread(last.xy[rows], world.landmarks.observations[last_rows[rows]], world.camera.width, _FOLLOWED)]
     start = world.camera.project(predicted.apply(world.landmarks.positions_m[last_rows[rows]]))
     inside = world.camera.contains(start)
-    rows, start = rows[inside], start[inside].astype(np.float32)
+    rows, start = rows[inside], view.shutter.to_image(start[inside]).astype(np.float32)
     if len(rows) == 0:
         view.forget()
         return
     found, good, _ = cv2.calcOpticalFlowPyrLK(
         last.grey,
         view.grey,
-        np.ascontiguousarray(last.xy[rows], np.float32).reshape(-1, 1, 2),
+        np.ascontiguousarray(last.shutter.to_image(last.xy[rows]), np.float32).reshape(-1, 1, 2),
         np.ascontiguousarray(start).reshape(-1, 1, 2),
         winSize=FLOW_WINDOW,
         maxLevel=FLOW_LEVELS,
@@ -53,7 +54,7 @@ def follow(view: View, last: View, last_rows: IntArray, world: KeyframeMap, pred
     )
     found = found[:, 0].astype(np.float64)
     good = (good.ravel() > 0) & world.camera.contains(found, 2.0)
-    view.observe(last_rows[rows[good]], found[good], FLOW_SIGMA_PX)
+    view.observe(last_rows[rows[good]], view.shutter.to_middle(found[good]), FLOW_SIGMA_PX)
 
 
 def match_by_projection(view: View, world: KeyframeMap, rows: IntArray, radius_px: float, predicted: Pose) -> None:
@@ -88,7 +89,7 @@ def solve_pose(view: View, world: KeyframeMap, start: Pose, config: TrackerConfi
         return 0
     positions = world.landmarks.positions_m[view.landmark_rows]
     if ranged:
-        view.right_x = view.ranging.right_x(view.xy, _expected_right_x(view, world, positions, start))
+        view.right_x = view.find_right_x(view.xy, _expected_disparity(world, positions, start))
     observations = PixelObservations(
         positions, view.xy, view.right_x, view.sigmas_px, view.ranging.disparity_sigma_px
     )
@@ -110,7 +111,9 @@ def align_view(view: View, world: KeyframeMap, rows: IntArray, count: int) -> In
     marks = world.landmarks
     projection = project(marks, rows, view.camera_from_world, world.camera)
     chosen = projection.take(_spread(projection.xy, marks.observations[projection.rows], world.camera.width, count))
-    xy, trusted = align_landmarks(world, chosen.rows, view.camera_from_world, chosen.xy, view.float_image)
+    xy, trusted = align_landmarks(
+        world, chosen.rows, view.camera_from_world, chosen.xy, view.float_image, view.shutter
+    )
     shown_at = np.full(marks.capacity, -1, np.int64)
     shown_at[view.landmark_rows] = np.arange(len(view.landmark_rows))
     at = shown_at[chosen.rows]
@@ -122,7 +125,12 @@ def align_view(view: View, world: KeyframeMap, rows: IntArray, count: int) -> In
 
 
 def align_landmarks(
-    world: KeyframeMap, rows: IntArray, camera_from_world: Pose, start_xy: FloatArray, image: Float32Array
+    world: KeyframeMap,
+    rows: IntArray,
+    camera_from_world: Pose,
+    start_xy: FloatArray,
+    image: Float32Array,
+    shutter: Shutter,
 ) -> tuple[FloatArray, BoolArray]:
     """Return where landmarks `rows` (M,) lie in a float32 image by their patches, (M,2), and which are trusted, (M,)."""
     marks = world.landmarks
@@ -133,8 +141,8 @@ def align_landmarks(
     warps, usable = landmark_warps(
         marks, rows, rotations, positions, camera_from_world.rotation, camera_from_world.translation_m, world.camera
     )
-    xy, trusted = align_patches(image, marks.patches[rows], warps, start_xy)
-    return xy, trusted & usable
+    xy, trusted = align_patches(image, marks.patches[rows], warps, shutter.to_image(start_xy))
+    return shutter.to_middle(xy), trusted & usable
 
 
 def _spread(xy: FloatArray, proof: np.ndarray, width: int, count: int) -> IntArray:
@@ -148,8 +156,7 @@ def _spread(xy: FloatArray, proof: np.ndarray, width: int, count: int) -> IntArr
     return np.sort(order[np.lexsort((-proof[order], turn))[:count]])
 
 
-def _expected_right_x(view: View, world: KeyframeMap, positions: FloatArray, pose: Pose) -> FloatArray | None:
+def _expected_disparity(world: KeyframeMap, positions_m: FloatArray, camera_from_world: Pose) -> FloatArray | None:
     if world.camera.baseline_m is None:
         return None
-    depth = np.maximum(pose.apply(positions)[:, 2], 1e-3)
-    return view.xy[:, 0] - world.camera.disparity_times_depth / depth
+    return world.camera.disparity_times_depth / np.maximum(camera_from_world.apply(positions_m)[:, 2], 1e-3)

@@ -35,7 +35,7 @@ def insert_keyframe(world: KeyframeMap, view: View) -> KeyframeRecord:
     features = _joined(world, view, free)
     right_x = np.concatenate([view.right_x, np.full(len(free), np.nan)])
     missing = np.flatnonzero(~np.isfinite(right_x))
-    right_x[missing] = view.ranging.right_x(features.keypoints_xy[missing].astype(np.float64), None)
+    right_x[missing] = view.find_right_x(features.keypoints_xy[missing].astype(np.float64), None)
     sigmas_px = np.concatenate([view.sigmas_px, features.scales[shown:]])
     rows = np.concatenate([view.landmark_rows, np.full(len(free), -1, np.int64)])
     return _add_keyframe(world, view, features, right_x, sigmas_px, rows)
@@ -55,7 +55,8 @@ def first_map(world: KeyframeMap, pair: FirstPair) -> KeyframeRecord:
         _add_keyframe(world, view, f, np.full(len(f), np.nan), sigma, np.full(len(f), -1, np.int64))
         for view, f, sigma in zip((pair.first, pair.second), features, sigmas, strict=True)
     )
-    patches = cut_patches(pair.first.grey, first.features.keypoints_xy[pair.first_rows[chosen]])
+    image_xy = pair.first.shutter.to_image(first.features.keypoints_xy[pair.first_rows[chosen]])
+    patches = cut_patches(pair.first.grey, image_xy)
     points = geometry.points[chosen] * scale
     rows = world.add_landmarks(first, pair.first_rows[chosen], points, patches, created_by=second.id)
     world.add_observations(second, pair.second_rows[chosen], rows)
@@ -98,6 +99,7 @@ def _add_keyframe(
         sigmas_px.astype(np.float32),
         landmark_rows,
         view.grey,
+        view.shutter,
     )
     _add_ranged_landmarks(world, keyframe, view)
     view.adopt(keyframe)
@@ -144,7 +146,8 @@ def _add_ranged_landmarks(world: KeyframeMap, keyframe: KeyframeRecord, view: Vi
         return
     xy = keyframe.features.keypoints_xy[new]
     points = world.camera.unproject(xy) * depth[new, None]
-    world.add_landmarks(keyframe, new, keyframe.world_from_camera.apply(points), cut_patches(view.grey, xy))
+    patches = cut_patches(view.grey, view.shutter.to_image(xy))
+    world.add_landmarks(keyframe, new, keyframe.world_from_camera.apply(points), patches)
 
 
 def _triangulate_pair(world: KeyframeMap, keyframe: KeyframeRecord, neighbour: KeyframeRecord, view: View) -> int:
@@ -153,7 +156,7 @@ def _triangulate_pair(world: KeyframeMap, keyframe: KeyframeRecord, neighbour: K
     mine, theirs, points = mine[good], theirs[good], points[good]
     if len(mine) == 0:
         return 0
-    patches = cut_patches(view.grey, keyframe.features.keypoints_xy[mine])
+    patches = cut_patches(view.grey, view.shutter.to_image(keyframe.features.keypoints_xy[mine]))
     landmarks = world.add_landmarks(keyframe, mine, points, patches)
     world.add_observations(neighbour, theirs, landmarks)
     align_observations(world, neighbour, theirs)
@@ -170,7 +173,9 @@ def align_observations(world: KeyframeMap, keyframe: KeyframeRecord, keypoint_ro
     rows = keyframe.landmark_rows[keypoint_rows]
     start = keyframe.features.keypoints_xy[keypoint_rows].astype(np.float64)
     image = keyframe.image.astype(np.float32)
-    xy, trusted = align_landmarks(world, rows, keyframe.world_from_camera.inverse(), start, image)
+    xy, trusted = align_landmarks(
+        world, rows, keyframe.world_from_camera.inverse(), start, image, keyframe.shutter
+    )
     shift = xy[trusted] - start[trusted]
     world.move_keypoints(keyframe, keypoint_rows[trusted], shift, ALIGNED_SIGMA_PX)
 

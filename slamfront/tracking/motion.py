@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from slamfront.geometry.pose import Pose
+import numpy as np
+
+from slamfront.geometry.pose import Pose, rotation_log
+from slamfront.types import FloatArray
 
 # After a gap longer than this many frame intervals the old velocity says nothing
 _MAX_GAP = 5.0
@@ -27,6 +30,16 @@ class ConstantVelocity:
         if share > _MAX_GAP:
             return pose
         return (motion if abs(share - 1) < 0.05 else Pose.exp(share * motion.log())) @ pose
+
+    def angular_velocity(self, time_ns: int, camera_from_world: Pose | None = None) -> FloatArray:
+        """Return how the camera turns at a time, (3,) rad/s, from the last pose to the given one, or else as it turned before that.
+
+        Points in the camera frame move by the cross product of this vector with themselves.
+        """
+        if camera_from_world is not None and self._last is not None and time_ns > self._last[0]:
+            motion = camera_from_world @ self._last[1].inverse()
+            return rotation_log(motion.rotation) / (1e-9 * (time_ns - self._last[0]))
+        return np.zeros(3) if self._step is None else rotation_log(self._step[1].rotation) / (1e-9 * self._step[0])
 
     def observe(self, time_ns: int, camera_from_world: Pose) -> None:
         """Learn the pose at a time."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from slamfront.geometry.pose import Pose
+from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeRecord
 from slamfront.protocols import Extractor
 from slamfront.tracking.ranging import Ranging
@@ -27,13 +28,14 @@ class View:
     """A frame, the landmarks that were found in it, and its pose so far.
 
     landmark_rows (K,) rows into the map's landmarks, -1 = none; xy (K,2) where they were found, px; sigmas_px (K,) how precisely;
-    right_x (K,) their x in the right image, px, NaN = unknown.
+    right_x (K,) their x in the right image, px, NaN = unknown. All pixels of a view but those of its images are where they would be had
+    all rows been exposed at once: `shutter` converts.
 
     Features and the like are made when first asked for: most frames are tracked without them.
     """
 
-    def __init__(self, frame: Frame, ranging: Ranging, extractor: Extractor) -> None:
-        self.frame, self.ranging = frame, ranging
+    def __init__(self, frame: Frame, ranging: Ranging, extractor: Extractor, shutter: Shutter) -> None:
+        self.frame, self.ranging, self.shutter = frame, ranging, shutter
         self.camera_from_world: Pose | None = None
         self.covariance: FloatArray | None = None
         self._extractor = extractor
@@ -52,12 +54,28 @@ class View:
     @cached_property
     def features(self) -> Features:
         """The image's features."""
-        return self._extractor.extract(self.grey)
+        features = self._extractor.extract(self.grey)
+        return moved(features, slice(None), self.shutter.to_middle(features.keypoints_xy))
 
     @cached_property
     def tree(self) -> cKDTree:
         """The features' keypoints, for search by place."""
         return cKDTree(self.features.keypoints_xy)
+
+    def turn(self, shutter: Shutter) -> None:
+        """Learn better how the camera turned while the frame was taken."""
+        if "features" in self.__dict__:
+            image_xy = self.shutter.to_image(self.features.keypoints_xy)
+            self.__dict__["features"] = moved(self.features, slice(None), shutter.to_middle(image_xy))
+            self.__dict__.pop("tree", None)
+        self.xy = shutter.to_middle(self.shutter.to_image(self.xy))
+        self.shutter = shutter
+
+    def find_right_x(self, xy: FloatArray, expected_disparity: FloatArray | None) -> FloatArray:
+        """Return x in the right image (N,) of pixels (N,2), NaN where unknown; `expected_disparity` (N,) px says where to look first."""
+        image_xy = self.shutter.to_image(xy)
+        expected = None if expected_disparity is None else image_xy[:, 0] - expected_disparity
+        return xy[:, 0] - (image_xy[:, 0] - self.ranging.right_x(image_xy, expected))
 
     def observe(self, landmark_rows: IntArray, xy: FloatArray, sigmas_px: FloatArray | float) -> None:
         """Let the view show landmarks (K,) at pixels (K,2), and nothing else."""
@@ -96,7 +114,7 @@ def grey_image(frame: Frame) -> Image:
     return frame.image if frame.image.ndim == 2 else cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
 
 
-def moved(features: Features, rows: NDArray[Any], xy: FloatArray) -> Features:
+def moved(features: Features, rows: NDArray[Any] | slice, xy: FloatArray) -> Features:
     """Return features whose keypoints `rows` lie at `xy` (K,2)."""
     keypoints = features.keypoints_xy.copy()
     keypoints[rows] = xy
