@@ -49,8 +49,10 @@ class Shutter:
 
     def _motion(self, pixels: Array) -> Array:
         """Return the pixels' motion (N,2) from the middle row's exposure to their own."""
-        rays = self.camera.unproject(pixels)
-        velocity = np.cross(self.angular_velocity, rays)
-        flow = (velocity[:, :2] - rays[:, :2] * velocity[:, 2:]) * (self.camera.fx, self.camera.fy)
-        delay_s = ((pixels[:, 1] + 0.5) / self.camera.height - 0.5) * self.camera.readout_s
-        return flow * delay_s[:, None]
+        camera, (wx, wy, wz) = self.camera, self.angular_velocity
+        x, y = self.camera.unproject(pixels)[:, :2].T
+        delay_s = ((pixels[:, 1] + 0.5) / camera.height - 0.5) * camera.readout_s
+        # The rotational part of the motion field (Longuet-Higgins and Prazdny 1980, Eq. 2.3)
+        flow_x = wy * (1 + x * x) - wx * x * y - wz * y
+        flow_y = wz * x + wy * x * y - wx * (1 + y * y)
+        return np.column_stack([camera.fx * flow_x * delay_s, camera.fy * flow_y * delay_s])

@@ -14,6 +14,8 @@ from slamfront.types import BoolArray, FloatArray
 # 95 % quantiles of chi-square for a point seen by one camera (2 residuals) and by two (3)
 CHI_SQUARE_MONO = 5.991
 CHI_SQUARE_STEREO = 7.815
+# A step this small, in rad and in m, moves no pixel by a hundredth
+_SMALL_STEP = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,28 +85,29 @@ def refine_pose(
     """
     pose = camera_from_world
     active = np.ones(len(observations), bool)
-    stereo = np.isfinite(observations.right_x)
+    stereo = np.isfinite(observations.right_x) & (camera.baseline_m is not None)
     gates = np.where(stereo, CHI_SQUARE_STEREO, CHI_SQUARE_MONO)
     hessian = np.zeros((6, 6))
     for widen in rounds:
         for _ in range(iterations):
-            residuals, jacobian, in_front = _linearize(pose, observations, camera, stereo)
-            squared = np.einsum("ij,ij->i", residuals, residuals)
+            residuals, in_front, points = _residuals(pose, observations, camera, stereo)
+            squared = np.einsum("rn,rn->n", residuals, residuals)
             weights = np.where(active & in_front, _huber_weights(squared, gates * widen), 0.0)
-            weighted = jacobian * weights[:, None, None]
-            hessian = np.einsum("nri,nrj->ij", weighted, jacobian)
-            gradient = np.einsum("nri,nr->i", weighted, residuals)
             if np.count_nonzero(weights) < 3:
                 return None
+            jacobian = _jacobian(points, observations, camera, stereo)
+            weighted = jacobian * np.tile(weights, 3)
+            hessian = weighted @ jacobian.T
+            damping = 1e-9 * np.trace(hessian) / 6
             try:
-                step = np.linalg.solve(hessian + 1e-9 * np.trace(hessian) / 6 * np.eye(6), -gradient)
+                step = np.linalg.solve(hessian + damping * np.eye(6), -weighted @ residuals.ravel())
             except np.linalg.LinAlgError:
                 return None
             pose = Pose.exp(step) @ pose
-            if np.abs(step).max() < 1e-7:
+            if np.abs(step).max() < _SMALL_STEP:
                 break
-        residuals, _, in_front = _linearize(pose, observations, camera, stereo)
-        active = in_front & (np.einsum("ij,ij->i", residuals, residuals) < gates * widen)
+        residuals, in_front, _ = _residuals(pose, observations, camera, stereo)
+        active = in_front & (np.einsum("rn,rn->n", residuals, residuals) < gates * widen)
     if not np.all(np.isfinite(pose.translation_m)):
         return None
     covariance = np.linalg.pinv(hessian, hermitian=True)
@@ -115,34 +118,42 @@ def _huber_weights(squared: FloatArray, gates: FloatArray) -> FloatArray:
     return np.where(squared <= gates, 1.0, np.sqrt(gates / np.maximum(squared, 1e-12)))
 
 
-def _linearize(
+def _residuals(
     pose: Pose, observations: PixelObservations, camera: Camera, stereo: BoolArray
-) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Return residuals (N,3), their Jacobian (N,3,6) by a left twist, and which points lie in front of the camera."""
+) -> tuple[FloatArray, BoolArray, FloatArray]:
+    """Return residuals (3,N) of x, y and disparity over their sigmas, which points lie in front of the camera, and the points (N,3)."""
     points = pose.apply(observations.landmarks_m)
+    in_front = points[:, 2] > 1e-6
+    points[~in_front, 2] = 1.0
     x, y, z = points.T
-    in_front = z > 1e-6
-    iz = 1.0 / np.where(in_front, z, 1.0)
-    u, v = camera.fx * x * iz + camera.cx, camera.fy * y * iz + camera.cy
-    inverse_sigma = 1.0 / observations.sigmas_px
-    residuals = np.zeros((len(points), 3))
-    residuals[:, 0] = (u - observations.pixels_xy[:, 0]) * inverse_sigma
-    residuals[:, 1] = (v - observations.pixels_xy[:, 1]) * inverse_sigma
-    by_point = np.zeros((len(points), 3, 3))
-    by_point[:, 0, 0] = camera.fx * iz * inverse_sigma
-    by_point[:, 0, 2] = -camera.fx * x * iz * iz * inverse_sigma
-    by_point[:, 1, 1] = camera.fy * iz * inverse_sigma
-    by_point[:, 1, 2] = -camera.fy * y * iz * iz * inverse_sigma
-    if camera.baseline_m is not None and stereo.any():
-        bf = camera.disparity_times_depth
-        inverse_disparity_sigma = np.where(stereo, 1.0 / observations.disparity_sigma_px, 0.0)
-        measured = np.where(stereo, observations.pixels_xy[:, 0] - observations.right_x, 0.0)
-        residuals[:, 2] = (bf * iz - measured) * inverse_disparity_sigma
-        by_point[:, 2, 2] = -bf * iz * iz * inverse_disparity_sigma
-    # d(R p + t) under a left twist (rotation, translation) is [-[p]x | I]
-    by_twist = np.zeros((len(points), 3, 6))
-    by_twist[:, 0, 1], by_twist[:, 0, 2] = z, -y
-    by_twist[:, 1, 0], by_twist[:, 1, 2] = -z, x
-    by_twist[:, 2, 0], by_twist[:, 2, 1] = y, -x
-    by_twist[:, (0, 1, 2), (3, 4, 5)] = 1.0
-    return residuals, by_point @ by_twist, in_front
+    residuals = np.zeros((3, len(points)))
+    residuals[0] = (camera.fx * x / z + camera.cx - observations.pixels_xy[:, 0]) / observations.sigmas_px
+    residuals[1] = (camera.fy * y / z + camera.cy - observations.pixels_xy[:, 1]) / observations.sigmas_px
+    if stereo.any():
+        expected = camera.disparity_times_depth / z
+        measured = observations.pixels_xy[:, 0] - observations.right_x
+        residuals[2] = np.where(stereo, (expected - measured) / observations.disparity_sigma_px, 0.0)
+    return residuals, in_front, points
+
+
+def _jacobian(
+    points: FloatArray, observations: PixelObservations, camera: Camera, stereo: BoolArray
+) -> FloatArray:
+    """Return the derivatives (6,3N) of all residuals x, then y, then disparity, by a left twist (rotation, translation).
+
+    A twist moves a point p by -[p]x r + t; divided by depth this is Longuet-Higgins and Prazdny 1980, Eq. 2.2 and 2.3.
+    """
+    x, y, z = points.T
+    a, b, inverse_z = x / z, y / z, 1.0 / z
+    count = len(points)
+    jacobian = np.zeros((6, 3, count))
+    fx, fy = camera.fx / observations.sigmas_px, camera.fy / observations.sigmas_px
+    jacobian[0, 0], jacobian[1, 0], jacobian[2, 0] = -fx * a * b, fx * (1 + a * a), -fx * b
+    jacobian[3, 0], jacobian[5, 0] = fx * inverse_z, -fx * a * inverse_z
+    jacobian[0, 1], jacobian[1, 1], jacobian[2, 1] = -fy * (1 + b * b), fy * a * b, fy * a
+    jacobian[4, 1], jacobian[5, 1] = fy * inverse_z, -fy * b * inverse_z
+    if stereo.any():
+        slope = -camera.disparity_times_depth * inverse_z * inverse_z / observations.disparity_sigma_px
+        slope = np.where(stereo, slope, 0.0)
+        jacobian[0, 2], jacobian[1, 2], jacobian[5, 2] = slope * y, -slope * x, slope
+    return jacobian.reshape(6, -1)

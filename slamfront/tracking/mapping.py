@@ -16,8 +16,9 @@ from slamfront.tracking.projection import match_projection, project
 from slamfront.tracking.view import ALIGNED_SIGMA_PX, View, moved
 from slamfront.types import BoolArray, Features, Float32Array, FloatArray, IntArray
 
-# Neighbours used for triangulation and for seeing new landmarks again
-_NEIGHBOURS = 4
+# Neighbours used for triangulation, where the sensor tells near distances itself and where not, and for seeing landmarks again
+_TRIANGULATED_WITH = {True: 1, False: 4}
+_FUSED_WITH = 4
 # Triangulated depths are at worst this uncertain, as a share of themselves
 _MAX_DEPTH_UNCERTAINTY = 0.15
 _MAX_EPIPOLAR_PX = 2.5
@@ -67,14 +68,15 @@ def first_map(world: KeyframeMap, pair: FirstPair) -> KeyframeRecord:
 def triangulate_with_neighbours(world: KeyframeMap, keyframe: KeyframeRecord, view: View) -> int:
     """Add landmarks for features that observe nothing, from pairs with the keyframes that see most alike; return how many."""
     added = 0
-    for neighbour_id in world.covisible(keyframe)[:_NEIGHBOURS].tolist():
+    count = _TRIANGULATED_WITH[world.camera.baseline_m is not None]
+    for neighbour_id in world.covisible(keyframe)[:count].tolist():
         added += _triangulate_pair(world, keyframe, world.keyframes[neighbour_id], view)
     return added
 
 
 def fuse_with_neighbours(world: KeyframeMap, keyframe: KeyframeRecord) -> None:
     """Let neighbours observe the keyframe's landmarks where they show them, and merge landmarks that are one."""
-    for neighbour_id in world.covisible(keyframe)[: 2 * _NEIGHBOURS].tolist():
+    for neighbour_id in world.covisible(keyframe)[:_FUSED_WITH].tolist():
         neighbour = world.keyframes[neighbour_id]
         rows = world.observed_by(np.array([keyframe.id]))
         seen = np.zeros(world.landmarks.capacity + 1, bool)

@@ -21,6 +21,7 @@ _HALF = PATCH_SIZE // 2
 _SIDE = 9
 _STEPS = 6
 _MAX_SHIFT_PX = 3.0
+_AT_REST_PX = 0.01
 _MIN_CORRELATION = 0.75
 # Least mean squared gradient along the weaker direction, (grey levels / px)^2: below, the patch slides along an edge
 _MIN_TEXTURE = 4.0
@@ -58,18 +59,25 @@ def align_patches(
     textured = weaker > _MIN_TEXTURE * _SIDE * _SIDE
     inverse = np.zeros_like(hessian)
     inverse[textured] = np.linalg.inv(hessian[textured])
+    descent = inverse @ gradients
     offsets = np.arange(_SIDE, dtype=np.float32) - _SIDE // 2
     dx, dy = np.tile(offsets, _SIDE), np.repeat(offsets, _SIDE)
     position = start_xy.astype(np.float32)
     correlation, step = np.zeros(len(patches)), np.zeros((len(patches), 2), np.float32)
+    moving = np.flatnonzero(textured)
     for _ in range(_STEPS):
-        values = _sample(image, position[:, 0, None] + dx, position[:, 1, None] + dy)
-        values = values - values.mean(1, keepdims=True)
+        if len(moving) == 0:
+            break
+        values = _sample(image, position[moving, 0, None] + dx, position[moving, 1, None] + dy)
+        values -= values.mean(1, keepdims=True)
         norm = np.sqrt(np.einsum("np,np->n", values, values)) + 1e-6
-        correlation = np.einsum("np,np->n", values, inner) / (norm * contrast)
-        residual = values * (contrast / norm)[:, None] - inner
-        step = np.einsum("nij,njp,np->ni", inverse, gradients, residual, optimize=["einsum_path", (1, 2), (0, 1)])
-        position = position - np.clip(step, -1.0, 1.0)
+        correlation[moving] = np.einsum("np,np->n", values, inner[moving]) / (norm * contrast[moving])
+        values *= (contrast[moving] / norm)[:, None]
+        values -= inner[moving]
+        step[moving] = np.clip((descent[moving] @ values[:, :, None])[:, :, 0], -1.0, 1.0)
+        position[moving] -= step[moving]
+        near = np.abs(position[moving] - start_xy[moving]).max(1) < _MAX_SHIFT_PX
+        moving = moving[near & (np.abs(step[moving]).max(1) > _AT_REST_PX)]
     rest = np.abs(step).max(1) < 0.1
     near = np.abs(position - start_xy).max(1) < _MAX_SHIFT_PX
     return position.astype(np.float64), textured & rest & near & (correlation > _MIN_CORRELATION)
