@@ -6,6 +6,7 @@ import numpy as np
 
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
+from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.map.landmarks import PATCH_SIZE
 from slamfront.types import Features, IntArray
@@ -38,8 +39,9 @@ def add_keyframe(
     rows[: len(landmark_rows)] = landmark_rows
     pose = Pose(np.eye(3), np.array([x_m, 0.0, 0.0]))
     right_x = np.full(count, np.nan, np.float32)
+    sigmas_px, shutter = np.ones(count, np.float32), Shutter(CAMERA, np.zeros(3))
     return world.add_keyframe(
-        1000 * len(world.keyframes), pose, features(count, rng), right_x, np.ones(count, np.float32), rows, None
+        1000 * len(world.keyframes), pose, features(count, rng), right_x, sigmas_px, rows, None, shutter
     )
 
 

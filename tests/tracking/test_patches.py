@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from slamfront.geometry.pose import Pose
+from slamfront.map import Landmarks
+from slamfront.map.landmarks import PATCH_SIZE
+from slamfront.tracking.patches import align_patches, cut_patches, landmark_warps
+from tests.map.worlds import CAMERA
+
+SHAPE = (120, 160)
+# The accuracy that matters: a tenth of the sigma that aligned keypoints are given
+TOLERANCE_PX = 0.05
+CENTRES = np.stack(np.meshgrid(np.arange(30.0, 135.0, 15.0), np.arange(30.0, 95.0, 15.0)), -1).reshape(-1, 2)
+SAME = np.broadcast_to(np.eye(2), (len(CENTRES), 2, 2))
+
+Texture = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def texture(seed: int = 0) -> Texture:
+    """Return a smooth function of x and y with values from 20 to 235, of waves 7 px long and longer."""
+    rng = np.random.default_rng(seed)
+    angle, phase = rng.uniform(0, 2 * np.pi, (2, 12))
+    wave = 2 * np.pi / rng.uniform(7, 25, 12)
+    kx, ky = wave * np.cos(angle), wave * np.sin(angle)
+
+    def value(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return 127.5 + 107.5 * np.mean(np.sin(kx * x[..., None] + ky * y[..., None] + phase), -1) * 2.0
+
+    return value
+
+
+def sampled(value: Texture, warp: np.ndarray | None = None, offset: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
+    """Return the image (H,W) whose pixel p shows the texture at `warp @ p - offset`."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)
+    a = np.eye(2) if warp is None else warp
+    image = value(a[0, 0] * x + a[0, 1] * y - offset[0], a[1, 0] * x + a[1, 1] * y - offset[1])
+    return np.clip(image, 0, 255)
+
+
+def assert_found(xy: np.ndarray, true_xy: np.ndarray, trusted: np.ndarray) -> None:
+    """All but a few of the trusted patches are within the tolerance, and none is twice as far off."""
+    error = np.abs(xy - true_xy)[trusted].max(axis=1)
+    assert np.percentile(error, 90) < TOLERANCE_PX
+    assert error.max() < 2 * TOLERANCE_PX
+
+
+def as_bytes(image: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(image, 0, 255)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (0.3, -0.4), (1.5, 0.75), (-2.25, 1.9)])
+def test_a_shift_below_the_pixel_is_recovered(shift: tuple[float, float]) -> None:
+    patches = cut_patches(as_bytes(sampled(texture())), CENTRES)
+    image = as_bytes(sampled(texture(), offset=shift)).astype(np.float32)
+    xy, trusted = align_patches(image, patches, SAME, CENTRES)
+    assert trusted.mean() > 0.9
+    assert_found(xy, CENTRES + shift, trusted)
+
+
+def test_patches_between_pixels_are_cut_where_they_are() -> None:
+    between = CENTRES + [0.37, -0.21]
+    image = as_bytes(sampled(texture()))
+    xy, trusted = align_patches(image.astype(np.float32), cut_patches(image, between), SAME, np.rint(CENTRES))
+    assert trusted.mean() > 0.9
+    assert_found(xy, between, trusted)
+
+
+@pytest.mark.parametrize(
+    "warp",
+    [
+        [[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]],
+        [[1.3, 0.0], [0.0, 1.3]],
+        [[0.75, 0.0], [0.0, 0.75]],
+        [[1.0, 0.25], [-0.1, 0.9]],
+    ],
+    ids=["turned", "farther", "nearer", "sheared"],
+)
+def test_a_shift_under_an_affine_warp_is_recovered(warp: list[list[float]]) -> None:
+    patch_from_image = np.array(warp)
+    shift = (0.6, -0.3)
+    patches = cut_patches(as_bytes(sampled(texture(1))), CENTRES)
+    image = as_bytes(sampled(texture(1), patch_from_image, shift)).astype(np.float32)
+    true = (CENTRES + shift) @ np.linalg.inv(patch_from_image).T
+    inside = ((true > 14) & (true < np.array(SHAPE[::-1]) - 15)).all(1)
+    start = true[inside] + np.random.default_rng(1).uniform(-1.5, 1.5, (inside.sum(), 2))
+    warps = np.broadcast_to(patch_from_image, (inside.sum(), 2, 2))
+    xy, trusted = align_patches(image, patches[inside], warps, start)
+    assert inside.sum() > 8
+    assert trusted.mean() > 0.8
+    # In pixels of the patch, where detail ends: a magnified patch is softer than the image
+    assert_found(xy @ patch_from_image.T, true[inside] @ patch_from_image.T, trusted)
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(0.5, 10.0), (1.15, -20.0), (0.7, 60.0)])
+def test_brightness_and_contrast_make_no_difference(gain: float, offset: float) -> None:
+    patches = cut_patches(as_bytes(sampled(texture(2))), CENTRES)
+    changed = gain * sampled(texture(2), offset=(0.8, 0.45)) + offset
+    xy, trusted = align_patches(as_bytes(changed).astype(np.float32), patches, SAME, CENTRES)
+    assert trusted.mean() > 0.8
+    # Where contrast is clipped at black or white the images do differ
+    assert np.median(np.abs(xy - CENTRES - (0.8, 0.45))[trusted]) < TOLERANCE_PX
+
+
+def test_noise_of_an_indoor_camera_costs_little() -> None:
+    rng = np.random.default_rng(3)
+    first, second = (sampled(texture(3), offset=shift) + rng.normal(0, 2, SHAPE) for shift in ((0, 0), (0.5, 0.5)))
+    xy, trusted = align_patches(
+        as_bytes(second).astype(np.float32), cut_patches(as_bytes(first), CENTRES), SAME, CENTRES
+    )
+    assert trusted.mean() > 0.9
+    error = (xy - CENTRES - 0.5)[trusted]
+    assert np.sqrt(np.mean(error**2)) < 0.1
+
+
+def test_a_flat_patch_is_not_trusted() -> None:
+    flat = np.full(SHAPE, 90, np.uint8)
+    _, trusted = align_patches(flat.astype(np.float32), cut_patches(flat, CENTRES), SAME, CENTRES)
+    assert not trusted.any()
+
+
+def test_an_edge_without_a_corner_is_not_trusted() -> None:
+    x, y = np.meshgrid(np.arange(SHAPE[1]), np.arange(SHAPE[0]))
+    for across in (x, y, 0.6 * x + 0.8 * y):
+        edges = as_bytes(127 + 100 * np.sin(across * 2 * np.pi / 15))
+        _, trusted = align_patches(edges.astype(np.float32), cut_patches(edges, CENTRES), SAME, CENTRES + 0.5)
+        assert trusted.mean() < 0.05
+
+
+def test_another_texture_is_not_trusted() -> None:
+    patches = cut_patches(as_bytes(sampled(texture(4))), CENTRES)
+    _, trusted = align_patches(sampled(texture(5)).astype(np.float32), patches, SAME, CENTRES)
+    # By chance one in a dozen smooth patches looks like another within 3 px
+    assert trusted.mean() < 0.15
+
+
+def test_a_patch_that_moved_too_far_is_not_trusted_in_the_wrong_place() -> None:
+    patches = cut_patches(as_bytes(sampled(texture(6))), CENTRES)
+    image = sampled(texture(6), offset=(9.0, -8.0)).astype(np.float32)
+    xy, trusted = align_patches(image, patches, SAME, CENTRES)
+    assert trusted.mean() < 0.15
+    assert (np.abs(xy - CENTRES)[trusted] < 3.0).all()
+
+
+@pytest.mark.parametrize("place", [(-40.0, 10.0), (2.0, 2.0), (500.0, 500.0)])
+def test_a_start_at_or_beyond_the_edge_of_the_image_does_no_harm(place: tuple[float, float]) -> None:
+    image = as_bytes(sampled(texture(7)))
+    patches = cut_patches(image, np.array([place]))
+    xy, trusted = align_patches(image.astype(np.float32), patches[:, ::-1], SAME[:1], np.array([place]))
+    assert np.isfinite(xy).all()
+    assert not trusted.any(), "a mirrored patch is nowhere"
+
+
+def test_no_patches_are_no_work() -> None:
+    image = np.zeros(SHAPE, np.float32)
+    nothing = np.zeros((0, PATCH_SIZE, PATCH_SIZE), np.uint8)
+    xy, trusted = align_patches(image, nothing, np.zeros((0, 2, 2)), np.zeros((0, 2)))
+    assert xy.shape == (0, 2) and trusted.shape == (0,)
+
+
+def test_no_patches_are_cut_around_no_pixels() -> None:
+    patches = cut_patches(np.zeros(SHAPE, np.uint8), np.zeros((0, 2)))
+    assert patches.shape == (0, PATCH_SIZE, PATCH_SIZE)
+
+
+def test_many_patches_are_aligned_as_few_are() -> None:
+    """OpenCV samples at most 32767 rows at once, which 1600 patches have."""
+    image = as_bytes(sampled(texture(8)))
+    moved = sampled(texture(8), offset=(0.4, 0.2)).astype(np.float32)
+    many = np.tile(CENTRES, (1 + 2000 // len(CENTRES), 1))
+    same = np.broadcast_to(np.eye(2), (len(many), 2, 2))
+    xy, trusted = align_patches(moved, cut_patches(image, many), same, many)
+    few_xy, few_trusted = align_patches(moved, cut_patches(image, CENTRES), SAME, CENTRES)
+    np.testing.assert_array_equal(trusted, np.tile(few_trusted, len(many) // len(CENTRES)))
+    np.testing.assert_allclose(xy[: len(CENTRES)], few_xy, atol=1e-4)
+    np.testing.assert_allclose(xy[-len(CENTRES) :], few_xy, atol=1e-4)
+
+
+# --- warps of landmarks
+
+
+def warps_of(points: np.ndarray, camera_from_anchor: Pose) -> tuple[np.ndarray, np.ndarray]:
+    """Return warps of landmarks (M,3) that an anchor camera saw, for a camera elsewhere; both turned in the world."""
+    world_from_anchor = Pose.exp([0.3, -0.2, 0.1, 1.0, 2.0, 3.0])
+    marks = Landmarks(np.zeros((0, 32), np.uint8))
+    rows = marks.take_rows(len(points))
+    marks.positions_m[rows] = world_from_anchor.apply(points)
+    anchor = np.broadcast_to(world_from_anchor.rotation, (len(points), 3, 3))
+    place = np.broadcast_to(world_from_anchor.translation_m, (len(points), 3))
+    camera_from_world = camera_from_anchor @ world_from_anchor.inverse()
+    return landmark_warps(
+        marks, rows, anchor, place, camera_from_world.rotation, camera_from_world.translation_m, CAMERA
+    )
+
+
+POINTS = np.array([[0.0, 0.0, 3.0], [1.0, -0.5, 4.0], [-0.8, 0.9, 2.5]])
+
+
+def test_a_landmark_seen_from_its_anchor_is_not_warped() -> None:
+    warps, usable = warps_of(POINTS, Pose.identity())
+    np.testing.assert_allclose(warps, np.broadcast_to(np.eye(2), (3, 2, 2)), atol=1e-9)
+    assert usable.all()
+
+
+def test_a_warp_is_what_a_plane_facing_the_anchor_shows() -> None:
+    motion = Pose.exp([0.1, -0.3, 0.5, 0.4, -0.2, 0.6])
+    warps, usable = warps_of(POINTS, motion)
+    assert usable.all()
+    step_px = 0.01
+    for point, warp in zip(POINTS, warps):
+        for axis in range(2):
+            beside = point.copy()
+            beside[axis] += step_px * point[2] / (CAMERA.fx, CAMERA.fy)[axis]
+            here, there = CAMERA.project(motion.apply(np.array([point, beside])))
+            expected = np.eye(2)[axis] * step_px
+            np.testing.assert_allclose(warp @ (there - here), expected, atol=1e-2 * step_px)
+
+
+@pytest.mark.parametrize(
+    "motion",
+    [[0, 0, 0, 0, 0, -2.2], [0, 0, 0, 0, 0, 6.0], [0, 3.1, 0, 0, 0, 0]],
+    ids=["four times nearer", "three times farther", "behind"],
+)
+def test_a_warp_that_changes_size_more_than_twice_is_not_usable(motion: list[float]) -> None:
+    warps, usable = warps_of(np.array([[0.0, 0.0, 3.0]]), Pose.exp(motion))
+    assert not usable.any()
+    assert np.isfinite(warps).all()

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from slamfront.config import KeyframeConfig
+from slamfront.map import KeyframeMap
+from slamfront.matching.nearest import Nearest
+from slamfront.tracking.relocalizer import Relocalizer
+from slamfront.types import Features, Matches
+from tests.tracking.worlds import CONFIG, Clip, blinded, clip, run_on, view_of
+
+
+@pytest.fixture(scope="module")
+def seen() -> Clip:
+    return clip("room", "rgbd")
+
+
+@pytest.fixture(scope="module")
+def world(seen: Clip) -> KeyframeMap:
+    """The map of a run, with a keyframe every few frames."""
+    config = replace(CONFIG, keyframes=KeyframeConfig(max_interval=3, min_interval=1, cull_redundancy=1.1))
+    world = run_on(seen, config).front.world
+    assert len(world.keyframes) >= 8
+    return world
+
+
+class Counting:
+    """A matcher that counts its calls."""
+
+    def __init__(self) -> None:
+        self.calls, self._nearest = 0, Nearest()
+
+    def match(self, first: Features, second: Features) -> Matches:
+        self.calls += 1
+        return self._nearest.match(first, second)
+
+
+@pytest.mark.parametrize("row", [0, 7, 15, 29])
+def test_a_view_of_what_was_mapped_is_found(seen: Clip, world: KeyframeMap, row: int) -> None:
+    relocalizer, view = Relocalizer(Nearest(), 30, 0), view_of(seen.frames[row])
+    for _ in range(10):
+        found = relocalizer.locate(view, world)
+        if found is not None:
+            break
+    assert found is not None
+    keyframe_id, camera_from_world = found
+    assert keyframe_id in world.keyframes
+    assert len(view.landmark_rows) >= 30 and world.landmarks.alive[view.landmark_rows].all()
+    place = camera_from_world.inverse().translation_m
+    # Keypoints as detected, to a pixel or two, by RANSAC: near enough to be refined
+    assert np.linalg.norm(place - seen.true_pose(row).translation_m) < 0.03
+
+
+def test_a_view_of_nothing_is_not_found(seen: Clip, world: KeyframeMap) -> None:
+    relocalizer, view = Relocalizer(Nearest(), 30, 0), view_of(blinded(seen.frames[:1], [0])[0])
+    assert all(relocalizer.locate(view, world) is None for _ in range(5))
+
+
+def test_a_view_of_noise_is_not_found(seen: Clip, world: KeyframeMap) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320), np.uint8)
+    relocalizer, view = Relocalizer(Nearest(), 30, 0), view_of(replace(seen.frames[0], image=noise))
+    assert all(relocalizer.locate(view, world) is None for _ in range(5))
+
+
+def test_a_lost_frame_costs_a_few_keyframes_and_all_have_their_turn(seen: Clip, world: KeyframeMap) -> None:
+    matcher = Counting()
+    relocalizer, view = Relocalizer(matcher, 30, 0), view_of(blinded(seen.frames[:1], [0])[0])
+    relocalizer.locate(view, world)
+    a_frame = matcher.calls
+    assert 1 <= a_frame <= 5 < len(world.keyframes)
+
+
+def test_the_search_goes_back_through_the_map_and_begins_anew_when_told(world: KeyframeMap) -> None:
+    asked: list[int] = []
+    at = {id(record.features): record.id for record in world.keyframes.values()}
+
+    class Asked:
+        def match(self, first: Features, second: Features) -> Matches:
+            asked.append(at[id(first)])
+            return Matches.empty()
+
+    relocalizer, view = Relocalizer(Asked(), 30, 0), view_of(clip("room", "rgbd").frames[0])
+    for _ in range(len(world.keyframes)):
+        relocalizer.locate(view, world)
+    count = len(world.keyframes)
+    assert asked[:count] == sorted(world.keyframes, reverse=True)
+    asked.clear()
+    relocalizer.restart()
+    relocalizer.locate(view, world)
+    assert asked[0] == max(world.keyframes)
+
+
+def test_an_empty_map_has_nothing_to_find(seen: Clip, world: KeyframeMap) -> None:
+    empty = KeyframeMap(world.camera, np.zeros((0, 32), np.uint8))
+    assert Relocalizer(Nearest(), 30, 0).locate(view_of(seen.frames[0]), empty) is None
