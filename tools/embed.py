@@ -13,4 +13,4 @@ with slamfront.Slam(camera=camera.camera, sensor="rgbd") as slam:
     for frame in camera:
         tracked = slam.push(frame.image, frame.time_ns, depth_m=frame.depth_m)
         print(tracked.state.value, tracked.inliers, slam.pose.translation_m if slam.pose else tracked.reason)
-print(f"{len(slam.trajectory())} poses, {len(slam.map().landmarks_m)} landmarks")
+print(f"{len(slam.trajectory())} poses")
