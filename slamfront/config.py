@@ -91,8 +91,8 @@ class TrackerConfig:
     max_landmarks: int = 500
     """Most landmarks looked for in a frame by their patches."""
     follow: bool = True
-    """Follow landmarks from frame to frame by optical flow, and extract features for keyframes and where that fails only;
-    otherwise extract and match in every frame."""
+    """Follow landmarks from frame to frame by optical flow, and extract features for keyframes and where that fails
+    only; otherwise extract and match in every frame."""
     max_depth_baselines: float = 60.0
     """Depths beyond this many baselines do not start a landmark (stereo)."""
     max_depth_m: float = 6.0

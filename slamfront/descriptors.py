@@ -1,6 +1,7 @@
 """Distances between descriptors, alike for bits and for floats: 0 = equal, 1 = as far as unrelated ones get.
 
-Bits: Hamming distance over half their number, which is what unrelated bits differ by. Floats of unit length: one minus the dot product.
+Bits: Hamming distance over half their number, which is what unrelated bits differ by. Floats of unit length: one
+minus the dot product.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from slamfront.types import Float32Array
 
-# Largest distance of one landmark's descriptors in two views: 64 of 256 bits (Mur-Artal et al. 2015 use 50 to 100), or a cosine of .6
+# Largest distance of one landmark's descriptors in two views: 64 of 256 bits (Mur-Artal et al. 2015 use 50 to 100),
+# or a cosine of .6
 _SAME_BITS = 0.5
 _SAME_FLOATS = 0.4
 

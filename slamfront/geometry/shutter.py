@@ -19,8 +19,9 @@ class Shutter:
     camera               its `readout_s` is the time from the first row to the last
     angular_velocity     (3,) rad/s: points move by its cross product with themselves in the camera frame
 
-    Turning alone is modelled: it moves pixels at every distance, where translation moves near ones only. Forssén and Ringaby,
-    "Rectifying rolling shutter video from hand-held devices" (2010), Eq. 6 with a constant velocity over the frame.
+    Turning alone is modelled: it moves pixels at every distance, where translation moves near ones only. Forssén and
+    Ringaby, "Rectifying rolling shutter video from hand-held devices" (2010), Eq. 6 with a constant velocity over the
+    frame.
     """
 
     camera: Camera

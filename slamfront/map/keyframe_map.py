@@ -23,8 +23,8 @@ _IMAGES_KEPT = 12
 class KeyframeRecord:
     """A keyframe inside the map.
 
-    sigmas_px (N,) standard deviation of each keypoint; landmark_rows (N,) a view into the map's table, -1 = none; image the grey image,
-    for as long as it is kept, with the shutter that relates its pixels to the keypoints.
+    sigmas_px (N,) standard deviation of each keypoint; landmark_rows (N,) a view into the map's table, -1 = none; image
+    the grey image, for as long as it is kept, with the shutter that relates its pixels to the keypoints.
     """
 
     id: int
@@ -100,10 +100,15 @@ class KeyframeMap:
 
     def world_from_keyframe(self, keyframe_id: int) -> Pose:
         """Return the pose of a keyframe, also of one that was culled; KeyError for one that never was."""
-        if keyframe_id in self.keyframes:
-            return self.keyframes[keyframe_id].world_from_camera
-        parent, parent_from_camera = self._retired[keyframe_id]
-        return self.world_from_keyframe(parent) @ parent_from_camera
+        heir_from_camera = Pose.identity()
+        while keyframe_id not in self.keyframes:
+            keyframe_id, parent_from_camera = self._retired[keyframe_id]
+            heir_from_camera = parent_from_camera @ heir_from_camera
+        return self.keyframes[keyframe_id].world_from_camera @ heir_from_camera
+
+    def knows(self, keyframe_id: int) -> bool:
+        """Return whether a keyframe is in the map or was culled from it."""
+        return keyframe_id in self.keyframes or keyframe_id in self._retired
 
     def remove_keyframe(self, keyframe_id: int, heir_id: int) -> None:
         """Cull a keyframe; frames that refer to it follow the keyframe `heir_id` from now on."""
@@ -124,7 +129,7 @@ class KeyframeMap:
             record.world_from_camera,
             record.features,
             self.landmarks.ids(record.landmark_rows),
-            record.right_x,
+            record.right_x.copy(),
             self.camera,
         )
 
@@ -149,16 +154,23 @@ class KeyframeMap:
         marks = self.landmarks
         rows = marks.take_rows(len(keypoint_rows))
         marks.positions_m[rows] = positions_m
+        marks.created_by[rows] = keyframe.id if created_by is None else created_by
+        self.add_observations(keyframe, keypoint_rows, rows)
+        self.anchor(keyframe, keypoint_rows, patches)
+        return rows
+
+    def anchor(self, keyframe: KeyframeRecord, keypoint_rows: IntArray, patches: NDArray[np.uint8]) -> None:
+        """Let the landmarks that features of a keyframe observe look as they do there: descriptor, patch (K,21,21),
+        scale.
+        """
+        marks, rows = self.landmarks, keyframe.landmark_rows[keypoint_rows]
         marks.descriptors[rows] = keyframe.features.descriptors[keypoint_rows]
         marks.patches[rows] = patches
         marks.anchor_ids[rows] = keyframe.id
         marks.anchor_xy[rows] = keyframe.features.keypoints_xy[keypoint_rows]
         marks.anchor_scales[rows] = keyframe.features.scales[keypoint_rows]
-        offset = positions_m - keyframe.world_from_camera.translation_m
+        offset = marks.positions_m[rows] - keyframe.world_from_camera.translation_m
         marks.anchor_distances_m[rows] = np.linalg.norm(offset, axis=1)
-        marks.created_by[rows] = keyframe.id if created_by is None else created_by
-        self.add_observations(keyframe, keypoint_rows, rows)
-        return rows
 
     def add_observations(self, keyframe: KeyframeRecord, keypoint_rows: IntArray, landmark_rows: IntArray) -> None:
         """Let features of a keyframe that observe nothing yet observe landmarks."""
@@ -169,7 +181,9 @@ class KeyframeMap:
     def move_keypoints(
         self, keyframe: KeyframeRecord, keypoint_rows: IntArray, shift_px: FloatArray, sigma_px: float
     ) -> None:
-        """Move keypoints of a keyframe by `shift_px` (M,2) to where they were measured better, with the new deviation."""
+        """Move keypoints of a keyframe by `shift_px` (M,2) to where they were measured better, with the new
+        deviation.
+        """
         f = keyframe.features
         xy = f.keypoints_xy.copy()
         xy[keypoint_rows] += shift_px.astype(np.float32)
@@ -196,7 +210,9 @@ class KeyframeMap:
         self.landmarks.release(rows)
 
     def merge_landmarks(self, kept: IntArray, gone: IntArray) -> None:
-        """Let whoever observes `gone` (M,) observe `kept` (M,) instead, unless the keyframe sees both, and remove `gone`."""
+        """Let whoever observes `gone` (M,) observe `kept` (M,) instead, unless the keyframe sees both, and remove
+        `gone`.
+        """
         if len(kept) == 0:
             return
         heir = np.full(self.landmarks.capacity + 1, -1, np.int64)

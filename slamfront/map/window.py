@@ -13,7 +13,8 @@ _MAX_FIXED = 10
 
 
 def local_window(world: KeyframeMap, keyframe_id: int, size: int, disparity_sigma_px: float) -> Window:
-    """Return the window of a keyframe: the `size` keyframes most covisible with it, free, and those that hold them, fixed.
+    """Return the window of a keyframe: the `size` keyframes most covisible with it, free, and those that hold them,
+    fixed.
 
     Where nothing outside the window sees its landmarks, its oldest keyframe is fixed.
     """
@@ -36,10 +37,11 @@ def whole_window(world: KeyframeMap, disparity_sigma_px: float) -> Window:
 def apply(world: KeyframeMap, correction: Correction) -> None:
     """Write a correction into the map.
 
-    Only keyframes and landmarks that still live are touched. Keyframes newer than the window, and the landmarks that they made,
-    move rigidly with the window's last keyframe.
+    Only keyframes and landmarks that still live are touched. Keyframes newer than the window, and the landmarks that
+    they made, move rigidly with the window's last keyframe. A correction of a map that was begun anew since is
+    ignored.
     """
-    if len(correction.keyframe_ids) == 0:
+    if len(correction.keyframe_ids) == 0 or not world.knows(int(correction.keyframe_ids[-1])):
         return
     last = int(correction.keyframe_ids[-1])
     before = world.world_from_keyframe(last)

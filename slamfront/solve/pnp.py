@@ -79,9 +79,10 @@ def refine_pose(
 ) -> PoseEstimate | None:
     """Refine a camera pose on all observations by iteratively reweighted Gauss-Newton; None when it is not determined.
 
-    Each round runs `iterations` steps with Huber weights at sqrt(chi-square * its number), on the observations that were inliers of the
-    round before (all, in the first), and then decides anew which are inliers: chi-square at 95 % times the round's number.
-    The residuals are the pixel's x and y over `sigmas_px`, and the disparity over its sigma.
+    Each round runs `iterations` steps with Huber weights at sqrt(chi-square * its number), on the observations that
+    were inliers of the round before (all, in the first), and then decides anew which are inliers: chi-square at 95 %
+    times the round's number. The residuals are the pixel's x and y over `sigmas_px`, and the disparity over its
+    sigma.
     """
     pose = camera_from_world
     active = np.ones(len(observations), bool)
@@ -110,7 +111,7 @@ def refine_pose(
         active = in_front & (np.einsum("rn,rn->n", residuals, residuals) < gates * widen)
     if not np.all(np.isfinite(pose.translation_m)):
         return None
-    covariance = np.linalg.pinv(hessian, hermitian=True)
+    covariance = np.asarray(np.linalg.pinv(hessian, hermitian=True), np.float64)
     return PoseEstimate(pose.normalized(), active, covariance)
 
 
@@ -121,7 +122,9 @@ def _huber_weights(squared: FloatArray, gates: FloatArray) -> FloatArray:
 def _residuals(
     pose: Pose, observations: PixelObservations, camera: Camera, stereo: BoolArray
 ) -> tuple[FloatArray, BoolArray, FloatArray]:
-    """Return residuals (3,N) of x, y and disparity over their sigmas, which points lie in front of the camera, and the points (N,3)."""
+    """Return residuals (3,N) of x, y and disparity over their sigmas, which points lie in front of the camera, and
+    the points (N,3).
+    """
     points = pose.apply(observations.landmarks_m)
     in_front = points[:, 2] > 1e-6
     points[~in_front, 2] = 1.0
@@ -136,10 +139,9 @@ def _residuals(
     return residuals, in_front, points
 
 
-def _jacobian(
-    points: FloatArray, observations: PixelObservations, camera: Camera, stereo: BoolArray
-) -> FloatArray:
-    """Return the derivatives (6,3N) of all residuals x, then y, then disparity, by a left twist (rotation, translation).
+def _jacobian(points: FloatArray, observations: PixelObservations, camera: Camera, stereo: BoolArray) -> FloatArray:
+    """Return the derivatives (6,3N) of all residuals x, then y, then disparity, by a left twist (rotation,
+    translation).
 
     A twist moves a point p by -[p]x r + t; divided by depth this is Longuet-Higgins and Prazdny 1980, Eq. 2.2 and 2.3.
     """

@@ -6,7 +6,7 @@ import numpy as np
 
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
-from slamfront.types import FloatArray
+from slamfront.types import Float32Array, FloatArray
 
 
 def triangulate(
@@ -28,9 +28,9 @@ def triangulate(
     with np.errstate(divide="ignore", invalid="ignore"):
         depth_first = (ab * bt - bb * at) / determinant
         depth_second = (ab * at - aa * bt) / determinant
-    from_first = depth_first[:, None] * rays_first
-    from_second = second_from_first.inverse().apply(depth_second[:, None] * rays_second)
-    return first_from_world.inverse().apply(0.5 * (from_first + from_second))
+        from_first = depth_first[:, None] * rays_first
+        from_second = second_from_first.inverse().apply(depth_second[:, None] * rays_second)
+        return first_from_world.inverse().apply(0.5 * (from_first + from_second))
 
 
 def parallax_rad(points_m: FloatArray, first_centre_m: FloatArray, second_centre_m: FloatArray) -> FloatArray:
@@ -41,7 +41,7 @@ def parallax_rad(points_m: FloatArray, first_centre_m: FloatArray, second_centre
 
 
 def reprojection_error_px(
-    camera_from_world: Pose, points_m: FloatArray, pixels_xy: FloatArray, camera: Camera
+    camera_from_world: Pose, points_m: FloatArray, pixels_xy: FloatArray | Float32Array, camera: Camera
 ) -> FloatArray:
     """Return the distance (N,) in px between points' projections and pixels; infinite behind the camera."""
     error = np.linalg.norm(camera.project(camera_from_world.apply(points_m)) - pixels_xy, axis=1)

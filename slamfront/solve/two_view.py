@@ -36,10 +36,11 @@ def relative_pose(
 ) -> TwoView | str:
     """Return the two-view geometry of matched pixels (N,2), or one line that says why there is none.
 
-    The essential matrix (PoseLib) is the rule. Where a homography explains nearly as many matches the scene is a plane, which leaves the
-    essential matrix undetermined, or the camera only turned; then the poses that the homography admits (OpenCV's decomposition) compete
-    as well. The pose wins under which more points lie in front of both cameras with a small error and enough parallax; a
-    second one nearly as good means that the geometry is ambiguous. Pure rotation shows as a lack of parallax and is refused.
+    The essential matrix (PoseLib) is the rule. Where a homography explains nearly as many matches the scene is a
+    plane, which leaves the essential matrix undetermined, or the camera only turned; then the poses that the
+    homography admits (OpenCV's decomposition) compete as well. The pose wins under which more points lie in front of
+    both cameras with a small error and enough parallax; a second one nearly as good means that the geometry is
+    ambiguous. Pure rotation shows as a lack of parallax and is refused.
     """
     if len(first_xy) < _MIN_POINTS:
         return f"{len(first_xy)} matches, {_MIN_POINTS} are needed"
@@ -105,7 +106,9 @@ def _homography_poses(
 def _judge(
     second_from_first: Pose, first_xy: FloatArray, second_xy: FloatArray, camera: Camera, max_error_px: float
 ) -> TwoView:
-    """Triangulate all matches under one motion; inliers lie in front of both cameras, with small errors and parallax."""
+    """Triangulate all matches under one motion; inliers lie in front of both cameras, with small errors and
+    parallax.
+    """
     identity = Pose.identity()
     points = triangulate(identity, second_from_first, camera.unproject(first_xy), camera.unproject(second_xy))
     errors = np.maximum(

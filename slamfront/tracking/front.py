@@ -97,7 +97,7 @@ class FrontEnd:
         if due:
             self._add_keyframe(view)
             watch.mark("keyframe")
-        self._motion.observe(frame.time_ns, view.camera_from_world)
+        self._motion.observe(frame.time_ns, view.pose)
         return self._answer(view, watch, "", is_keyframe=due)
 
     # --- what others may ask
@@ -161,16 +161,16 @@ class FrontEnd:
                 return f"{count} keypoints with depth, {_MIN_FIRST_LANDMARKS} are needed"
         self._reference_id = reference.id
         self._state = State.TRACKING
-        self._motion.observe(view.frame.time_ns, view.camera_from_world)
-        if self._sensor == "mono":
-            self._publish(reference, local_window(self.world, reference.id, 2, self._disparity_sigma_px))
+        self._motion.observe(view.frame.time_ns, view.pose)
+        self._publish(reference, local_window(self.world, reference.id, 2, self._disparity_sigma_px))
         return ""
 
     def _locate(self, view: View, last: View | None) -> str:
         """Find the view's pose, by the cheapest way that works; return why not, if so.
 
-        Landmarks are followed from the last view by optical flow, else looked for near where motion puts them among the view's
-        features, else the features are matched with the reference keyframe's, and at last with those of other keyframes.
+        Landmarks are followed from the last view by optical flow, else looked for near where motion puts them among
+        the view's features, else the features are matched with the reference keyframe's, and at last with those of
+        other keyframes.
         """
         if self._state is State.LOST:
             return self._relocalize(view)
@@ -210,8 +210,7 @@ class FrontEnd:
     def _follow_local_map(self, view: View) -> str:
         """Find the landmarks of the local map where the pose puts them, and refine the pose on all of them."""
         config, marks = self._config.tracker, self.world.landmarks
-        start = view.camera_from_world
-        assert start is not None
+        start = view.pose
         view.turn(Shutter(self._camera, self._motion.angular_velocity(view.frame.time_ns, start)))
         expected = align_view(view, self.world, self._local_rows, config.max_landmarks)
         inliers = solve_pose(view, self.world, start, config, ranged=True)

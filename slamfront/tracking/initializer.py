@@ -20,8 +20,8 @@ _MAX_AGE = 60
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FirstPair:
-    """Two views that make a map: rows (K,) of the features that match, the second's pixels aligned to the first's, (K,2), with their
-    deviations (K,), and the geometry of both."""
+    """Two views that make a map: rows (K,) of the features that match, the second's pixels aligned to the first's,
+    (K,2), with their deviations (K,), and the geometry of both."""
 
     first: View
     second: View

@@ -15,7 +15,8 @@ _MAX_TURN_RAD = np.deg2rad(12.0)
 _MAX_MOVE_DEPTHS = 0.1
 # Columns of the grid that tells how much of the image the map covers
 _COLUMNS = 12
-# A landmark this old, in keyframes, must be seen by as many keyframes, and by a quarter of the frames that looked for it
+# A landmark this old, in keyframes, must be seen by as many keyframes, and by a quarter of the frames that looked for
+# it
 _PROBATION = 3
 _MIN_FOUND_SHARE = 0.25
 _MIN_OBSERVERS = 3
@@ -48,10 +49,9 @@ class KeyframePolicy:
         return due
 
     def _elsewhere(self, view: View, world: KeyframeMap, reference: KeyframeRecord) -> bool:
-        assert view.camera_from_world is not None
-        motion = view.camera_from_world @ reference.world_from_camera
+        motion = view.pose @ reference.world_from_camera
         positions = world.landmarks.positions_m[view.landmark_rows]
-        depth = float(np.median(view.camera_from_world.apply(positions)[:, 2]))
+        depth = float(np.median(view.pose.apply(positions)[:, 2]))
         moved = float(np.linalg.norm(motion.translation_m))
         return moved > _MAX_MOVE_DEPTHS * depth or rotation_angle(motion.rotation) > _MAX_TURN_RAD
 

@@ -67,7 +67,9 @@ def match_by_projection(view: View, world: KeyframeMap, rows: IntArray, radius_p
 def match_by_appearance(
     view: View, world: KeyframeMap, keyframe: KeyframeRecord, matcher: Matcher, seed: int
 ) -> Pose | None:
-    """Find the landmarks of one keyframe among the view's features by appearance; return the pose by RANSAC, or None."""
+    """Find the landmarks of one keyframe among the view's features by appearance; return the pose by RANSAC, or
+    None.
+    """
     matches = matcher.match(keyframe.features, view.features)
     rows = keyframe.landmark_rows[matches.indices[:, 0]]
     rows, keypoints = rows[rows >= 0], matches.indices[rows >= 0, 1]
@@ -81,7 +83,8 @@ def match_by_appearance(
 
 
 def solve_pose(view: View, world: KeyframeMap, start: Pose, config: TrackerConfig, ranged: bool) -> int:
-    """Refine the view's pose on the landmarks it shows, drop those that disagree, and return how many agree; 0 = no pose.
+    """Refine the view's pose on the landmarks it shows, drop those that disagree, and return how many agree; 0 = no
+    pose.
 
     With `ranged`, distances are measured as well, where the sensor has any.
     """
@@ -90,9 +93,7 @@ def solve_pose(view: View, world: KeyframeMap, start: Pose, config: TrackerConfi
     positions = world.landmarks.positions_m[view.landmark_rows]
     if ranged:
         view.right_x = view.find_right_x(view.xy, _expected_disparity(world, positions, start))
-    observations = PixelObservations(
-        positions, view.xy, view.right_x, view.sigmas_px, view.ranging.disparity_sigma_px
-    )
+    observations = PixelObservations(positions, view.xy, view.right_x, view.sigmas_px, view.ranging.disparity_sigma_px)
     estimate = refine_pose(start, observations, world.camera)
     if estimate is None:
         return 0
@@ -104,16 +105,13 @@ def solve_pose(view: View, world: KeyframeMap, start: Pose, config: TrackerConfi
 def align_view(view: View, world: KeyframeMap, rows: IntArray, count: int) -> IntArray:
     """Find the landmarks `rows` by their patches where the view's pose puts them; return those that were looked for.
 
-    At most `count` landmarks are looked for, spread over the image, the best proven first. One that the view shows already moves to where
-    its patch fits.
+    At most `count` landmarks are looked for, spread over the image, the best proven first. One that the view shows
+    already moves to where its patch fits.
     """
-    assert view.camera_from_world is not None
     marks = world.landmarks
-    projection = project(marks, rows, view.camera_from_world, world.camera)
+    projection = project(marks, rows, view.pose, world.camera)
     chosen = projection.take(_spread(projection.xy, marks.observations[projection.rows], world.camera.width, count))
-    xy, trusted = align_landmarks(
-        world, chosen.rows, view.camera_from_world, chosen.xy, view.float_image, view.shutter
-    )
+    xy, trusted = align_landmarks(world, chosen.rows, view.pose, chosen.xy, view.float_image, view.shutter)
     shown_at = np.full(marks.capacity, -1, np.int64)
     shown_at[view.landmark_rows] = np.arange(len(view.landmark_rows))
     at = shown_at[chosen.rows]
@@ -132,7 +130,9 @@ def align_landmarks(
     image: Float32Array,
     shutter: Shutter,
 ) -> tuple[FloatArray, BoolArray]:
-    """Return where landmarks `rows` (M,) lie in a float32 image by their patches, (M,2), and which are trusted, (M,)."""
+    """Return where landmarks `rows` (M,) lie in a float32 image by their patches, (M,2), and which are trusted,
+    (M,).
+    """
     marks = world.landmarks
     anchors, inverse = np.unique(marks.anchor_ids[rows], return_inverse=True)
     poses = [world.world_from_keyframe(int(i)) for i in anchors]

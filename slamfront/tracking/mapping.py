@@ -16,8 +16,8 @@ from slamfront.tracking.projection import match_projection, project
 from slamfront.tracking.view import ALIGNED_SIGMA_PX, View, moved
 from slamfront.types import BoolArray, Features, Float32Array, FloatArray, IntArray
 
-# Neighbours used for triangulation, where the sensor tells near distances itself and where not, and for seeing landmarks again
-_TRIANGULATED_WITH = {True: 1, False: 4}
+# Neighbours used for triangulation, and for seeing new landmarks again
+_TRIANGULATED_WITH = 3
 _FUSED_WITH = 4
 # Triangulated depths are at worst this uncertain, as a share of themselves
 _MAX_DEPTH_UNCERTAINTY = 0.15
@@ -26,6 +26,7 @@ _MAX_REPROJECTION = 2.5
 _FUSE_RADIUS_PX = 4.0
 _EPIPOLAR_RATIO = 0.8
 _DOUBLE_RADIUS_PX = 3.0
+_ANCHOR_AGAIN = 1.3
 _SAME_RADIUS_PX = 1.5
 
 
@@ -39,7 +40,9 @@ def insert_keyframe(world: KeyframeMap, view: View) -> KeyframeRecord:
     right_x[missing] = view.find_right_x(features.keypoints_xy[missing].astype(np.float64), None)
     sigmas_px = np.concatenate([view.sigmas_px, features.scales[shown:]])
     rows = np.concatenate([view.landmark_rows, np.full(len(free), -1, np.int64)])
-    return _add_keyframe(world, view, features, right_x, sigmas_px, rows)
+    keyframe = _add_keyframe(world, view, features, right_x, sigmas_px, rows)
+    _anchor_nearer(world, keyframe, view, shown)
+    return keyframe
 
 
 def first_map(world: KeyframeMap, pair: FirstPair) -> KeyframeRecord:
@@ -66,10 +69,11 @@ def first_map(world: KeyframeMap, pair: FirstPair) -> KeyframeRecord:
 
 
 def triangulate_with_neighbours(world: KeyframeMap, keyframe: KeyframeRecord, view: View) -> int:
-    """Add landmarks for features that observe nothing, from pairs with the keyframes that see most alike; return how many."""
+    """Add landmarks for features that observe nothing, from pairs with the keyframes that see most alike; return how
+    many.
+    """
     added = 0
-    count = _TRIANGULATED_WITH[world.camera.baseline_m is not None]
-    for neighbour_id in world.covisible(keyframe)[:count].tolist():
+    for neighbour_id in world.covisible(keyframe)[:_TRIANGULATED_WITH].tolist():
         added += _triangulate_pair(world, keyframe, world.keyframes[neighbour_id], view)
     return added
 
@@ -92,10 +96,9 @@ def _add_keyframe(
     sigmas_px: FloatArray | Float32Array,
     landmark_rows: IntArray,
 ) -> KeyframeRecord:
-    assert view.camera_from_world is not None
     keyframe = world.add_keyframe(
         view.frame.time_ns,
-        view.camera_from_world.inverse(),
+        view.pose.inverse(),
         features,
         right_x.astype(np.float32),
         sigmas_px.astype(np.float32),
@@ -137,12 +140,24 @@ def _joined(world: KeyframeMap, view: View, free: IntArray) -> Features:
     )
 
 
+def _anchor_nearer(world: KeyframeMap, keyframe: KeyframeRecord, view: View, shown: int) -> None:
+    """Anchor landmarks anew, among the first `shown` features, that were anchored from much farther away: nearer
+    patches are sharper.
+    """
+    marks, rows = world.landmarks, keyframe.landmark_rows[:shown]
+    offset = marks.positions_m[rows] - keyframe.world_from_camera.translation_m
+    nearer = marks.anchor_distances_m[rows] > _ANCHOR_AGAIN * np.linalg.norm(offset, axis=1)
+    keypoints = np.flatnonzero(nearer & (keyframe.sigmas_px[:shown] <= ALIGNED_SIGMA_PX))
+    xy = view.shutter.to_image(keyframe.features.keypoints_xy[keypoints])
+    world.anchor(keyframe, keypoints, cut_patches(view.grey, xy))
+
+
 def _add_ranged_landmarks(world: KeyframeMap, keyframe: KeyframeRecord, view: View) -> None:
     if world.camera.baseline_m is None:
         return
     disparity = keyframe.features.keypoints_xy[:, 0] - keyframe.right_x
     with np.errstate(divide="ignore", invalid="ignore"):
-        depth = world.camera.disparity_times_depth / disparity
+        depth = world.camera.disparity_times_depth / disparity.astype(np.float64)
     new = np.flatnonzero((keyframe.landmark_rows < 0) & (disparity > 0) & view.ranging.near(depth))
     if len(new) == 0:
         return
@@ -175,9 +190,7 @@ def align_observations(world: KeyframeMap, keyframe: KeyframeRecord, keypoint_ro
     rows = keyframe.landmark_rows[keypoint_rows]
     start = keyframe.features.keypoints_xy[keypoint_rows].astype(np.float64)
     image = keyframe.image.astype(np.float32)
-    xy, trusted = align_landmarks(
-        world, rows, keyframe.world_from_camera.inverse(), start, image, keyframe.shutter
-    )
+    xy, trusted = align_landmarks(world, rows, keyframe.world_from_camera.inverse(), start, image, keyframe.shutter)
     shift = xy[trusted] - start[trusted]
     world.move_keypoints(keyframe, keypoint_rows[trusted], shift, ALIGNED_SIGMA_PX)
 
@@ -185,7 +198,9 @@ def align_observations(world: KeyframeMap, keyframe: KeyframeRecord, keypoint_ro
 def _epipolar_matches(
     world: KeyframeMap, keyframe: KeyframeRecord, neighbour: KeyframeRecord
 ) -> tuple[IntArray, IntArray]:
-    """Return rows of features that observe nothing in both keyframes, look alike and lie on each other's epipolar lines."""
+    """Return rows of features that observe nothing in both keyframes, look alike and lie on each other's epipolar
+    lines.
+    """
     mine, theirs = np.flatnonzero(keyframe.landmark_rows < 0), np.flatnonzero(neighbour.landmark_rows < 0)
     if len(mine) < 2 or len(theirs) < 2:
         return mine[:0], theirs[:0]
@@ -221,8 +236,9 @@ def _triangulated(
 ) -> tuple[FloatArray, BoolArray]:
     """Return points (K,3) of matched features, and which of them agree with both views.
 
-    Parallax too small to tell a depth leaves the direction, which is all that turning needs: such a point is put where its parallax would
-    just be noticed, or at the depth of its surroundings if that is farther. Adjustment finds its depth when parallax grows.
+    Parallax too small to tell a depth leaves the direction, which is all that turning needs: such a point is put
+    where its parallax would just be noticed, or at the depth of its surroundings if that is farther. Adjustment finds
+    its depth when parallax grows.
     """
     camera = world.camera
     xy_first, xy_second = first.features.keypoints_xy[rows], second.features.keypoints_xy[others]
@@ -254,12 +270,12 @@ def _least_parallax_rad(world: KeyframeMap) -> float:
 
 
 def _observe_again(world: KeyframeMap, keyframe: KeyframeRecord, rows: IntArray) -> None:
-    """Let a keyframe observe landmarks `rows` where it shows them; one shown where it observes another is merged into that."""
+    """Let a keyframe observe landmarks `rows` where it shows them; one shown where it observes another is merged into
+    that.
+    """
     from_world = keyframe.world_from_camera.inverse()
     projection = project(world.landmarks, rows, from_world, world.camera)
-    keypoints, owners = match_projection(
-        projection, world.landmarks, keyframe.features, keyframe.tree, _FUSE_RADIUS_PX
-    )
+    keypoints, owners = match_projection(projection, world.landmarks, keyframe.features, keyframe.tree, _FUSE_RADIUS_PX)
     landmarks = projection.rows[owners]
     held = keyframe.landmark_rows[keypoints]
     free = held < 0
@@ -273,4 +289,3 @@ def _observe_again(world: KeyframeMap, keyframe: KeyframeRecord, rows: IntArray)
     kept, gone = kept[first], gone[first]
     apart = ~np.isin(kept, gone)
     world.merge_landmarks(kept[apart], gone[apart])
-

@@ -32,7 +32,8 @@ class ConstantVelocity:
         return (motion if abs(share - 1) < 0.05 else Pose.exp(share * motion.log())) @ pose
 
     def angular_velocity(self, time_ns: int, camera_from_world: Pose | None = None) -> FloatArray:
-        """Return how the camera turns at a time, (3,) rad/s, from the last pose to the given one, or else as it turned before that.
+        """Return how the camera turns at a time, (3,) rad/s, from the last pose to the given one, or else as it
+        turned before that.
 
         Points in the camera frame move by the cross product of this vector with themselves.
         """

@@ -1,11 +1,13 @@
 """Aligning small image patches below the pixel.
 
-A landmark keeps the image around it in its first keyframe. That patch, warped as the landmark's plane would appear in a new view, is
-moved over the new image until they agree. All observations of a landmark then mean the same physical point, which keypoints
-detected anew in each image do not.
+A landmark keeps the image around it in its first keyframe. That patch, warped as the landmark's plane would appear in
+a new view, is moved over the new image until they agree. All observations of a landmark then mean the same physical
+point, which keypoints detected anew in each image do not.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import cv2
 import numpy as np
@@ -42,9 +44,10 @@ def align_patches(
 ) -> tuple[FloatArray, BoolArray]:
     """Return where patches (N,21,21) lie in a float32 grey image, (N,2), and which of them are trusted, (N,).
 
-    patch_from_image (N,2,2) is the linear warp from offsets in the image to offsets in the patch; start_xy (N,2) where to begin.
-    Inverse compositional alignment of a translation (Baker and Matthews 2004, section 3.2), after removing mean and contrast.
-    A patch is trusted when it has texture in both directions, moved by at most 3 px, came to rest, and correlates.
+    patch_from_image (N,2,2) is the linear warp from offsets in the image to offsets in the patch; start_xy (N,2) where
+    to begin. Inverse compositional alignment of a translation (Baker and Matthews 2004, section 3.2), after removing
+    mean and contrast. A patch is trusted when it has texture in both directions, moved by at most 3 px, came to rest,
+    and correlates.
     """
     if len(patches) == 0:
         return np.zeros((0, 2)), np.zeros(0, bool)
@@ -94,8 +97,9 @@ def landmark_warps(
 ) -> tuple[FloatArray, BoolArray]:
     """Return the warps (M,2,2) from image offsets to offsets in landmarks' patches, and which of them are usable.
 
-    anchor_rotations (M,3,3), anchor_positions_m (M,3): world_from_camera of each landmark's anchor keyframe. A landmark is taken as a
-    small plane parallel to the image plane of its anchor. A warp that shrinks or magnifies more than twice is not usable.
+    anchor_rotations (M,3,3), anchor_positions_m (M,3): world_from_camera of each landmark's anchor keyframe. A landmark
+    is taken as a small plane parallel to the image plane of its anchor. A warp that shrinks or magnifies more than
+    twice is not usable.
     """
     positions = landmarks.positions_m[rows]
     in_anchor = np.einsum("nji,nj->ni", anchor_rotations, positions - anchor_positions_m)
@@ -140,7 +144,9 @@ def _gradients(template: Float32Array) -> Float32Array:
     return both - both.mean(2, keepdims=True)
 
 
-def _sample(image: NDArray, x: Float32Array, y: Float32Array) -> NDArray:
+def _sample(image: NDArray[Any], x: Float32Array, y: Float32Array) -> NDArray[Any]:
+    if len(x) == 0:
+        return np.zeros(x.shape, image.dtype)
     parts = [
         cv2.remap(image, x[i : i + _MAX_ROWS], y[i : i + _MAX_ROWS], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         for i in range(0, len(x), _MAX_ROWS)

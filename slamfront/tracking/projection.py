@@ -23,7 +23,9 @@ _RATIO = 0.9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Projection:
-    """Landmarks as they should appear in a view: `rows` (M,), `xy` (M,2) px, `depths_m` (M,), `scales` (M,) of their features."""
+    """Landmarks as they should appear in a view: `rows` (M,), `xy` (M,2) px, `depths_m` (M,), `scales` (M,) of their
+    features.
+    """
 
     rows: IntArray
     xy: FloatArray
@@ -56,8 +58,8 @@ def match_projection(
 ) -> tuple[IntArray, IntArray]:
     """Return rows of features and rows of `projection` that match one to one.
 
-    A landmark takes the feature of nearest descriptor within `radius_px` of where it should be and of about the predicted scale, if
-    no other there comes nearly as close; a feature goes to the landmark nearest to it.
+    A landmark takes the feature of nearest descriptor within `radius_px` of where it should be and of about the
+    predicted scale, if no other there comes nearly as close; a feature goes to the landmark nearest to it.
     """
     nothing = np.zeros(0, np.int64)
     if len(projection) == 0 or len(features) == 0:

@@ -1,7 +1,7 @@
 """How far away a pixel is: nothing (mono), a depth image, or a second camera.
 
-All three answer with the x that the point has, or would have, in the right image, since the error of depth cameras too is about constant in
-disparity. Khoshelham and Elberink 2012, Eq. 10, for structured light.
+All three answer with the x that the point has, or would have, in the right image, since the error of depth cameras
+too is about constant in disparity. Khoshelham and Elberink 2012, Eq. 10, for structured light.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class Ranging(Protocol):
     disparity_sigma_px: float
 
     def right_x(self, pixels_xy: FloatArray, expected_right_x: FloatArray | None) -> FloatArray:
-        """Return x in the right image (N,) of pixels (N,2), NaN where unknown; `expected_right_x` says where to look first."""
+        """Return x in the right image (N,) of pixels (N,2), NaN where unknown; `expected_right_x` says where to look
+        first.
+        """
         ...
 
     def near(self, depths_m: FloatArray) -> np.ndarray:
@@ -54,8 +56,8 @@ class NoRanging:
 class DepthRanging:
     """A registered depth image."""
 
-    # With a baseline of 8 cm this is 2 cm at 1.3 m: more than the sensor's own noise, for a moving camera exposes its depth image
-    # some milliseconds before or after its colour image
+    # With a baseline of 8 cm this is 2 cm at 1.3 m: more than the sensor's own noise, for a moving camera exposes its
+    # depth image some milliseconds before or after its colour image
     disparity_sigma_px = 1.0
 
     def __init__(self, depth_m: np.ndarray, camera: Camera, max_depth_m: float) -> None:
@@ -69,7 +71,7 @@ class DepthRanging:
         dy, dx = (d.ravel() for d in np.mgrid[-1:2, -1:2])
         around = self._depth_m[row[:, None] + dy, column[:, None] + dx]
         nearest, farthest = around.min(1), around.max(1)
-        sound = (nearest > 0) & (farthest - nearest < 2 * _MAX_DEPTH_STEP * nearest)
+        sound = (nearest > 0) & (farthest < (1 + 2 * _MAX_DEPTH_STEP) * nearest)
         depth = np.where(sound, around.mean(1), np.nan)
         return pixels_xy[:, 0] - self._camera.disparity_times_depth / depth
 

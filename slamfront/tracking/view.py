@@ -27,12 +27,17 @@ FLOW_LEVELS = 3
 class View:
     """A frame, the landmarks that were found in it, and its pose so far.
 
-    landmark_rows (K,) rows into the map's landmarks, -1 = none; xy (K,2) where they were found, px; sigmas_px (K,) how precisely;
-    right_x (K,) their x in the right image, px, NaN = unknown. All pixels of a view but those of its images are where they would be had
-    all rows been exposed at once: `shutter` converts.
+    landmark_rows (K,) rows into the map's landmarks, -1 = none; xy (K,2) where they were found, px; sigmas_px (K,) how
+    precisely; right_x (K,) their x in the right image, px, NaN = unknown. All pixels of a view but those of its images
+    are where they would be had all rows been exposed at once: `shutter` converts.
 
     Features and the like are made when first asked for: most frames are tracked without them.
     """
+
+    xy: FloatArray
+    sigmas_px: FloatArray
+    right_x: FloatArray
+    landmark_rows: IntArray
 
     def __init__(self, frame: Frame, ranging: Ranging, extractor: Extractor, shutter: Shutter) -> None:
         self.frame, self.ranging, self.shutter = frame, ranging, shutter
@@ -40,6 +45,12 @@ class View:
         self.covariance: FloatArray | None = None
         self._extractor = extractor
         self.forget()
+
+    @property
+    def pose(self) -> Pose:
+        """The pose, camera_from_world, of a view that has one."""
+        assert self.camera_from_world is not None
+        return self.camera_from_world
 
     @cached_property
     def grey(self) -> Image:
@@ -72,12 +83,14 @@ class View:
         self.shutter = shutter
 
     def find_right_x(self, xy: FloatArray, expected_disparity: FloatArray | None) -> FloatArray:
-        """Return x in the right image (N,) of pixels (N,2), NaN where unknown; `expected_disparity` (N,) px says where to look first."""
+        """Return x in the right image (N,) of pixels (N,2), NaN where unknown; `expected_disparity` (N,) px says
+        where to look first.
+        """
         image_xy = self.shutter.to_image(xy)
         expected = None if expected_disparity is None else image_xy[:, 0] - expected_disparity
         return xy[:, 0] - (image_xy[:, 0] - self.ranging.right_x(image_xy, expected))
 
-    def observe(self, landmark_rows: IntArray, xy: FloatArray, sigmas_px: FloatArray | float) -> None:
+    def observe(self, landmark_rows: IntArray, xy: NDArray[Any], sigmas_px: NDArray[Any] | float) -> None:
         """Let the view show landmarks (K,) at pixels (K,2), and nothing else."""
         self.landmark_rows = landmark_rows.copy()
         self.xy = xy.astype(np.float64)
