@@ -6,7 +6,7 @@ import numpy as np
 
 from slamfront.geometry.pose import Pose
 from slamfront.map.keyframe_map import KeyframeMap
-from slamfront.types import Correction, IntArray, Window
+from slamfront.types import BoolArray, Correction, IntArray, Window
 
 # Keyframes outside the window that hold it in place
 _MAX_FIXED = 10
@@ -16,11 +16,13 @@ def local_window(world: KeyframeMap, keyframe_id: int, size: int, disparity_sigm
     """Return the window of a keyframe: the `size` keyframes most covisible with it, free, and those that hold them,
     fixed.
 
-    Where nothing outside the window sees its landmarks, its oldest keyframe is fixed.
+    Where nothing outside the window sees its landmarks, its oldest keyframe is fixed. Landmarks that one keyframe alone
+    sees tell nothing about the others and stay out.
     """
     centre = world.keyframes[keyframe_id]
     free = np.sort(np.r_[world.covisible(centre)[: size - 1], keyframe_id])
     landmark_rows = world.observed_by(free)
+    landmark_rows = landmark_rows[world.landmarks.observations[landmark_rows] > 1]
     ids, _ = world.keyframes_seeing(landmark_rows)
     outside = np.setdiff1d(ids[~np.isin(ids, free)][:_MAX_FIXED], free)
     if len(outside) == 0:
@@ -31,37 +33,49 @@ def local_window(world: KeyframeMap, keyframe_id: int, size: int, disparity_sigm
 def whole_window(world: KeyframeMap, disparity_sigma_px: float) -> Window:
     """Return the whole map as one window with the first keyframe fixed."""
     ids = np.array(sorted(world.keyframes), np.int64)
-    return _window(world, ids, ids[:1], world.observed_by(ids), disparity_sigma_px)
+    landmark_rows = world.observed_by(ids)
+    landmark_rows = landmark_rows[world.landmarks.observations[landmark_rows] > 1]
+    return _window(world, ids, ids[:1], landmark_rows, disparity_sigma_px)
 
 
 def apply(world: KeyframeMap, correction: Correction) -> None:
     """Write a correction into the map.
 
-    Only keyframes and landmarks that still live are touched. Keyframes newer than the window, and the landmarks that
-    they made, move rigidly with the window's last keyframe. A correction of a map that was begun anew since is
-    ignored.
+    Only keyframes and landmarks that still live are touched. Keyframes newer than the window move rigidly with the
+    window's last keyframe, and landmarks that were not in the window with the keyframe in which they are anchored. A
+    correction of a map that was begun anew since is ignored.
     """
     if len(correction.keyframe_ids) == 0 or not world.knows(int(correction.keyframe_ids[-1])):
         return
-    last = int(correction.keyframe_ids[-1])
-    before = world.world_from_keyframe(last)
+    before = {record.id: record.world_from_camera for record in world.keyframes.values()}
     for i, keyframe_id in enumerate(correction.keyframe_ids.tolist()):
         if keyframe_id in world.keyframes:
             pose = Pose(correction.rotations[i], correction.positions_m[i])
             world.keyframes[keyframe_id].world_from_camera = pose
-    marks = world.landmarks
-    rows = marks.rows(correction.landmark_ids)
-    known = rows >= 0
+    last = int(correction.keyframe_ids[-1])
     if last in world.keyframes:
-        moved = world.keyframes[last].world_from_camera @ before.inverse()
+        moved = world.keyframes[last].world_from_camera @ before[last].inverse()
         for record in world.keyframes.values():
             if record.id > last:
                 record.world_from_camera = moved @ record.world_from_camera
-        newer = marks.alive & (marks.created_by > last)
-        newer[rows[known]] = False
-        marks.positions_m[newer] = moved.apply(marks.positions_m[newer])
+    marks = world.landmarks
+    rows = marks.rows(correction.landmark_ids)
+    known = rows >= 0
+    others = marks.alive.copy()
+    others[rows[known]] = False
+    _carry_along(world, before, others)
     marks.positions_m[rows[known]] = correction.landmarks_m[known]
     _drop(world, correction.outliers)
+
+
+def _carry_along(world: KeyframeMap, before: dict[int, Pose], others: BoolArray) -> None:
+    """Move landmarks of a mask (L,) rigidly with the keyframes in which they are anchored."""
+    marks = world.landmarks
+    for record in world.keyframes.values():
+        if record.world_from_camera is not before[record.id]:
+            rows = np.flatnonzero(others & (marks.anchor_ids == record.id))
+            moved = record.world_from_camera @ before[record.id].inverse()
+            marks.positions_m[rows] = moved.apply(marks.positions_m[rows])
 
 
 def _drop(world: KeyframeMap, outliers: IntArray) -> None:

@@ -18,7 +18,7 @@ from slamfront.types import BoolArray, Float32Array, FloatArray, IntArray
 
 _RANSAC_ERROR_PX = 4.0
 # Landmarks followed from frame to frame; they only need to place the view within reach of alignment
-_FOLLOWED = 200
+_FOLLOWED = 150
 _FLOW_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 0.03)
 _COLUMNS = 16
 

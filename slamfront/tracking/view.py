@@ -20,7 +20,7 @@ from slamfront.types import BoolArray, Features, Float32Array, FloatArray, Frame
 # Standard deviation of a landmark's pixel, px: aligned to its patch, and followed from the last frame only
 ALIGNED_SIGMA_PX = 0.5
 FLOW_SIGMA_PX = 1.5
-FLOW_WINDOW = (21, 21)
+FLOW_WINDOW = (17, 17)
 FLOW_LEVELS = 3
 
 
