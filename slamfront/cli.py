@@ -31,7 +31,7 @@ OK, USER_ERROR, INTERRUPTED = 0, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns 0, or 2 after an error of the user's making, told in one line on stderr."""
-    # Small matrices gain nothing from BLAS threads, which only take the cores from the other stages. It reads this once.
+    # Small matrices gain nothing from BLAS threads, which only take the cores from the other stages
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     words = list(sys.argv[1:] if arguments is None else arguments)
     _log_to_stderr()

@@ -12,17 +12,19 @@ from slamfront.types import BoolArray, Correction, IntArray, Window
 _MAX_FIXED = 10
 
 
-def local_window(world: KeyframeMap, keyframe_id: int, size: int, disparity_sigma_px: float) -> Window:
-    """Return the window of a keyframe: the `size` keyframes most covisible with it, free, and those that hold them,
-    fixed.
+def local_window(
+    world: KeyframeMap, keyframe_id: int, size: int, disparity_sigma_px: float, shared: bool = True
+) -> Window:
+    """Return a keyframe's window: the `size` keyframes most covisible with it, free, and those that hold them, fixed.
 
-    Where nothing outside the window sees its landmarks, its oldest keyframe is fixed. Landmarks that one keyframe alone
-    sees tell nothing about the others and stay out.
+    Where nothing outside the window sees its landmarks, its oldest keyframe is fixed. With `shared`, landmarks that one
+    keyframe alone sees, and that tell nothing about the others, stay out.
     """
     centre = world.keyframes[keyframe_id]
     free = np.sort(np.r_[world.covisible(centre)[: size - 1], keyframe_id])
     landmark_rows = world.observed_by(free)
-    landmark_rows = landmark_rows[world.landmarks.observations[landmark_rows] > 1]
+    if shared:
+        landmark_rows = landmark_rows[world.landmarks.observations[landmark_rows] > 1]
     ids, _ = world.keyframes_seeing(landmark_rows)
     outside = np.setdiff1d(ids[~np.isin(ids, free)][:_MAX_FIXED], free)
     if len(outside) == 0:

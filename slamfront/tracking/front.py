@@ -162,7 +162,7 @@ class FrontEnd:
         self._reference_id = reference.id
         self._state = State.TRACKING
         self._motion.observe(view.frame.time_ns, view.pose)
-        self._publish(reference, local_window(self.world, reference.id, 2, self._disparity_sigma_px))
+        self._publish(reference, size=2)
         return ""
 
     def _locate(self, view: View, last: View | None) -> str:
@@ -232,15 +232,18 @@ class FrontEnd:
         fuse_with_neighbours(self.world, keyframe)
         view.adopt(keyframe)
         self._reference_id = keyframe.id
-        if self.listeners or self._adjuster.idle:
-            size = self._config.backend.window
-            self._publish(keyframe, local_window(self.world, keyframe.id, size, self._disparity_sigma_px))
+        self._publish(keyframe, self._config.backend.window)
         cull_keyframes(self.world, keyframe, self._config.keyframes)
 
-    def _publish(self, keyframe: KeyframeRecord, window: Window) -> None:
-        self._adjuster.offer(window)
-        for listener in self.listeners:
-            listener(self.world.keyframe(keyframe.id), window)
+    def _publish(self, keyframe: KeyframeRecord, size: int) -> None:
+        """Offer the keyframe's window for adjustment, and tell listeners all that the keyframe observes."""
+        sigma_px = self._disparity_sigma_px
+        if self._adjuster.idle:
+            self._adjuster.offer(local_window(self.world, keyframe.id, size, sigma_px))
+        if self.listeners:
+            window = local_window(self.world, keyframe.id, size, sigma_px, shared=False)
+            for listener in self.listeners:
+                listener(self.world.keyframe(keyframe.id), window)
 
     def _lose(self, view: View) -> None:
         view.forget()

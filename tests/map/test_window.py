@@ -92,8 +92,16 @@ def test_the_whole_window_is_the_whole_map_with_its_first_keyframe_fixed() -> No
     window = whole_window(world, 1.0)
     np.testing.assert_array_equal(window.keyframe_ids, [1, 2, 3, 4])
     np.testing.assert_array_equal(window.fixed, [True, False, False, False])
-    assert len(window.landmark_ids) == len(world.landmarks)
+    shared = np.flatnonzero(world.landmarks.alive & (world.landmarks.observations > 1))
+    np.testing.assert_array_equal(world.landmarks.rows(window.landmark_ids), shared)
     assert_rows_are_consistent(window, world)
+
+
+def test_a_window_for_listeners_holds_landmarks_that_one_keyframe_sees_as_well() -> None:
+    world, records = chain(4)
+    every = local_window(world, 3, 10, 1.0, shared=False)
+    assert set(world.landmarks.rows(every.landmark_ids)) >= set(records[3].landmark_rows[records[3].landmark_rows >= 0])
+    assert len(every.landmark_ids) > len(local_window(world, 3, 10, 1.0).landmark_ids)
 
 
 def test_a_window_is_a_copy() -> None:
@@ -110,21 +118,24 @@ def test_a_window_is_a_copy() -> None:
 # --- corrections
 
 
-def test_a_correction_is_written_to_free_keyframes_and_landmarks_only() -> None:
+def test_a_correction_is_written_to_free_keyframes_and_what_hangs_on_them_only() -> None:
     world, _ = chain(8)
     window = local_window(world, 7, 3, 1.0)
     others = {k: r.world_from_camera.matrix() for k, r in world.keyframes.items()}
     outside = np.setdiff1d(np.flatnonzero(world.landmarks.alive), world.landmarks.rows(window.landmark_ids))
-    still = world.landmarks.positions_m[outside].copy()
+    former = world.landmarks.positions_m[outside].copy()
     correction = correction_of(window)
     apply(world, correction)
     moved = set(correction.keyframe_ids.tolist())
+    carried = np.isin(world.landmarks.anchor_ids[outside], correction.keyframe_ids)
     for keyframe_id, record in world.keyframes.items():
         expected = MOVE.matrix() @ others[keyframe_id] if keyframe_id in moved else others[keyframe_id]
         np.testing.assert_allclose(record.world_from_camera.matrix(), expected, atol=1e-12)
     rows = world.landmarks.rows(correction.landmark_ids)
     np.testing.assert_allclose(world.landmarks.positions_m[rows], correction.landmarks_m)
-    np.testing.assert_array_equal(world.landmarks.positions_m[outside], still)
+    assert carried.any() and not carried.all()
+    np.testing.assert_array_equal(world.landmarks.positions_m[outside[~carried]], former[~carried])
+    np.testing.assert_allclose(world.landmarks.positions_m[outside[carried]], MOVE.apply(former[carried]))
 
 
 def test_keyframes_newer_than_the_window_move_with_it_and_their_landmarks_too() -> None:
@@ -163,8 +174,8 @@ def test_a_correction_of_what_was_removed_meanwhile_touches_nothing_else() -> No
     positions = world.landmarks.positions_m[new].copy()
     apply(world, correction)
     assert 4 not in world.keyframes
-    # Made by keyframe 5, the last of the window, so it does not even move with newer ones
-    np.testing.assert_array_equal(world.landmarks.positions_m[new], positions)
+    # They hang on keyframe 5, which moved, and are not mistaken for those whose rows they took
+    np.testing.assert_allclose(world.landmarks.positions_m[new], MOVE.apply(positions))
     assert_consistent(world)
 
 
@@ -188,8 +199,12 @@ def test_outliers_are_dropped_and_landmarks_that_nobody_sees_go_with_them() -> N
     outliers = np.column_stack([np.full(len(mine), 3), keypoints])
     # One of a keyframe that is not there, as after culling
     outliers = np.vstack([outliers, [99, 0]])
-    alone = [int(r) for r in world.keyframes[3].landmark_rows if r >= 0 and world.landmarks.observations[r] == 1]
-    ids = world.landmarks.ids(np.array(alone, np.int64))
+    # Others stopped seeing some of them while the window was being solved
+    lost = world.keyframes[3].landmark_rows[keypoints][:5].copy()
+    for record in world.keyframes.values():
+        if record.id != 3:
+            world.remove_observations(record, np.flatnonzero(np.isin(record.landmark_rows, lost)))
+    ids = world.landmarks.ids(lost)
     apply(world, replace(NullBackend().solve(window), outliers=outliers))
     assert (world.keyframes[3].landmark_rows[keypoints] == -1).all()
     assert len(ids) and (world.landmarks.rows(ids) == -1).all()
