@@ -84,8 +84,8 @@ class TrackerConfig:
     """Fewest landmarks that agree with a pose."""
     search_radius_px: float = 12.0
     """Radius of the search for a projected landmark."""
-    max_error_px: float = 2.5
-    """Largest reprojection error of an inlier, in standard deviations of its keypoint."""
+    max_error_px: float = 4.0
+    """Largest reprojection error of an inlier where a pose is found by RANSAC."""
     local_keyframes: int = 20
     """Keyframes whose landmarks are projected into a frame."""
     max_landmarks: int = 500

@@ -38,6 +38,14 @@ class Journal:
             self._references.append(tracked.reference_id)
             self._poses.extend((*pose.translation_m.tolist(), *pose.quaternion_xyzw().tolist()))
 
+    def amend(self, tracked: Tracked) -> None:
+        """Give an earlier frame, which had no pose when it was answered, the pose that was found for it later."""
+        pose = tracked.reference_from_camera
+        row = len(self._ids) - 1 - self._ids[::-1].index(tracked.frame_id)
+        assert tracked.reference_id is not None and pose is not None
+        self._references[row] = tracked.reference_id
+        self._poses[7 * row : 7 * row + 7] = array("d", (*pose.translation_m, *pose.quaternion_xyzw()))
+
     @property
     def frame_ids(self) -> IntArray:
         """Numbers of all frames that were answered (N,)."""
@@ -55,7 +63,7 @@ class Journal:
 
     @property
     def tracked_count(self) -> int:
-        """Number of frames that had a pose when they were answered."""
+        """Number of frames that have a pose, from when they were answered or from later."""
         return len(self._references) - self._references.count(_NO_REFERENCE)
 
     def poses(self, world: KeyframeMap | None) -> dict[int, Pose]:

@@ -91,6 +91,8 @@ class Session:
             self._start_s = time.perf_counter()
         self._last = tracked = self.front.step(frame)
         self.journal.add(tracked)
+        for late in self.front.take_late():
+            self.journal.amend(late)
         for sink in self._sinks:
             sink.write(tracked)
         self._end_s = time.perf_counter()

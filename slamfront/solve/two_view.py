@@ -64,6 +64,25 @@ def relative_pose(
     return best
 
 
+def rotation_between(first_rays: FloatArray, second_rays: FloatArray) -> FloatArray:
+    """Return the rotation (3,3) that best turns rays (N,3) of one view into those of another, as if the camera only
+    turned.
+
+    Least squares over unit rays (Kabsch 1976) on the nearer half, found again a few times, so that wrong matches and
+    near points do not count.
+    """
+    first = first_rays / np.linalg.norm(first_rays, axis=1, keepdims=True)
+    second = second_rays / np.linalg.norm(second_rays, axis=1, keepdims=True)
+    chosen = np.ones(len(first), bool)
+    rotation = np.eye(3)
+    for _ in range(6):
+        u, _, vt = np.linalg.svd(second[chosen].T @ first[chosen])
+        rotation = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
+        error = np.linalg.norm(second - first @ rotation.T, axis=1)
+        chosen = error <= np.median(error)
+    return rotation
+
+
 def _essential_poses(
     first_xy: FloatArray, second_xy: FloatArray, camera: Camera, max_error_px: float, seed: int
 ) -> tuple[list[Pose], int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -62,12 +62,15 @@ class FrontEnd:
         self._motion = ConstantVelocity()
         self._policy = KeyframePolicy(config.keyframes)
         self._initializer = Initializer(matcher, self._camera, config.seed)
-        self._relocalizer = Relocalizer(matcher, 2 * config.tracker.min_inliers, config.seed)
+        self._relocalizer = Relocalizer(
+            matcher, 2 * config.tracker.min_inliers, config.tracker.max_error_px, config.seed
+        )
         self._world: KeyframeMap | None = None
         self._reference_id = -1
         self._last_ids = self._local_rows = np.zeros(0, np.int64)
         self._state = State.INITIALIZING
         self._disparity_sigma_px = 1.0
+        self._late: list[Tracked] = []
         self.listeners: list[KeyframeListener] = []
         self.view: View | None = None
 
@@ -127,6 +130,11 @@ class FrontEnd:
         """Return the whole map as one window, for a last adjustment."""
         return whole_window(self.world, self._disparity_sigma_px)
 
+    def take_late(self) -> list[Tracked]:
+        """Return answers to earlier frames, which had none while a single camera waited for its first map."""
+        late, self._late = self._late, []
+        return late
+
     def finish(self) -> None:
         """Take the corrections that are still to come into the map."""
         self._apply_corrections()
@@ -151,7 +159,7 @@ class FrontEnd:
             if isinstance(pair, str):
                 return pair
             reference = first_map(self.world, pair)
-            self._initializer = Initializer(self._matcher, self._camera, self._config.seed)
+            self._look_back(view, pair.first)
         else:
             view.camera_from_world = Pose.identity()
             reference = insert_keyframe(self.world, view)
@@ -164,6 +172,24 @@ class FrontEnd:
         self._motion.observe(view.frame.time_ns, view.pose)
         self._publish(reference, size=2)
         return ""
+
+    def _look_back(self, second: View, first: View) -> None:
+        """Place the views that came before the first map, from the newest back, as far as the map reaches."""
+        rows, later = self.world.observed_by(np.array(sorted(self.world.keyframes))), second
+        for view in reversed(self._initializer.waiting):
+            if view is not first:
+                follow(view, later, later.landmark_rows, self.world, later.pose)
+                start = later.pose
+                for _ in range(2):
+                    if not solve_pose(view, self.world, start, self._config.tracker, ranged=False):
+                        break
+                    start = view.pose
+                    align_view(view, self.world, rows, self._config.tracker.max_landmarks)
+                if not solve_pose(view, self.world, start, self._config.tracker, ranged=False):
+                    break
+            self._late.append(self._tracked(view, min(self.world.keyframes), {}, "placed when the map began"))
+            later = view
+        self._initializer.restart()
 
     def _locate(self, view: View, last: View | None) -> str:
         """Find the view's pose, by the cheapest way that works; return why not, if so.
@@ -187,7 +213,8 @@ class FrontEnd:
                 if solve_pose(view, self.world, predicted, config, ranged=False) >= enough:
                     return ""
         view.forget()
-        pose = match_by_appearance(view, self.world, self._reference, self._matcher, self._config.seed)
+        seed = self._config.seed
+        pose = match_by_appearance(view, self.world, self._reference, self._matcher, config.max_error_px, seed)
         if pose is not None and solve_pose(view, self.world, pose, config, ranged=False):
             return ""
         return self._relocalize(view)
@@ -278,21 +305,27 @@ class FrontEnd:
         self._last_ids = self.world.landmarks.ids(view.landmark_rows)
         if view.camera_from_world is None or reason:
             return Tracked(frame.id, frame.time_ns, state, stage_ms=watch.times_ms(), reason=reason)
+        answer = self._tracked(view, self._reference.id, watch.times_ms(), "", is_keyframe)
         if state is State.RELOCALIZED:
             self._state = State.TRACKING
-        reference = self._reference
-        world_from_camera = view.camera_from_world.inverse()
+        return answer
+
+    def _tracked(
+        self, view: View, reference_id: int, stage_ms: Mapping[str, float], reason: str, is_keyframe: bool = False
+    ) -> Tracked:
+        world_from_camera = view.pose.inverse()
         return Tracked(
-            frame.id,
-            frame.time_ns,
-            state,
-            reference_id=reference.id,
-            reference_from_camera=reference.world_from_camera.inverse() @ world_from_camera,
+            view.frame.id,
+            view.frame.time_ns,
+            self._state if not reason else State.TRACKING,
+            reference_id=reference_id,
+            reference_from_camera=self.world.world_from_keyframe(reference_id).inverse() @ world_from_camera,
             online_world_from_camera=world_from_camera,
             inliers=int((view.landmark_rows >= 0).sum()),
             covariance=view.covariance,
             is_keyframe=is_keyframe,
-            stage_ms=watch.times_ms(),
+            stage_ms=stage_ms,
+            reason=reason,
         )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 
 from slamfront.geometry.camera import Camera
+from slamfront.geometry.pose import rotation_log
+from slamfront.geometry.shutter import Shutter
 from slamfront.protocols import Matcher
-from slamfront.solve.two_view import TwoView, relative_pose
+from slamfront.solve.two_view import TwoView, relative_pose, rotation_between
 from slamfront.tracking.patches import align_patches, cut_patches
 from slamfront.tracking.view import ALIGNED_SIGMA_PX, View
 from slamfront.types import FloatArray, IntArray
@@ -16,6 +19,7 @@ from slamfront.types import FloatArray, IntArray
 _MIN_MATCHES = 80
 # A first view that is older than this many frames is given up
 _MAX_AGE = 60
+_SHORTEST_INTERVAL_S = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,34 +37,71 @@ class FirstPair:
 
 
 class Initializer:
-    """Keeps a first view and tries each new one against it."""
+    """Keeps a first view and tries each new one against it; `waiting` holds the newest views that have no pose yet."""
 
     def __init__(self, matcher: Matcher, camera: Camera, seed: int) -> None:
         self._matcher, self._camera, self._seed = matcher, camera, seed
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin with the next view."""
         self._first: View | None = None
+        self._turned = np.eye(3)
         self._age = 0
+        self.waiting: deque[View] = deque(maxlen=_MAX_AGE)
 
     def try_view(self, view: View) -> FirstPair | str:
         """Return the first pair, or one line that says what is missing."""
-        first = self._first
-        if first is None or self._age > _MAX_AGE:
-            self._first, self._age = view, 0
-            return "waiting for a second view"
+        result = self._try(view)
+        self.waiting.append(view)
+        return result
+
+    def _try(self, view: View) -> FirstPair | str:
+        if self._first is None or self._age > _MAX_AGE:
+            return self._start_with(view, "waiting for a second view")
         self._age += 1
-        matches = self._matcher.match(first.features, view.features)
+        matches = self._matcher.match(self._first.features, view.features)
         if len(matches) < _MIN_MATCHES:
-            self._first, self._age = view, 0
-            return f"{len(matches)} matches with the first view, {_MIN_MATCHES} are needed: it starts anew"
+            reason = f"{len(matches)} matches with the first view, {_MIN_MATCHES} are needed: it starts anew"
+            return self._start_with(view, reason)
         first_rows, second_rows = matches.indices[:, 0], matches.indices[:, 1]
-        first_xy = first.features.keypoints_xy[first_rows].astype(np.float64)
-        second_xy = view.features.keypoints_xy[second_rows].astype(np.float64)
-        sigmas_px = view.features.scales[second_rows].astype(np.float64)
-        # Move the second view's keypoints to where the first view's patches fit, as tracking does later
-        same = np.broadcast_to(np.eye(2), (len(matches), 2, 2))
-        patches = cut_patches(first.grey, first.shutter.to_image(first_xy))
-        xy, trusted = align_patches(view.float_image, patches, same, view.shutter.to_image(second_xy))
-        second_xy[trusted], sigmas_px[trusted] = view.shutter.to_middle(xy[trusted]), ALIGNED_SIGMA_PX
+        self._learn_turning(view, first_rows, second_rows)
+        first_xy = self._first.features.keypoints_xy[first_rows].astype(np.float64)
+        second_xy, sigmas_px = self._aligned(view, first_xy, second_rows)
         geometry = relative_pose(first_xy, second_xy, self._camera, seed=self._seed)
         if isinstance(geometry, str):
             return geometry
-        return FirstPair(first, view, first_rows, second_rows, second_xy, sigmas_px, geometry)
+        return FirstPair(self._first, view, first_rows, second_rows, second_xy, sigmas_px, geometry)
+
+    def _start_with(self, view: View, reason: str) -> str:
+        self._first, self._turned, self._age = view, np.eye(3), 0
+        return reason
+
+    def _learn_turning(self, view: View, first_rows: IntArray, second_rows: IntArray) -> None:
+        """Tell the views how the camera turned while they were taken: motion is not known yet, and shutters need it."""
+        first = self._first
+        assert first is not None
+        turned = rotation_between(
+            self._camera.unproject(first.features.keypoints_xy[first_rows]),
+            self._camera.unproject(view.features.keypoints_xy[second_rows]),
+        )
+        interval_s = max(1e-9 * (view.frame.time_ns - self.waiting[-1].frame.time_ns), _SHORTEST_INTERVAL_S)
+        shutter = Shutter(self._camera, rotation_log(turned @ self._turned.T) / interval_s)
+        view.turn(shutter)
+        if self._age == 1:
+            first.turn(shutter)
+        self._turned = turned
+
+    def _aligned(self, view: View, first_xy: FloatArray, second_rows: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return the second view's pixels moved to where the first view's patches fit, as in tracking, and their
+        sigmas.
+        """
+        first = self._first
+        assert first is not None
+        second_xy = view.features.keypoints_xy[second_rows].astype(np.float64)
+        sigmas_px = view.features.scales[second_rows].astype(np.float64)
+        same = np.broadcast_to(np.eye(2), (len(first_xy), 2, 2))
+        patches = cut_patches(first.grey, first.shutter.to_image(first_xy))
+        xy, trusted = align_patches(view.float_image, patches, same, view.shutter.to_image(second_xy))
+        second_xy[trusted], sigmas_px[trusted] = view.shutter.to_middle(xy[trusted]), ALIGNED_SIGMA_PX
+        return second_xy, sigmas_px

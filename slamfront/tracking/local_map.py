@@ -16,7 +16,6 @@ from slamfront.tracking.projection import match_projection, project
 from slamfront.tracking.view import ALIGNED_SIGMA_PX, FLOW_LEVELS, FLOW_SIGMA_PX, FLOW_WINDOW, View
 from slamfront.types import BoolArray, Float32Array, FloatArray, IntArray
 
-_RANSAC_ERROR_PX = 4.0
 # Landmarks followed from frame to frame; they only need to place the view within reach of alignment
 _FOLLOWED = 150
 _FLOW_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 0.03)
@@ -65,7 +64,7 @@ def match_by_projection(view: View, world: KeyframeMap, rows: IntArray, radius_p
 
 
 def match_by_appearance(
-    view: View, world: KeyframeMap, keyframe: KeyframeRecord, matcher: Matcher, seed: int
+    view: View, world: KeyframeMap, keyframe: KeyframeRecord, matcher: Matcher, max_error_px: float, seed: int
 ) -> Pose | None:
     """Find the landmarks of one keyframe among the view's features by appearance; return the pose by RANSAC, or
     None.
@@ -74,7 +73,7 @@ def match_by_appearance(
     rows = keyframe.landmark_rows[matches.indices[:, 0]]
     rows, keypoints = rows[rows >= 0], matches.indices[rows >= 0, 1]
     xy = view.features.keypoints_xy[keypoints]
-    result = ransac_pose(world.landmarks.positions_m[rows], xy, world.camera, _RANSAC_ERROR_PX, seed)
+    result = ransac_pose(world.landmarks.positions_m[rows], xy, world.camera, max_error_px, seed)
     if result is None:
         return None
     pose, inliers = result

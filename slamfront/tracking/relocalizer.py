@@ -15,8 +15,9 @@ _TRIES = 3
 class Relocalizer:
     """Tries the newest keyframes first and then goes back through the map, a few keyframes each frame."""
 
-    def __init__(self, matcher: Matcher, min_inliers: int, seed: int) -> None:
-        self._matcher, self._min_inliers, self._seed = matcher, min_inliers, seed
+    def __init__(self, matcher: Matcher, min_inliers: int, max_error_px: float, seed: int) -> None:
+        self._matcher, self._min_inliers = matcher, min_inliers
+        self._max_error_px, self._seed = max_error_px, seed
         self._next = 0
 
     def locate(self, view: View, world: KeyframeMap) -> tuple[int, Pose] | None:
@@ -25,7 +26,8 @@ class Relocalizer:
         for _ in range(min(_TRIES, len(ids))):
             keyframe_id = ids[self._next % len(ids)]
             self._next += 1
-            pose = match_by_appearance(view, world, world.keyframes[keyframe_id], self._matcher, self._seed)
+            keyframe = world.keyframes[keyframe_id]
+            pose = match_by_appearance(view, world, keyframe, self._matcher, self._max_error_px, self._seed)
             if pose is not None and len(view.landmark_rows) >= self._min_inliers:
                 self._next = 0
                 return keyframe_id, pose

@@ -40,7 +40,7 @@ class Counting:
 
 @pytest.mark.parametrize("row", [0, 7, 15, 29])
 def test_a_view_of_what_was_mapped_is_found(seen: Clip, world: KeyframeMap, row: int) -> None:
-    relocalizer, view = Relocalizer(Nearest(), 30, 0), view_of(seen.frames[row])
+    relocalizer, view = Relocalizer(Nearest(), 30, 4.0, 0), view_of(seen.frames[row])
     for _ in range(10):
         found = relocalizer.locate(view, world)
         if found is not None:
@@ -55,19 +55,19 @@ def test_a_view_of_what_was_mapped_is_found(seen: Clip, world: KeyframeMap, row:
 
 
 def test_a_view_of_nothing_is_not_found(seen: Clip, world: KeyframeMap) -> None:
-    relocalizer, view = Relocalizer(Nearest(), 30, 0), view_of(blinded(seen.frames[:1], [0])[0])
+    relocalizer, view = Relocalizer(Nearest(), 30, 4.0, 0), view_of(blinded(seen.frames[:1], [0])[0])
     assert all(relocalizer.locate(view, world) is None for _ in range(5))
 
 
 def test_a_view_of_noise_is_not_found(seen: Clip, world: KeyframeMap) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (240, 320), np.uint8)
-    relocalizer, view = Relocalizer(Nearest(), 30, 0), view_of(replace(seen.frames[0], image=noise))
+    relocalizer, view = Relocalizer(Nearest(), 30, 4.0, 0), view_of(replace(seen.frames[0], image=noise))
     assert all(relocalizer.locate(view, world) is None for _ in range(5))
 
 
 def test_a_lost_frame_costs_a_few_keyframes_and_all_have_their_turn(seen: Clip, world: KeyframeMap) -> None:
     matcher = Counting()
-    relocalizer, view = Relocalizer(matcher, 30, 0), view_of(blinded(seen.frames[:1], [0])[0])
+    relocalizer, view = Relocalizer(matcher, 30, 4.0, 0), view_of(blinded(seen.frames[:1], [0])[0])
     relocalizer.locate(view, world)
     a_frame = matcher.calls
     assert 1 <= a_frame <= 5 < len(world.keyframes)
@@ -82,7 +82,7 @@ def test_the_search_goes_back_through_the_map_and_begins_anew_when_told(world: K
             asked.append(at[id(first)])
             return Matches.empty()
 
-    relocalizer, view = Relocalizer(Asked(), 30, 0), view_of(clip("room", "rgbd").frames[0])
+    relocalizer, view = Relocalizer(Asked(), 30, 4.0, 0), view_of(clip("room", "rgbd").frames[0])
     for _ in range(len(world.keyframes)):
         relocalizer.locate(view, world)
     count = len(world.keyframes)
@@ -95,4 +95,4 @@ def test_the_search_goes_back_through_the_map_and_begins_anew_when_told(world: K
 
 def test_an_empty_map_has_nothing_to_find(seen: Clip, world: KeyframeMap) -> None:
     empty = KeyframeMap(world.camera, np.zeros((0, 32), np.uint8))
-    assert Relocalizer(Nearest(), 30, 0).locate(view_of(seen.frames[0]), empty) is None
+    assert Relocalizer(Nearest(), 30, 4.0, 0).locate(view_of(seen.frames[0]), empty) is None
