@@ -24,6 +24,7 @@ from slamfront.tracking.local_map import (
     local_landmarks,
     match_by_appearance,
     match_by_projection,
+    revisited_landmarks,
     solve_pose,
 )
 from slamfront.tracking.mapping import first_map, fuse_with_neighbours, insert_keyframe, triangulate_with_neighbours
@@ -253,6 +254,10 @@ class FrontEnd:
         return ""
 
     def _add_keyframe(self, view: View) -> None:
+        config = self._config.tracker
+        if len(revisited := revisited_landmarks(self.world, view)):
+            align_view(view, self.world, revisited, config.max_landmarks)
+            solve_pose(view, self.world, view.pose, config, ranged=True)
         keyframe = insert_keyframe(self.world, view)
         cull_landmarks(self.world, keyframe.id)
         triangulate_with_neighbours(self.world, keyframe, view)
