@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from typing import NamedTuple
 
@@ -31,7 +32,7 @@ class DenseFeatures(NamedTuple):
     descriptors: Tensor
 
 
-class DenseExtractor(nn.Module):
+class DenseExtractor(nn.Module, ABC):
     """What the SuperPoint networks share: keypoints out of dense features."""
 
     corners = True
@@ -53,9 +54,9 @@ class DenseExtractor(nn.Module):
         logits, descriptors = self.heads(image.to(dtype=dtype, memory_format=torch.channels_last))
         return DenseFeatures(logits.float(), F.normalize(descriptors.float(), dim=1))
 
+    @abstractmethod
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Compute detector logits and descriptors, not yet normalised."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def extract(
