@@ -6,7 +6,8 @@ SlamfrontError              root: one line for the user, exit code 2 on the comm
 ├── SourceError             a dataset, video or camera that cannot be opened, or ended early
 │   └── FrameError          one frame that cannot be used: it is skipped and counted
 ├── WeightsError            a checkpoint that is missing, foreign or damaged
-├── MapError                a map file or a map operation that is refused
+├── MapError                a map operation that is refused
+│   └── MapFileError        a map file that is damaged, foreign, or made with other features or another camera
 ├── BackendError            an optimisation that failed, or whose process was lost
 ├── ViewerError             no display, or a graphics library that does not load
 ├── OutputError             a folder that cannot be written, a full disk
@@ -42,7 +43,11 @@ class WeightsError(SlamfrontError):
 
 
 class MapError(SlamfrontError):
-    """A map file or map operation that is refused."""
+    """A map operation that is refused."""
+
+
+class MapFileError(MapError):
+    """A map file that is missing, damaged, foreign, or does not fit this run: the text tells which."""
 
 
 class BackendError(SlamfrontError):

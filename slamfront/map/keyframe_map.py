@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from slamfront.types import Features, Float32Array, FloatArray, Image, IntArray,
 
 # Keyframes that keep their image, for aligning patches in it
 _IMAGES_KEPT = 12
+_TABLE_ROWS = 16384
 
 
 @dataclass(slots=True, eq=False)
@@ -51,8 +54,8 @@ class KeyframeMap:
         self.landmarks = Landmarks(descriptors_like)
         self.keyframes: dict[int, KeyframeRecord] = {}
         self._next_id = 0
-        self._table_landmark: IntArray = np.full(16384, -1, np.int64)
-        self._table_keyframe: IntArray = np.full(16384, -1, np.int64)
+        self._table_landmark: IntArray = np.full(_TABLE_ROWS, -1, np.int64)
+        self._table_keyframe: IntArray = np.full(_TABLE_ROWS, -1, np.int64)
         self._used = 0
         # A keyframe that was culled keeps its place relative to another, for the frames that refer to it
         self._retired: dict[int, tuple[int, Pose]] = {}
@@ -134,11 +137,42 @@ class KeyframeMap:
         )
 
     def clear(self) -> None:
-        """Remove everything; ids of keyframes and landmarks are not used again."""
-        self.landmarks.release(np.flatnonzero(self.landmarks.alive))
+        """Remove everything and free its memory; ids of keyframes and landmarks are not used again."""
+        self.landmarks = self.landmarks.emptied()
         self.keyframes.clear()
         self._retired.clear()
-        self._used = 0
+        self._lay_out(_TABLE_ROWS)
+
+    # --- the whole, for files
+
+    @property
+    def next_id(self) -> int:
+        """Id of the next keyframe."""
+        return self._next_id
+
+    @property
+    def retired(self) -> Mapping[int, tuple[int, Pose]]:
+        """For each keyframe that was culled its heir, and heir_from_camera."""
+        return MappingProxyType(self._retired)
+
+    @staticmethod
+    def restored(
+        camera: Camera,
+        landmarks: Landmarks,
+        keyframes: Iterable[KeyframeRecord],
+        retired: Mapping[int, tuple[int, Pose]],
+        next_id: int,
+    ) -> KeyframeMap:
+        """Return the map made of its parts, which are taken over; keyframes come in order of their ids."""
+        world = KeyframeMap(camera, landmarks.descriptors)
+        world.landmarks = landmarks
+        world.keyframes = {record.id: record for record in keyframes}
+        world._retired, world._next_id = dict(retired), next_id
+        size = _TABLE_ROWS
+        while size < sum(len(record.landmark_rows) for record in world.keyframes.values()):
+            size *= 2
+        world._lay_out(size)
+        return world
 
     # --- landmarks and observations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from slamfront.types import BoolArray, FloatArray, IntArray
 
 PATCH_SIZE = 21
+_CAPACITY = 4096
 _ROW_BITS = 32
 _ROW_MASK = (1 << _ROW_BITS) - 1
 
@@ -31,7 +33,8 @@ class Landmarks:
     Rows are reused, so other threads and files name a landmark by an id that also counts the row's uses.
     """
 
-    def __init__(self, descriptors_like: NDArray[Any], capacity: int = 4096) -> None:
+    def __init__(self, descriptors_like: NDArray[Any], capacity: int = _CAPACITY, first_use: int = 0) -> None:
+        """Begin without landmarks; each row counts as taken `first_use` times, so that ids from before stay void."""
         width = descriptors_like.shape[1]
         self.positions_m: FloatArray = np.zeros((capacity, 3))
         self.descriptors = np.zeros((capacity, width), descriptors_like.dtype)
@@ -46,7 +49,8 @@ class Landmarks:
         self.expected = np.zeros(capacity, np.int32)
         self.created_by: IntArray = np.zeros(capacity, np.int64)
         self.alive: BoolArray = np.zeros(capacity, bool)
-        self._uses: IntArray = np.zeros(capacity, np.int64)
+        self._first_use = first_use
+        self._uses: IntArray = np.full(capacity, first_use, np.int64)
         self._free: list[int] = list(range(capacity - 1, -1, -1))
 
     @property
@@ -84,9 +88,43 @@ class Landmarks:
         safe = np.where(known, rows, 0)
         return np.where(known & self.alive[safe] & (self._uses[safe] == ids >> _ROW_BITS), rows, -1)
 
+    @property
+    def most_uses(self) -> int:
+        """How often the row that was used most was taken."""
+        return int(self._uses.max())
+
+    def emptied(self) -> Landmarks:
+        """Return landmarks of this kind without any, and none of whose ids will have been used before."""
+        return Landmarks(self.descriptors[:0], first_use=self.most_uses)
+
+    def values(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays that tell something of a landmark, by name, each with a line for every row."""
+        named = vars(self).items()
+        return {n: v for n, v in named if isinstance(v, np.ndarray) and n != "alive" and not n.startswith("_")}
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return copies of the values of the living, with their `rows` and how often each row was taken, `uses`."""
+        rows = np.flatnonzero(self.alive)
+        return {"rows": rows, "uses": self._uses[rows], **{name: value[rows] for name, value in self.values().items()}}
+
+    @staticmethod
+    def from_arrays(arrays: Mapping[str, NDArray[Any]], most_uses: int) -> Landmarks:
+        """Return the landmarks that `to_arrays` was asked about, with the same ids; later ids are new."""
+        rows, capacity = arrays["rows"], _CAPACITY
+        while capacity <= rows.max(initial=0):
+            capacity *= 2
+        marks = Landmarks(arrays["descriptors"], capacity, most_uses)
+        for name, value in marks.values().items():
+            value[rows] = arrays[name]
+        marks._uses[rows] = arrays["uses"]
+        marks.alive[rows] = True
+        marks._free = np.flatnonzero(~marks.alive)[::-1].tolist()
+        return marks
+
     def _grow(self) -> None:
         old = self.capacity
         for name, value in vars(self).items():
             if isinstance(value, np.ndarray):
                 setattr(self, name, np.concatenate([value, np.zeros_like(value)]))
+        self._uses[old:] = self._first_use
         self._free = list(range(2 * old - 1, old - 1, -1)) + self._free
