@@ -38,14 +38,20 @@ class KeypointMetrics:
 class MatchMetrics:
     """How right and how complete matches are.
 
-    precision   correct matches over matches; 0 without matches
-    recall      correct matches over true correspondences; 0 without those
+    precision       correct matches over matches; 0 without matches
+    recall          correct matches over matchable keypoints; 0 without those
+    exact_recall    correspondences among the matches, over correspondences; 0 without those
+    matchable       keypoints of the first image that have one of the second near them
+    correspondences pairs of keypoints that are near and each other's nearest. Where a detector puts several keypoints
+                    on one corner, as pyramids do, a right match often is none of these pairs
     """
 
     precision: float
     recall: float
+    exact_recall: float
     correct: int
     matches: int
+    matchable: int
     correspondences: int
 
 
@@ -96,8 +102,8 @@ def match_metrics(
 ) -> MatchMetrics:
     """Return precision and recall of matches `indices` (K,2) between keypoints (N,2), (M,2) of two images of a plane.
 
-    A match is correct when its warped keypoint lies within `max_distance_px` of the other. True correspondences are the
-    pairs that are each other's nearest, and within that distance (Sarlin et al. 2020, section 5.1).
+    A match is correct, and a keypoint near another, when the warped one lies within `max_distance_px` of the other. The
+    exact recall is that of Sarlin et al. 2020, section 5.1.
     """
     first, second = _points(first_xy), _points(second_xy)
     pairs = np.asarray(indices, np.int64).reshape(-1, 2)
@@ -107,7 +113,10 @@ def match_metrics(
     truth = true_correspondences(warped, second, max_distance_px)
     found = int(np.sum(truth[pairs[:, 0]] == pairs[:, 1])) if len(truth) else 0
     total = int(np.sum(truth >= 0))
-    return MatchMetrics(correct / max(len(pairs), 1), found / max(total, 1), correct, len(pairs), total)
+    usable = warped[np.isfinite(warped).all(axis=1)]
+    matchable = int(np.sum(_nearest_distance(usable, second) <= max_distance_px))
+    precision, recall = correct / max(len(pairs), 1), correct / max(matchable, 1)
+    return MatchMetrics(precision, recall, found / max(total, 1), correct, len(pairs), matchable, total)
 
 
 def true_correspondences(warped_xy: FloatArray, second_xy: FloatArray, max_distance_px: float) -> IntArray:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from slamfront.errors import EvaluationError
-from slamfront.evaluation.plots import error_figure, figure_bytes, runs_figure, stage_figure, trajectory_figure
+from slamfront.evaluation.page import figure_image, page, table, text_cell, value_cell
+from slamfront.evaluation.plots import error_figure, runs_figure, stage_figure, trajectory_figure
 from slamfront.evaluation.results import RunResult, Spread, read_curves, read_stage_times
 from slamfront.trajectories import write_atomically
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _Column = tuple[str, str, str]
 """Field of RunResult, heading, and format."""
@@ -43,23 +40,6 @@ _SPEED: tuple[_Column, ...] = (
     ("landmarks", "landmarks", ".0f"),
 )
 _COLUMNS = _ACCURACY + _SPEED
-
-_CSS = """
-:root { color-scheme: light; --ink: #22262c; --soft: #6b7280; --line: #e4e7eb; --blue: #2463eb; --red: #c92a2a; }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 1180px; margin: 2.5rem auto;
-  padding: 0 1rem; }
-h1 { font-size: 1.7rem; margin: 0 0 .2rem; } h2 { font-size: 1.2rem; margin: 2.6rem 0 .4rem; }
-p { margin: .3rem 0; } .soft, small { color: var(--soft); } .bad { color: var(--red); }
-.wide { overflow-x: auto; } img { width: 100%; display: block; margin: .8rem 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .86rem; width: 100%; }
-th { text-align: right; font-weight: 600; color: var(--soft); border-bottom: 2px solid var(--line);
-  vertical-align: bottom; }
-td { text-align: right; border-bottom: 1px solid var(--line); vertical-align: top; white-space: nowrap; }
-th, td { padding: .35rem .55rem; } th:first-child, td:first-child { text-align: left; }
-table { margin: 1rem 0; } td small { display: block; font-size: .74rem; }
-.counts { color: var(--blue); font-weight: 650; }
-details { margin: .8rem 0; } summary { cursor: pointer; color: var(--soft); }
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +117,15 @@ def _figures(group: _Group) -> dict[str, Any]:
 
 
 def _page(groups: list[_Group], title: str, environment: Mapping[str, str]) -> str:
-    facts = " · ".join(f"{html.escape(name)} {html.escape(value)}" for name, value in environment.items())
-    body = [f"<h1>{html.escape(title)}</h1>", f'<p class="soft">{facts}</p>' if facts else ""]
-    body += [_summary_table(groups, _ACCURACY), _summary_table(groups, _SPEED)]
+    body = [_summary_table(groups, _ACCURACY), _summary_table(groups, _SPEED)]
     body.append('<p class="soft">Median over the runs, least to greatest below it; the ATE that counts is blue.</p>')
     ates = {group.title: np.array([r.ate_m for r in group.passed if r.ate_m is not None]) for group in groups}
     if any(len(values) for values in ates.values()):
-        body.append(_image(runs_figure(ates, "ATE that counts, rmse [m]: runs and their median"), "ATE of every run"))
+        body.append(
+            figure_image(runs_figure(ates, "ATE that counts, rmse [m]: runs and their median"), "ATE of every run")
+        )
     body += [_section(group) for group in groups]
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{_CSS}</style></head>\n<body>\n'
-        + "\n".join(part for part in body if part)
-        + "\n</body>\n</html>\n"
-    )
+    return page(title, environment, body)
 
 
 def _shown(columns: tuple[_Column, ...], groups: list[_Group]) -> list[_Column]:
@@ -163,8 +138,8 @@ def _summary_table(groups: list[_Group], wanted: tuple[_Column, ...]) -> str:
     rows = []
     for group in groups:
         cells = [_spread_cell(group, name, form) for name, _, form in columns]
-        rows.append([f"<td>{html.escape(group.title)}</td>", _runs_cell(group), *cells])
-    return _table(["sequence", "runs", *(heading for _, heading, _ in columns)], rows)
+        rows.append([text_cell(group.title), _runs_cell(group), *cells])
+    return table(["sequence", "runs", *(heading for _, heading, _ in columns)], rows)
 
 
 def _runs_cell(group: _Group) -> str:
@@ -196,11 +171,10 @@ def _section(group: _Group) -> str:
         parts += _pictures(folder)
     columns = _shown(_COLUMNS, [group])
     rows = [
-        [f"<td>{r.run}</td>", *(_value_cell(getattr(r, name), form) for name, _, form in columns)]
-        for r in group.results
+        [f"<td>{r.run}</td>", *(value_cell(getattr(r, name), form) for name, _, form in columns)] for r in group.results
     ]
-    table = _table(["run", *(heading for _, heading, _ in columns)], rows)
-    parts.append(f"<details><summary>every run</summary>{table}</details>")
+    every_run = table(["run", *(heading for _, heading, _ in columns)], rows)
+    parts.append(f"<details><summary>every run</summary>{every_run}</details>")
     return "\n".join(parts)
 
 
@@ -209,24 +183,8 @@ def _pictures(folder: Path) -> list[str]:
     images = []
     if curves is not None:
         figure = trajectory_figure(curves.times_s, curves.reference_m, curves.estimate_m)
-        images.append(_image(figure, "trajectory against truth"))
-        images.append(_image(error_figure(curves.times_s, curves.errors_m, curves.errors_deg), "error over time"))
+        images.append(figure_image(figure, "trajectory against truth"))
+        images.append(figure_image(error_figure(curves.times_s, curves.errors_m, curves.errors_deg), "error over time"))
     if stages:
-        images.append(_image(stage_figure(stages), "time of each stage"))
+        images.append(figure_image(stage_figure(stages), "time of each stage"))
     return images
-
-
-def _value_cell(value: float | None, form: str) -> str:
-    return "<td>–</td>" if value is None else f"<td>{value:{form}}</td>"
-
-
-def _table(headings: list[str], rows: list[list[str]]) -> str:
-    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in headings)
-    body = "\n".join(f"<tr>{''.join(row)}</tr>" for row in rows)
-    return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
-
-
-def _image(figure: Figure, alternative: str) -> str:
-    # as an image and not inline: the identifiers inside two SVGs of one page would clash
-    content = base64.b64encode(figure_bytes(figure, "svg")).decode("ascii")
-    return f'<img alt="{html.escape(alternative)}" src="data:image/svg+xml;base64,{content}">'

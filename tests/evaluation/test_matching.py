@@ -87,13 +87,19 @@ def test_precision_and_recall_of_known_matches() -> None:
     found = match_metrics(first, second, np.concatenate([right, wrong]), TILT)
     assert (found.correct, found.matches, found.correspondences) == (len(right), len(right) + 2, count)
     assert found.precision == pytest.approx(len(right) / (len(right) + 2))
-    assert found.recall == pytest.approx(len(right) / count)
+    assert found.recall == found.exact_recall == pytest.approx(len(right) / count)
 
 
 def test_a_true_correspondence_is_mutual() -> None:
     first, second = np.array([[10.0, 10], [11.0, 10]]), np.array([[10.2, 10.0]])
     found = match_metrics(first, second, [[1, 0]], np.eye(3))
-    assert (found.correct, found.correspondences, found.recall) == (1, 1, 0.0)
+    assert (found.correct, found.correspondences, found.exact_recall) == (1, 1, 0.0)
+
+
+def test_each_keypoint_near_another_could_be_matched() -> None:
+    first, second = np.array([[10.0, 10], [11.0, 10], [50.0, 50]]), np.array([[10.2, 10.0]])
+    found = match_metrics(first, second, [[1, 0]], np.eye(3))
+    assert (found.correct, found.matchable, found.recall) == (1, 2, 0.5)
 
 
 def test_corner_error_is_the_shift_and_a_missing_estimate_is_infinite() -> None:
