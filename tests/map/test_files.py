@@ -1,0 +1,374 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slamfront.errors import MapFileError, OutputError
+from slamfront.geometry.pose import Pose
+from slamfront.map import KeyframeMap
+from slamfront.map.files import MapHeader, check_fits, load_map, save_map
+from tests.map.worlds import CAMERA, NONE, add_keyframe, add_landmarks, assert_consistent, chain
+
+HEADER = MapHeader("stereo", "orb", "nearest", "2025-01-31T12:00:00Z", "0.1.0")
+TAIL = len(b"slamfront map sha256 ") + 64
+
+
+def lived_in() -> KeyframeMap:
+    """Return a map with a past: rows used twice, keyframes that were culled, one of them into another that was."""
+    world, records = chain(6)
+    world.remove_landmarks(records[2].landmark_rows[:5].copy())
+    add_landmarks(world, records[3], np.flatnonzero(records[3].landmark_rows < 0)[:3])
+    world.remove_keyframe(records[1].id, records[2].id)
+    world.remove_keyframe(records[2].id, records[3].id)
+    records[4].world_from_camera = Pose.exp(np.array([0.1, -0.2, 0.3, 1 / 3, 2 / 7, -0.1]))
+    world.landmarks.seen[: len(world.landmarks)] += 3
+    return world
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("maps") / "house.map"
+    save_map(lived_in(), path, HEADER)
+    return path.read_bytes()
+
+
+def assert_equal(first: KeyframeMap, second: KeyframeMap) -> None:
+    """Two maps are equal to the last digit, in all but the images of their newest keyframes."""
+    assert first.camera == second.camera and first.next_id == second.next_id
+    assert list(first.keyframes) == list(second.keyframes) and dict(first.retired).keys() == second.retired.keys()
+    for keyframe_id in [*first.keyframes, *first.retired]:
+        mine, theirs = first.world_from_keyframe(keyframe_id), second.world_from_keyframe(keyframe_id)
+        np.testing.assert_array_equal(mine.matrix(), theirs.matrix())
+    for a, b in zip(first.keyframes.values(), second.keyframes.values(), strict=True):
+        assert (a.id, a.time_ns, a.features.image_size) == (b.id, b.time_ns, b.features.image_size)
+        for name in ("keypoints_xy", "scores", "descriptors", "scales"):
+            same_array(getattr(a.features, name), getattr(b.features, name))
+        for name in ("right_x", "sigmas_px", "landmark_rows"):
+            same_array(getattr(a, name), getattr(b, name))
+        np.testing.assert_array_equal(a.shutter.angular_velocity, b.shutter.angular_velocity)
+    rows = np.flatnonzero(first.landmarks.alive)
+    np.testing.assert_array_equal(rows, np.flatnonzero(second.landmarks.alive))
+    np.testing.assert_array_equal(first.landmarks.ids(rows), second.landmarks.ids(rows))
+    for name, values in first.landmarks.values().items():
+        same_array(values[rows], second.landmarks.values()[name][rows])
+
+
+def same_array(first: np.ndarray, second: np.ndarray) -> None:
+    assert first.dtype == second.dtype
+    np.testing.assert_array_equal(first, second)
+
+
+def refusal(path: Path) -> str:
+    """Return the one line with which a file is refused."""
+    with pytest.raises(MapFileError) as caught:
+        load_map(path)
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def sealed(path: Path, entries: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
+    """Write a file that is whole, with the entries of someone who knows the format."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+        archive.comment = b"slamfront map sha256 " + b"0" * 64
+    data = buffer.getvalue()[:-64]
+    path.write_bytes(data + hashlib.sha256(data).hexdigest().encode())
+    return path
+
+
+def entries_of(data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def npy(array: Any, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.asarray(array), version=(1, 0), **options)
+    return buffer.getvalue()
+
+
+# --- there and back
+
+
+def test_a_loaded_map_equals_the_saved_one_to_the_last_digit(tmp_path: Path) -> None:
+    world = lived_in()
+    save_map(world, tmp_path / "a.map", HEADER)
+    loaded, header = load_map(tmp_path / "a.map")
+    assert header == HEADER
+    assert_equal(world, loaded)
+    assert_consistent(loaded)
+
+
+def test_float_descriptors_keep_every_bit(tmp_path: Path) -> None:
+    world = KeyframeMap(replace(CAMERA, baseline_m=None), np.zeros((0, 256), np.float32))
+    rng = np.random.default_rng(0)
+    binary = add_keyframe(chain(1)[0]).features
+    floats = rng.standard_normal((30, 256)).astype(np.float32)
+    record = add_keyframe(KeyframeMap(CAMERA, np.zeros((0, 32), np.uint8)))
+    keyframe = world.add_keyframe(
+        5, Pose.identity(), replace(binary, descriptors=floats), record.right_x, record.sigmas_px,
+        np.full(30, -1, np.int64), None, record.shutter,
+    )  # fmt: skip
+    add_landmarks(world, keyframe, np.arange(20))
+    save_map(world, tmp_path / "a.map", HEADER)
+    loaded, _ = load_map(tmp_path / "a.map")
+    assert_equal(world, loaded)
+    assert loaded.landmarks.descriptors.dtype == np.float32
+
+
+def test_an_empty_map_goes_there_and_back(tmp_path: Path) -> None:
+    world, _ = chain(2)
+    world.clear()
+    save_map(world, tmp_path / "a.map", HEADER)
+    loaded, _ = load_map(tmp_path / "a.map")
+    assert_equal(world, loaded)
+    assert loaded.next_id == 2
+
+
+def test_equal_maps_give_equal_files(tmp_path: Path, saved: bytes) -> None:
+    (tmp_path / "a.map").write_bytes(saved)
+    save_map(*_swapped(load_map(tmp_path / "a.map"), tmp_path / "b.map"))
+    assert (tmp_path / "b.map").read_bytes() == saved
+
+
+def _swapped(loaded: tuple[KeyframeMap, MapHeader], path: Path) -> tuple[KeyframeMap, Path, MapHeader]:
+    return loaded[0], path, loaded[1]
+
+
+def test_a_loaded_map_grows_with_new_ids_only(tmp_path: Path) -> None:
+    world = lived_in()
+    used = set(world.landmarks.ids(np.arange(world.landmarks.capacity)).tolist())
+    save_map(world, tmp_path / "a.map", HEADER)
+    loaded, _ = load_map(tmp_path / "a.map")
+    keyframe = add_keyframe(loaded, 3000, x_m=0.7)
+    rows = add_landmarks(loaded, keyframe, np.arange(3000))
+    rows = np.r_[rows, add_landmarks(loaded, add_keyframe(loaded, 3000, NONE), np.arange(3000))]  # beyond the capacity
+    assert keyframe.id == world.next_id
+    assert not used & set(loaded.landmarks.ids(rows).tolist())
+    assert_consistent(loaded)
+
+
+def test_the_file_is_an_ordinary_archive_of_arrays(tmp_path: Path, saved: bytes) -> None:
+    entries = entries_of(saved)
+    contents = json.loads(entries["map.json"])
+    assert (contents["format"], contents["version"]) == ("slamfront map", 1)
+    positions = np.load(io.BytesIO(entries["landmarks/positions_m.npy"]), allow_pickle=False)
+    assert positions.shape == (contents["sizes"]["landmarks"], 3)
+
+
+def test_a_place_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write"):
+        save_map(chain(1)[0], tmp_path / "file" / "a.map", HEADER)
+
+
+# --- damage
+
+
+def _truncations(size: int, directory: int) -> list[int]:
+    """All lengths within the first entries and the central directory, and every 61st between them."""
+    return sorted({*range(1500), *range(1500, directory, 61), *range(directory, size)})
+
+
+def test_a_truncated_file_is_refused(tmp_path: Path, saved: bytes) -> None:
+    with zipfile.ZipFile(io.BytesIO(saved)) as archive:
+        directory = archive.start_dir
+    path = tmp_path / "a.map"
+    path.write_bytes(saved)
+    for length in reversed(_truncations(len(saved), directory)):
+        os.truncate(path, length)
+        assert_refused(path)
+
+
+@pytest.mark.slow
+def test_a_file_truncated_at_any_byte_is_refused(tmp_path: Path, saved: bytes) -> None:
+    path = tmp_path / "a.map"
+    path.write_bytes(saved)
+    for length in reversed(range(len(saved))):
+        os.truncate(path, length)
+        assert_refused(path)
+
+
+def assert_refused(path: Path) -> None:
+    try:
+        load_map(path)
+    except MapFileError:
+        return
+    pytest.fail(f"{path.stat().st_size} bytes were taken for a map")
+
+
+def test_a_flipped_bit_is_refused_wherever_it_is(tmp_path: Path, saved: bytes) -> None:
+    path = tmp_path / "a.map"
+    rng = np.random.default_rng(0)
+    path.write_bytes(saved)
+    with path.open("r+b", buffering=0) as file:
+        for position in [*range(200), *range(200, len(saved) - 2000, 97), *range(len(saved) - 2000, len(saved))]:
+            file.seek(position)
+            file.write(bytes([saved[position] ^ (1 << int(rng.integers(8)))]))
+            assert_refused(path)
+            file.seek(position)
+            file.write(saved[position : position + 1])
+    load_map(path)
+
+
+def test_a_file_with_something_behind_it_is_refused(tmp_path: Path, saved: bytes) -> None:
+    (tmp_path / "a.map").write_bytes(saved + b"\0")
+    assert "damaged" in refusal(tmp_path / "a.map")
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from slamfront.map import files
+from slamfront.map.files import load_map, save_map
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+world, header = load_map(Path(sys.argv[1]))
+world.landmarks.positions_m += 1.0
+count, add = 0, files._add
+def dies_half_way(*arguments):
+    global count
+    count += 1
+    die() if count == 12 else add(*arguments)
+
+if sys.argv[2] == "half way":
+    files._add = dies_half_way
+else:
+    setattr(os, sys.argv[2], die)
+save_map(world, Path(sys.argv[1]), header)
+"""
+
+
+@pytest.mark.parametrize("moment", ["half way", "fsync", "replace"])
+def test_killing_the_process_while_it_saves_leaves_the_old_file(tmp_path: Path, saved: bytes, moment: str) -> None:
+    path = tmp_path / "a.map"
+    path.write_bytes(saved)
+    done = subprocess.run([sys.executable, "-c", _KILLED, str(path), moment], capture_output=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert path.read_bytes() == saved
+
+
+# --- foreign files
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"ply\nformat ascii 1.0\n", os.urandom(3000)], ids=range(4))
+def test_what_is_no_map_is_said_to_be_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.map").write_bytes(content)
+    assert "is not a map file" in refusal(tmp_path / "a.map")
+
+
+def test_other_archives_are_no_maps(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", a=np.zeros(3))
+    assert "is not a map file" in refusal(tmp_path / "a.npz")
+
+
+def test_a_missing_file_and_a_folder_are_told_apart_from_damage(tmp_path: Path) -> None:
+    assert "No such file" in refusal(tmp_path / "nowhere.map")
+    assert "Is a directory" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("version", [2, 99, 0, "1", None])
+def test_another_version_is_refused_by_name(tmp_path: Path, saved: bytes, version: Any) -> None:
+    entries = entries_of(saved)
+    contents = {**json.loads(entries["map.json"]), "version": version}
+    path = sealed(tmp_path / "a.map", {**entries, "map.json": json.dumps(contents).encode()})
+    assert f"version {version}, this slamfront reads version 1" in refusal(path)
+
+
+def test_a_compressed_archive_is_refused_before_it_is_unpacked(tmp_path: Path, saved: bytes) -> None:
+    bomb = {**entries_of(saved), "bomb.npy": bytes(50_000_000)}
+    path = sealed(tmp_path / "a.map", bomb, zipfile.ZIP_DEFLATED)
+    # The start of a map file is not compressed: its first entry is the description
+    assert "compressed" in refusal(path)
+
+
+def test_entries_that_lead_elsewhere_are_left_alone(tmp_path: Path, saved: bytes) -> None:
+    (tmp_path / "in").mkdir()
+    path = sealed(tmp_path / "in" / "a.map", {**entries_of(saved), "../evil.txt": b"x", "/evil.txt": b"x"})
+    load_map(path)
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "in", path]
+
+
+def _with(saved: bytes, name: str, data: bytes) -> dict[str, bytes]:
+    return {**entries_of(saved), name: data}
+
+
+def test_pickled_objects_are_refused(tmp_path: Path, saved: bytes) -> None:
+    evil = npy(np.array([{"a": 1}], object), allow_pickle=True)
+    path = sealed(tmp_path / "a.map", _with(saved, "keyframes/ids.npy", evil))
+    assert "contradicts itself" in refusal(path)
+
+
+def _changed(array: np.ndarray, index: Any, value: Any) -> np.ndarray:
+    copy = array.copy()
+    copy[index] = value
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        ("keyframes/ids", lambda a: a[:-1], "is int64"),
+        ("keyframes/ids", lambda a: _changed(a, 0, a[1]), "twice"),
+        ("keyframes/ids", lambda a: _changed(a, 0, 10**6), "out of order"),
+        ("keyframes/positions_m", lambda a: _changed(a, (0, 0), np.nan), "not finite"),
+        ("keyframes/rotations", lambda a: 2 * a, "no rotation"),
+        ("keyframes/feature_counts", lambda a: _changed(a, 0, -1), "no keyframe"),
+        ("features/landmark_rows", lambda a: _changed(a, 0, 10**9), "no landmark"),
+        ("features/landmark_rows", lambda a: _changed(a, np.argmax(a >= 0), -1), "miscounted"),
+        ("features/descriptors", lambda a: a.astype(np.float32), "float32"),
+        ("landmarks/rows", lambda a: _changed(a, -1, 1 << 40), "beyond all others"),
+        ("landmarks/rows", lambda a: a[::-1], "out of order"),
+        ("landmarks/anchor_ids", lambda a: a + 1000, "hangs on no keyframe"),
+        ("landmarks/uses", lambda a: a * 0, "ids of landmarks"),
+        ("retired/heirs", lambda a: a * 0 + 777, "no heir"),
+    ],
+)
+def test_a_whole_file_that_contradicts_itself_is_refused(
+    tmp_path: Path, saved: bytes, name: str, change: Any, told: str
+) -> None:
+    array = np.load(io.BytesIO(entries_of(saved)[f"{name}.npy"]))
+    path = sealed(tmp_path / "a.map", _with(saved, f"{name}.npy", npy(change(array))))
+    assert told in refusal(path)
+
+
+def test_sizes_that_no_array_has_take_no_memory(tmp_path: Path, saved: bytes) -> None:
+    contents = json.loads(entries_of(saved)["map.json"])
+    for key in ("keyframes", "features", "landmarks", "retired", "descriptor_width"):
+        wrong = {**contents, "sizes": {**contents["sizes"], key: 10**12}}
+        refusal(sealed(tmp_path / "a.map", _with(saved, "map.json", json.dumps(wrong).encode())))
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "[" * 50_000, '{"format": "slamfront map", "version": 1}', " " * 70_000])
+def test_a_description_that_tells_nothing_is_refused(tmp_path: Path, saved: bytes, text: str) -> None:
+    refusal(sealed(tmp_path / "a.map", _with(saved, "map.json", text.encode())))
+
+
+def test_a_map_fits_only_what_it_was_made_with() -> None:
+    world, path = lived_in(), Path("a.map")
+    check_fits(path, world, HEADER, replace(HEADER, matcher="lightglue", created="now"), CAMERA)
+    check_fits(path, world, HEADER, HEADER, replace(CAMERA, fx=CAMERA.fx * (1 + 1e-9)))
+    for other, camera, told in (
+        (replace(HEADER, sensor="mono"), CAMERA, "a map of a stereo sensor, this is mono"),
+        (replace(HEADER, features="sift"), CAMERA, "orb features, these are sift"),
+        (HEADER, replace(CAMERA, fx=260.0), "its fx is 250.0, not 260.0"),
+        (HEADER, replace(CAMERA, baseline_m=None), "its baseline_m is 0.1, not None"),
+    ):
+        with pytest.raises(MapFileError, match=told):
+            check_fits(path, world, HEADER, other, camera)
