@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": "run on the sequence that comes along, offline, and draw what came out",
     "run": "follow the camera of a dataset, video or live camera, and map what it sees",
     "eval": "compare a trajectory with the true one",
+    "eval-features": "measure keypoints, matches and homographies, and compare extractors in one report",
     "bench": "run many sequences several times, and write one report",
     "weights": "list, fetch and check the weights of the networks",
     "doctor": "tell what this machine can do, and what is missing",
@@ -74,7 +75,7 @@ def _dispatch(words: list[str]) -> int:
         return OK
     if words[0] not in COMMANDS:
         raise ConfigError(f"there is no command '{words[0]}': use one of {', '.join(COMMANDS)}")
-    command = importlib.import_module(f"slamfront.commands.{words[0]}")
+    command = importlib.import_module(f"slamfront.commands.{words[0].replace('-', '_')}")
     command.main(words[1:])
     return OK
 

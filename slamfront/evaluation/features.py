@@ -1,0 +1,224 @@
+"""How well extractors and matchers do on pairs of images with a known homography between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from slamfront.errors import ConfigError, EvaluationError
+from slamfront.evaluation.homographies import Group, HomographyPair, PairReference, counted
+from slamfront.evaluation.matching import (
+    error_auc,
+    homography_corner_error,
+    keypoint_metrics,
+    match_metrics,
+    warp_points,
+)
+from slamfront.protocols import Extractor, Matcher
+from slamfront.types import BoolArray, Features, FloatArray, Image, Matches
+
+AUC_THRESHOLDS_PX = (1.0, 3.0, 5.0)
+"""Corner errors at which homographies are scored."""
+
+_MAGSAC_ITERATIONS, _MAGSAC_CONFIDENCE = 5000, 0.9999
+
+
+@dataclass(frozen=True)
+class MatchingProtocol:
+    """When keypoints and matches are right, and how homographies are estimated."""
+
+    max_distance_px: float = 3.0
+    """A keypoint is found again, and a match is right, within this distance."""
+    ransac_px: float = 2.0
+    """Threshold of the robust estimate of the homography (MAGSAC)."""
+
+    def __post_init__(self) -> None:
+        """Refuse distances that nothing is within; ConfigError names them."""
+        if not (self.max_distance_px > 0 and self.ransac_px > 0):
+            raise ConfigError("matching.max_distance_px and matching.ransac_px must be above 0")
+
+    def describe(self) -> str:
+        """Return the protocol in sentences."""
+        return (
+            f"Repeatability, localisation error, precision and recall at {self.max_distance_px:g} px; the recall is "
+            "that of the first image's keypoints that have one of the second within that distance. The homography is "
+            f"that of MAGSAC at {self.ransac_px:g} px, its error the mean of the four corners of the first image."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PairResult:
+    """The figures of one pair of images; nan where there is nothing to take a mean of.
+
+    keypoints           mean number in an image that count
+    exact_recall        over pairs of keypoints that are each other's nearest, see `matching.MatchMetrics`
+    corner_error_px     of the estimated homography; infinite without one
+    """
+
+    name: str
+    group: Group
+    keypoints: float
+    repeatability: float
+    localization_error_px: float
+    matches: int
+    precision: float
+    recall: float
+    exact_recall: float
+    corner_error_px: float
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureFigures:
+    """Means over pairs; the area under the curve of corner errors up to 1, 3, 5 px, and the share within them."""
+
+    pairs: int
+    keypoints: float
+    repeatability: float
+    localization_error_px: float
+    matches: float
+    precision: float
+    recall: float
+    exact_recall: float
+    homography_auc: tuple[float, ...]
+    solved: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MatchedPair:
+    """A pair of images with the features that count, and which matches (K,) are right."""
+
+    pair: HomographyPair
+    first: Features
+    second: Features
+    matches: Matches
+    right: BoolArray
+
+
+class Contestant:
+    """An extractor and a matcher under one name; the features of the last first image are remembered."""
+
+    def __init__(self, name: str, extractor: Extractor, matcher: Matcher) -> None:
+        self.name = name
+        self._extractor, self._matcher = extractor, matcher
+        self._image: Image | None = None
+        self._features: Features | None = None
+
+    def match(self, pair: HomographyPair, max_distance_px: float) -> MatchedPair:
+        """Return the pair's features that count, and their matches."""
+        first, second = self._of_first(pair.first), self._extractor.extract(pair.second)
+        first = first.take(counted(warp_points(pair.second_from_first, first.keypoints_xy), pair.usable))
+        second = second.take(counted(np.asarray(second.keypoints_xy, np.float64), pair.usable))
+        matches = self._matcher.match(first, second)
+        from_xy, to_xy = matched_points(first, second, matches)
+        errors = np.linalg.norm(warp_points(pair.second_from_first, from_xy) - to_xy, axis=1)
+        return MatchedPair(pair, first, second, matches, errors <= max_distance_px)
+
+    def _of_first(self, image: Image) -> Features:
+        """Return the features of a first image, which several pairs of a sequence share."""
+        if self._features is None or self._image is not image:
+            self._image, self._features = image, self._extractor.extract(image)
+        return self._features
+
+
+def matched_points(first: Features, second: Features, matches: Matches) -> tuple[FloatArray, FloatArray]:
+    """Return the keypoints (K,2) of either image that belong together, px."""
+    rows = matches.indices
+    return (
+        np.asarray(first.keypoints_xy[rows[:, 0]], np.float64),
+        np.asarray(second.keypoints_xy[rows[:, 1]], np.float64),
+    )
+
+
+def evaluate_features(
+    references: Sequence[PairReference],
+    contestants: Sequence[Contestant],
+    protocol: MatchingProtocol,
+    watch: Callable[[int], None] = lambda done: None,
+) -> list[list[PairResult]]:
+    """Return for each contestant the results of all pairs, in their order; `watch` is told how many are done.
+
+    Raises EvaluationError without pairs, and what loading a pair raises.
+    """
+    if not references:
+        raise EvaluationError("there are no pairs of images to evaluate")
+    results: list[list[PairResult]] = [[] for _ in contestants]
+    for done, reference in enumerate(references, start=1):
+        pair = reference.load()
+        for contestant, found in zip(contestants, results):
+            matched = contestant.match(pair, protocol.max_distance_px)
+            found.append(pair_result(matched, reference.name, reference.group, protocol))
+        watch(done)
+    return results
+
+
+def pair_result(matched: MatchedPair, name: str, group: Group, protocol: MatchingProtocol) -> PairResult:
+    """Return the figures of a matched pair."""
+    first, second, truth = matched.first, matched.second, matched.pair.second_from_first
+    points = (first.keypoints_xy, second.keypoints_xy)
+    keypoints = keypoint_metrics(*points, truth, first.image_size, second.image_size, protocol.max_distance_px)
+    matches = match_metrics(*points, matched.matches.indices, truth, protocol.max_distance_px)
+    estimate = estimated_homography(*matched_points(first, second, matched.matches), protocol.ransac_px)
+    return PairResult(
+        name=name,
+        group=group,
+        keypoints=(len(first) + len(second)) / 2,
+        repeatability=keypoints.repeatability,
+        localization_error_px=keypoints.localization_error_px,
+        matches=matches.matches,
+        precision=matches.precision,
+        recall=matches.recall,
+        exact_recall=matches.exact_recall,
+        corner_error_px=homography_corner_error(estimate, truth, first.image_size),
+    )
+
+
+def estimated_homography(from_xy: FloatArray, to_xy: FloatArray, max_error_px: float) -> FloatArray | None:
+    """Return the homography (3,3) between matched points (K,2) of two images, or None where they give none.
+
+    MAGSAC++ (Barath et al., "MAGSAC++, a fast, reliable and accurate robust estimator", CVPR 2020) of OpenCV, which is
+    repeatable; the estimate is made from all points that agree.
+    """
+    if len(from_xy) < 4:
+        return None
+    try:
+        homography, _ = cv2.findHomography(
+            from_xy, to_xy, cv2.USAC_MAGSAC, max_error_px, None, _MAGSAC_ITERATIONS, _MAGSAC_CONFIDENCE
+        )
+    except cv2.error:  # as for points that all coincide
+        return None
+    return None if homography is None else np.asarray(homography, np.float64)
+
+
+def figures(results: Sequence[PairResult]) -> FeatureFigures:
+    """Return the figures of many pairs; EvaluationError without any."""
+    errors = np.array([result.corner_error_px for result in results])
+    auc = error_auc(errors, AUC_THRESHOLDS_PX)
+
+    def mean(name: str) -> float:
+        values = np.array([getattr(result, name) for result in results], np.float64)
+        known = values[np.isfinite(values)]
+        return float(known.mean()) if len(known) else float("nan")
+
+    return FeatureFigures(
+        pairs=len(results),
+        keypoints=mean("keypoints"),
+        repeatability=mean("repeatability"),
+        localization_error_px=mean("localization_error_px"),
+        matches=mean("matches"),
+        precision=mean("precision"),
+        recall=mean("recall"),
+        exact_recall=mean("exact_recall"),
+        homography_auc=auc,
+        solved=tuple(float(np.mean(errors <= threshold)) for threshold in AUC_THRESHOLDS_PX),
+    )
+
+
+def grouped(results: Sequence[PairResult]) -> dict[Group, list[PairResult]]:
+    """Return the results by what differs between the two images, in the order in which the groups first come."""
+    groups: dict[Group, list[PairResult]] = {}
+    for result in results:
+        groups.setdefault(result.group, []).append(result)
+    return groups
