@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -33,12 +35,12 @@ class Orb:
 
     def extract(self, image: Image) -> Features:
         """Return balanced ORB features of a grey image (H,W); one with no room for a descriptor has none."""
-        keypoints, descriptors = [], None
         # ORB keeps this far from the edge, and fails on an image that its pyramid shrinks to nothing
-        if min(image.shape) > 2 * self._detector.getEdgeThreshold():
-            keypoints, descriptors = self._detector.detectAndCompute(image, None)
+        if min(image.shape) <= 2 * self._detector.getEdgeThreshold():
+            return _nothing(image, np.zeros((0, 32), np.uint8))
+        keypoints, descriptors = _keypoints(self._detector, image, self._config)
         scales = np.array([self._config.scale_factor**k.octave for k in keypoints], np.float32)
-        return _features(keypoints, descriptors, scales, image, self._config, np.zeros((0, 32), np.uint8))
+        return _features(keypoints, descriptors, scales, image, np.zeros((0, 32), np.uint8))
 
 
 class Sift:
@@ -55,28 +57,44 @@ class Sift:
 
     def extract(self, image: Image) -> Features:
         """Return balanced RootSIFT features of a grey image (H,W)."""
-        keypoints, descriptors = self._detector.detectAndCompute(image, None)
+        keypoints, descriptors = _keypoints(self._detector, image, self._config)
         # 1.6 is SIFT's first scale, and a keypoint's size is twice its scale
         scales = np.maximum(np.array([k.size for k in keypoints], np.float32) / 3.2, 1.0)
         if descriptors is not None:
             descriptors = np.sqrt(descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-6))
             descriptors = descriptors.astype(np.float32)
-        return _features(keypoints, descriptors, scales, image, self._config, np.zeros((0, 128), np.float32))
+        return _features(keypoints, descriptors, scales, image, np.zeros((0, 128), np.float32))
+
+
+def _keypoints(
+    detector: cv2.Feature2D, image: Image, config: ExtractorConfig
+) -> tuple[Sequence[cv2.KeyPoint], np.ndarray | None]:
+    """Return balanced keypoints and their descriptors; those that balance leaves out are never described."""
+    found = detector.detect(image, None)
+    if len(found) == 0:
+        return [], None
+    xy = cv2.KeyPoint_convert(found).astype(np.float32).reshape(-1, 2)
+    scores = np.array([k.response for k in found], np.float32)
+    rows = balanced(xy, scores, (image.shape[1], image.shape[0]), config.max_keypoints, config.grid)
+    return detector.compute(image, [found[row] for row in rows.tolist()])
 
 
 def _features(
-    keypoints: list[cv2.KeyPoint],
+    keypoints: Sequence[cv2.KeyPoint],
     descriptors: np.ndarray | None,
     scales: np.ndarray,
     image: Image,
-    config: ExtractorConfig,
-    nothing: np.ndarray,
+    none: np.ndarray,
 ) -> Features:
-    size = (image.shape[1], image.shape[0])
+    """Return OpenCV's keypoints as features; `none` (0,D) are the descriptors of an image that has none."""
     if descriptors is None or len(keypoints) == 0:
-        empty = np.zeros(0, np.float32)
-        return Features(np.zeros((0, 2), np.float32), empty, nothing, size, empty.copy())
+        return _nothing(image, none)
     xy = cv2.KeyPoint_convert(keypoints).astype(np.float32).reshape(-1, 2)
     scores = np.array([k.response for k in keypoints], np.float32)
-    rows = balanced(xy, scores, size, config.max_keypoints, config.grid)
-    return Features(xy[rows], scores[rows], descriptors[rows], size, scales[rows])
+    return Features(xy, scores, descriptors, (image.shape[1], image.shape[0]), scales)
+
+
+def _nothing(image: Image, descriptors: np.ndarray) -> Features:
+    empty = np.zeros(0, np.float32)
+    size = (image.shape[1], image.shape[0])
+    return Features(np.zeros((0, 2), np.float32), empty, descriptors, size, empty.copy())
