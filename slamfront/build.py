@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -13,9 +15,11 @@ import cv2
 from slamfront.backend import for_whole_map, local_backend
 from slamfront.backend.remote import RemoteBackend
 from slamfront.config import RunConfig
-from slamfront.errors import ConfigError, ViewerError
+from slamfront.errors import ConfigError, MapFileError, ViewerError
 from slamfront.features.classical import Orb, Sift
 from slamfront.geometry.camera import Camera
+from slamfront.map import KeyframeMap
+from slamfront.map.files import MapHeader, check_fits, load_map, save_map
 from slamfront.matching.nearest import Nearest
 from slamfront.models.weights import packaged_weights
 from slamfront.pipeline import Audience, FinishingAdjuster, InlineAdjuster, NoAdjuster, ThreadedAdjuster
@@ -40,6 +44,10 @@ def resolve(config: RunConfig) -> RunConfig:
     SuperPoint is taken where its weights ship with slamfront, since those may be used freely; ORB otherwise, and a line
     in the log says so. Raises ConfigError for choices that exclude each other.
     """
+    if config.localize_only and config.load_map is None:
+        raise ConfigError("localize_only needs a map to localise in: give load_map (--load-map FILE)")
+    if config.localize_only and config.save_map is not None:
+        raise ConfigError("localize_only never changes the map, so that save_map would write what is there already")
     packaged = packaged_weights()
     extractor, matcher, device = config.extractor.kind, config.matcher.kind, config.device
     if extractor == "auto":
@@ -59,6 +67,7 @@ def resolve(config: RunConfig) -> RunConfig:
         device=device,
         extractor=replace(config.extractor, kind=extractor),
         matcher=replace(config.matcher, kind=matcher),
+        backend=replace(config.backend, kind="none") if config.localize_only else config.backend,
     )
 
 
@@ -94,13 +103,22 @@ def build_matcher(config: RunConfig) -> Matcher:
 
 
 def build_front(config: RunConfig, camera: Camera, sensor: Sensor, adjuster: Adjuster) -> FrontEnd:
-    """Return the front end of a resolved configuration, with the number of threads and the seeds set for it."""
+    """Return the front end of a resolved configuration, with the seeds set for it, in the map that it names.
+
+    Raises MapFileError for a map that cannot be used, WeightsError when weights are missing.
+    """
     cv2.setRNGSeed(config.seed)
     if config.device == "cuda" or config.extractor.kind == "superpoint":
         import torch
 
         torch.manual_seed(config.seed)
-    return FrontEnd(config, camera, sensor, build_extractor(config), build_matcher(config), adjuster)
+    extractor, matcher = build_extractor(config), build_matcher(config)
+    return FrontEnd(config, camera, sensor, extractor, matcher, adjuster, _loaded_map(config, camera, sensor))
+
+
+def write_map(world: KeyframeMap, path: Path, config: RunConfig, sensor: Sensor) -> None:
+    """Write the map that a resolved configuration made; raises OutputError."""
+    save_map(world, path, _header(config, sensor))
 
 
 @contextmanager
@@ -145,6 +163,31 @@ def audience_of(config: RunConfig, title: str) -> Iterator[Audience]:
         yield Audience(viewer, interval_s, controls, window)
     finally:
         viewer.close()
+
+
+def _loaded_map(config: RunConfig, camera: Camera, sensor: Sensor) -> KeyframeMap | None:
+    path = config.load_map
+    if path is None:
+        return None
+    world, header = load_map(path)
+    used = camera if sensor != "mono" else replace(camera, baseline_m=None)
+    check_fits(path, world, header, _header(config, sensor), used)
+    if not world.keyframes:
+        raise MapFileError(f"{path} holds no keyframes: there is nothing to find in it")
+    return world
+
+
+def _header(config: RunConfig, sensor: Sensor) -> MapHeader:
+    """Return what a map of this configuration is made with; learned features are told by their weights' content."""
+    features: str = config.extractor.kind
+    if features == "superpoint":
+        from slamfront.models.checkpoints import load_network
+
+        digest = hashlib.sha256()
+        for name, tensor in load_network(config.extractor.weights).state_dict().items():
+            digest.update(name.encode() + tensor.float().contiguous().cpu().numpy().tobytes())
+        features = f"superpoint {digest.hexdigest()[:16]}"
+    return MapHeader.now(sensor, features, config.matcher.kind)
 
 
 def _window(controls: Controls, title: str) -> list[ClosableViewer]:

@@ -153,6 +153,12 @@ class RunConfig:
     """Run source, front and backend side by side; without, in one loop that is repeatable to the last digit."""
     seed: int = 0
     """Seed of every random choice."""
+    load_map: Path | None = None
+    """Map file to begin in: the run is lost until it knows the place again, and then goes on with that map."""
+    localize_only: bool = False
+    """Find frames in the loaded map and never change it: no keyframes, no landmarks, no backend."""
+    save_map: Path | None = None
+    """Write the map to this file when the run ends."""
     source: SourceConfig = field(default_factory=SourceConfig)
     extractor: ExtractorConfig = field(default_factory=ExtractorConfig)
     matcher: MatcherConfig = field(default_factory=MatcherConfig)

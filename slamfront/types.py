@@ -175,7 +175,8 @@ class Tracked(_Frozen):
     online_world_from_camera  the pose as it was known when the frame was answered, None without a pose
     inliers                 landmarks whose observation agrees with the pose
     covariance              (6,6) of the camera's pose, tangent of the camera frame, rotation (rad) before
-                            translation (m), None without a pose
+                            translation (m): it grows as fewer landmarks, or nearer to each other, agree. None without
+                            a pose, which is then unknown without bound: nothing is made up for a frame that is lost
     stage_ms                time of each stage, ms
     reason                  why there is no pose, or what was unusual; empty when all is well
     """

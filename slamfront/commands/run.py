@@ -54,14 +54,25 @@ def main(arguments: Sequence[str]) -> None:
 
 def follow(spec: str, config: RunConfig, output: Path | None, plots: bool = True) -> Path:
     """Run a source and write its folder, which is returned; an error that ended the source is raised at the end."""
-    from slamfront.build import adjuster_of, audience_of, build_front, build_source, resolve, whole_map_backend
+    from slamfront.build import (
+        adjuster_of,
+        audience_of,
+        build_front,
+        build_source,
+        resolve,
+        whole_map_backend,
+        write_map,
+    )
     from slamfront.commands.progress import Progress
     from slamfront.environment import environment, peak_memory_mb
+    from slamfront.map.files import check_writable
     from slamfront.pipeline.loop import WINDOW_CLOSED, linger, run
     from slamfront.pipeline.results import RunFolder, default_folder
 
     # Before anything is opened, so that nobody waits for results that cannot be kept
     folder = RunFolder(output) if output is not None else None
+    if config.save_map is not None:
+        check_writable(config.save_map)
     source = build_source(spec, config)
     config = replace(resolve(config), sensor=source.sensor)
     if folder is None:
@@ -76,6 +87,9 @@ def follow(spec: str, config: RunConfig, output: Path | None, plots: bool = True
             )
         result, metrics = folder.finish(summary, source, config, peak_memory_mb(), plots)
         print(_report(summary, result, metrics, folder.path))
+        if config.save_map is not None and summary.world is not None and summary.world.keyframes:
+            write_map(summary.world, config.save_map, config, source.sensor)
+            print(f"map        {config.save_map}")
         if sys.stdin.isatty() and summary.ended != WINDOW_CLOSED:
             linger(audience, summary.snapshot)
     if summary.failure is not None:

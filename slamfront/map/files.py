@@ -73,6 +73,20 @@ class MapHeader:
         return MapHeader(sensor, features, matcher, created, version_of("slamfront"))
 
 
+def check_writable(path: Path) -> None:
+    """Raise OutputError unless a map can be written to a path, before there is one that could be lost."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        probe = _temporary(path)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
 def save_map(world: KeyframeMap, path: Path, header: MapHeader) -> None:
     """Write a map; an older file of that name stays whole until the new one is on the disk.
 
@@ -80,7 +94,7 @@ def save_map(world: KeyframeMap, path: Path, header: MapHeader) -> None:
     equal files. Raises OutputError.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -221,6 +235,11 @@ def _same(first: object, second: object) -> bool:
     if isinstance(first, float) and isinstance(second, float):
         return abs(first - second) <= _SAME * max(abs(first), abs(second))
     return first == second
+
+
+def _temporary(path: Path) -> Path:
+    """Return the file beside `path` that becomes it when it is complete."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -42,6 +42,7 @@ class RunSummary:
 
     world        the map at the end, and a snapshot of it; None when no frame could be used
     skipped      frames that could not be used; dropped  those of a live source that came too fast
+    first_own_id  id from which on keyframes are of this run, and not of a map that it began with
     windows_skipped, windows_failed   windows of the map that were not adjusted
     fps          frames a second, end to end
     ended        why the run ended before its source did, empty when it did not
@@ -56,6 +57,7 @@ class RunSummary:
     windows_skipped: int
     windows_failed: int
     fps: float
+    first_own_id: int = 0
     ended: str = ""
     failure: SlamfrontError | None = None
 
@@ -120,6 +122,7 @@ def run(
         adjuster.skipped,
         adjuster.failed,
         session.fps,
+        front.first_own_id,
         str(failure) if failure else stop.reason,
         failure,
     )

@@ -108,7 +108,9 @@ class RunFolder:
         journal, world = summary.journal, summary.world
         known = journal.poses(world)
         poses = [known.get(frame_id) for frame_id in journal.frame_ids.tolist()]
-        records = list(world.keyframes.values()) if world is not None else []
+        everyone = list(world.keyframes.values()) if world is not None else []
+        # Keyframes of an earlier run have the times of its clock
+        records = [record for record in everyone if record.id >= summary.first_own_id]
         keyframe_poses = [record.world_from_camera for record in records]
         write_final(self.path, journal.times_ns, poses, [record.time_ns for record in records], keyframe_poses)
         if kitti:

@@ -45,7 +45,9 @@ KeyframeListener = Callable[[KeyFrame, Window], None]
 class FrontEnd:
     """Tracks frames against a keyframe map that it owns; nothing here reads files, starts threads or draws.
 
-    `listeners` are called with every new keyframe and the window that holds its observations.
+    `listeners` are called with every new keyframe and the window that holds its observations. A front end that is given
+    a map takes it over, begins lost in it, and goes on with it once it is found there; with `config.localize_only` it
+    reads the map and never changes it.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class FrontEnd:
         extractor: Extractor,
         matcher: Matcher,
         adjuster: Adjuster,
+        world: KeyframeMap | None = None,
     ) -> None:
         self._config, self._sensor = config, sensor
         self._camera = camera if sensor != "mono" else replace(camera, baseline_m=None)
@@ -63,13 +66,12 @@ class FrontEnd:
         self._motion = ConstantVelocity()
         self._policy = KeyframePolicy(config.keyframes)
         self._initializer = Initializer(matcher, self._camera, config.seed)
-        self._relocalizer = Relocalizer(
-            matcher, 2 * config.tracker.min_inliers, config.tracker.max_error_px, config.seed
-        )
-        self._world: KeyframeMap | None = None
+        self._relocalizer = Relocalizer(matcher, config.tracker, config.seed)
+        self._world = world
+        self.first_own_id = 0 if world is None else world.next_id
         self._reference_id = -1
         self._last_ids = self._local_rows = np.zeros(0, np.int64)
-        self._state = State.INITIALIZING
+        self._state = State.INITIALIZING if world is None else State.LOST
         self._disparity_sigma_px = 1.0
         self._late: list[Tracked] = []
         self.listeners: list[KeyframeListener] = []
@@ -97,7 +99,7 @@ class FrontEnd:
         if reason:
             self._lose(view)
             return self._answer(view, watch, reason)
-        due = self._policy.due(view, self.world, self._reference, self._adjuster.idle)
+        due = not self._frozen and self._policy.due(view, self.world, self._reference, self._adjuster.idle)
         if due:
             self._add_keyframe(view)
             watch.mark("keyframe")
@@ -123,6 +125,10 @@ class FrontEnd:
         return 0 if self._world is None else len(self._world.landmarks)
 
     @property
+    def _frozen(self) -> bool:
+        return self._config.localize_only
+
+    @property
     def camera(self) -> Camera:
         """The camera of the frames, without its baseline for a monocular run."""
         return self._camera
@@ -139,6 +145,21 @@ class FrontEnd:
     def finish(self) -> None:
         """Take the corrections that are still to come into the map."""
         self._apply_corrections()
+
+    def reset(self) -> None:
+        """Forget all frames and free the map, to begin anew; a map that is only localised in stays, to be found again.
+
+        Ids of keyframes and landmarks are not used again.
+        """
+        self._motion.forget()
+        self._initializer.restart()
+        self._relocalizer.restart()
+        self._policy = KeyframePolicy(self._config.keyframes)
+        self._last_ids = self._local_rows = np.zeros(0, np.int64)
+        self._late, self.view = [], None
+        self._state = State.LOST if self._frozen else State.INITIALIZING
+        if self._world is not None and not self._frozen:
+            self._world.clear()
 
     # --- the steps
 
@@ -166,7 +187,7 @@ class FrontEnd:
             reference = insert_keyframe(self.world, view)
             if self.landmark_count < _MIN_FIRST_LANDMARKS:
                 count = self.landmark_count
-                self._reset()
+                self._begin_anew()
                 return f"{count} keypoints with depth, {_MIN_FIRST_LANDMARKS} are needed"
         self._reference_id = reference.id
         self._state = State.TRACKING
@@ -223,12 +244,9 @@ class FrontEnd:
     def _relocalize(self, view: View) -> str:
         view.forget()
         found = self._relocalizer.locate(view, self.world)
-        if found is None:
-            return f"no keyframe shows this view of {len(view.features)} keypoints"
-        keyframe_id, pose = found
-        if not solve_pose(view, self.world, pose, self._config.tracker, ranged=False):
-            return "too few landmarks agree with the pose that was found"
-        self._reference_id = keyframe_id
+        if isinstance(found, str):
+            return found
+        self._reference_id = found
         self._local_rows = local_landmarks(self.world, self._reference, self._config.tracker)
         if self._state is State.LOST:
             self._state = State.RELOCALIZED
@@ -242,11 +260,13 @@ class FrontEnd:
         view.turn(Shutter(self._camera, self._motion.angular_velocity(view.frame.time_ns, start)))
         expected = align_view(view, self.world, self._local_rows, config.max_landmarks)
         inliers = solve_pose(view, self.world, start, config, ranged=True)
-        if inliers < config.min_inliers:
-            return f"{inliers} landmarks agree with the pose, {config.min_inliers} are needed"
+        needed = config.min_inliers if self._state is not State.RELOCALIZED else 2 * config.min_inliers
+        if inliers < needed:
+            return f"{inliers} landmarks agree with the pose, {needed} are needed"
         tracked = view.landmark_rows
-        marks.expected[expected] += 1
-        marks.seen[tracked] += 1
+        if not self._frozen:
+            marks.expected[expected] += 1
+            marks.seen[tracked] += 1
         ids, _ = self.world.keyframes_seeing(tracked)
         self._reference_id = int(ids[0])
         if self._state is not State.RELOCALIZED:
@@ -283,10 +303,11 @@ class FrontEnd:
             self._relocalizer.restart()
         self._state = State.LOST
         self._motion.forget()
-        if self.keyframe_count <= _FALSE_START_KEYFRAMES and self._sensor == "mono":
-            self._reset()
+        own = [keyframe_id for keyframe_id in self.world.keyframes if keyframe_id >= self.first_own_id]
+        if len(own) == self.keyframe_count <= _FALSE_START_KEYFRAMES and self._sensor == "mono":
+            self._begin_anew()
 
-    def _reset(self) -> None:
+    def _begin_anew(self) -> None:
         self.world.clear()
         self._motion.forget()
         self._state = State.INITIALIZING

@@ -1,38 +1,105 @@
-"""Finding the camera again after tracking was lost."""
+"""Finding the camera again in a map, after tracking was lost or at the beginning."""
 
 from __future__ import annotations
 
-from slamfront.geometry.pose import Pose
-from slamfront.map import KeyframeMap
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from slamfront.config import TrackerConfig
+from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.protocols import Matcher
-from slamfront.tracking.local_map import match_by_appearance
+from slamfront.tracking.local_map import local_landmarks, match_by_appearance, match_by_projection, solve_pose
 from slamfront.tracking.view import View
+from slamfront.types import FloatArray
 
 # Keyframes tried in one frame, so that a lost frame costs no more than a tracked one
 _TRIES = 3
+# Inliers must scatter at least this much in every direction (standard deviation over the image's width): those on one
+# object, or along one line, fit many poses
+_MIN_SPREAD = 0.05
 
 
-class Relocalizer:
-    """Tries the newest keyframes first and then goes back through the map, a few keyframes each frame."""
+class Ranking(Protocol):
+    """Which keyframes a lost frame is compared with, the most promising first."""
 
-    def __init__(self, matcher: Matcher, min_inliers: int, max_error_px: float, seed: int) -> None:
-        self._matcher, self._min_inliers = matcher, min_inliers
-        self._max_error_px, self._seed = max_error_px, seed
+    def ranked(self, view: View, world: KeyframeMap, count: int) -> Sequence[int]:
+        """Return the ids of at most `count` keyframes; a next call for a frame that was not found may give others."""
+        ...
+
+    def restart(self) -> None:
+        """Forget which keyframes were tried: the next frame is lost in a new place."""
+        ...
+
+
+class NewestFirst:
+    """The newest keyframes first, then back through the map, over and over again."""
+
+    def __init__(self) -> None:
         self._next = 0
 
-    def locate(self, view: View, world: KeyframeMap) -> tuple[int, Pose] | None:
-        """Return a keyframe's id and camera_from_world, or None when no keyframe that was tried shows the view."""
+    def ranked(self, view: View, world: KeyframeMap, count: int) -> Sequence[int]:
+        """Return the next keyframes in turn."""
         ids = sorted(world.keyframes, reverse=True)
-        for _ in range(min(_TRIES, len(ids))):
-            keyframe_id = ids[self._next % len(ids)]
-            self._next += 1
-            keyframe = world.keyframes[keyframe_id]
-            pose = match_by_appearance(view, world, keyframe, self._matcher, self._max_error_px, self._seed)
-            if pose is not None and len(view.landmark_rows) >= self._min_inliers:
-                self._next = 0
-                return keyframe_id, pose
-        return None
+        chosen = [ids[(self._next + i) % len(ids)] for i in range(min(count, len(ids)))]
+        self._next += count
+        return chosen
 
     def restart(self) -> None:
         """Begin with the newest keyframe next time."""
         self._next = 0
+
+
+class Relocalizer:
+    """Compares a view with a few keyframes each frame, and places it where enough landmarks all over it agree."""
+
+    def __init__(self, matcher: Matcher, config: TrackerConfig, seed: int, ranking: Ranking | None = None) -> None:
+        self._matcher, self._config, self._seed = matcher, config, seed
+        self._ranking = ranking or NewestFirst()
+
+    def locate(self, view: View, world: KeyframeMap) -> int | str:
+        """Place the view and return the keyframe that it resembles, or return in one line why it stays without a pose.
+
+        A pose comes from the landmarks of one keyframe by LO-RANSAC, and is accepted when twice the inliers of
+        tracking, scattered over the image, agree with it, counting the landmarks of the keyframes around.
+        """
+        most, reason = 0, ""
+        for keyframe_id in self._ranking.ranked(view, world, _TRIES):
+            inliers = self._place(view, world, world.keyframes[keyframe_id])
+            scattered = inliers == 0 or spread(view.xy) >= _MIN_SPREAD * world.camera.width
+            if inliers >= 2 * self._config.min_inliers and scattered:
+                self._ranking.restart()
+                return keyframe_id
+            if inliers >= most:
+                most = inliers
+                where = "" if scattered else ", all in one spot"
+                reason = f"keyframe {keyframe_id} fits best with {inliers} landmarks{where}"
+            view.forget()
+        needed = 2 * self._config.min_inliers
+        return f"no keyframe shows this view of {len(view.features)} keypoints: {reason}, {needed} are needed"
+
+    def restart(self) -> None:
+        """Begin anew next time, for tracking was lost in another place."""
+        self._ranking.restart()
+
+    def _place(self, view: View, world: KeyframeMap, keyframe: KeyframeRecord) -> int:
+        """Give the view the pose that most landmarks of and around a keyframe agree with; return how many do."""
+        config = self._config
+        view.forget()
+        pose = match_by_appearance(view, world, keyframe, self._matcher, config.max_error_px, self._seed)
+        if pose is None:
+            return 0
+        inliers = solve_pose(view, world, pose, config, ranged=False)
+        if inliers and (inliers < 2 * config.min_inliers or spread(view.xy) < _MIN_SPREAD * world.camera.width):
+            rows, pose = local_landmarks(world, keyframe, config), view.pose
+            match_by_projection(view, world, rows, config.search_radius_px, pose)
+            inliers = solve_pose(view, world, pose, config, ranged=False)
+        return inliers
+
+
+def spread(xy: FloatArray) -> float:
+    """Return the standard deviation, px, of pixels (N,2) in the direction in which they scatter least."""
+    if len(xy) < 2:
+        return 0.0
+    return float(np.sqrt(max(np.linalg.eigvalsh(np.cov(xy, rowvar=False))[0], 0.0)))
