@@ -7,22 +7,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from rich.console import Console
 from rich.progress import Progress
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from slamfront.build import build_extractor, build_matcher, resolve
 from slamfront.commands.parsing import Flag, parse
 from slamfront.config import ExtractorConfig, MatcherConfig, RunConfig, from_mapping, to_mapping
 from slamfront.environment import environment
-from slamfront.errors import ConfigError
+from slamfront.errors import ConfigError, OutputError
 from slamfront.evaluation.feature_report import Compared, Picture, figures_text, write_feature_report
 from slamfront.evaluation.features import Contestant, MatchingProtocol, evaluate_features
 from slamfront.evaluation.homographies import PairReference, PhotographProtocol
 from slamfront.evaluation.match_pictures import match_picture, telling_pairs
 from slamfront.sources.homographies import PairFolder, open_pairs
+
+_WITHOUT_WEIGHTS = ("orb", "sift", "nearest")
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class EvalFeatures:
     ..), or photographs, of which pairs are made by seeded homographies and changes of light.
     """
 
-    folder: Positional[Path]
+    folder: Annotated[Path, Positional, arg(metavar="FOLDER")]
     """What to measure on."""
     compare: tuple[str, ...] = ()
     """Compare several, each as EXTRACTOR[:WEIGHTS][+MATCHER[:WEIGHTS]], such as orb superpoint+lightglue; the options
@@ -57,8 +59,11 @@ class EvalFeatures:
 def main(arguments: Sequence[str]) -> None:
     """Measure, print the figures, and write the report."""
     given = parse(EvalFeatures, arguments, "eval-features")
+    if given.pictures < 0 or (given.short_side is not None and given.short_side < 16):
+        raise ConfigError("--pictures must be 0 or more, and --short-side 16 px or more")
     pairs = open_pairs(given.folder, given.photographs, given.short_side, given.apart)
     configs = _configs(given)
+    report = _folder(given.output) / "report.html"
     contestants = [Contestant(name, build_extractor(one), build_matcher(one)) for name, one in configs.items()]
     with _progress(len(pairs.references)) as watch:
         results = evaluate_features(pairs.references, contestants, given.matching, watch)
@@ -68,7 +73,6 @@ def main(arguments: Sequence[str]) -> None:
     ]
     print(figures_text(compared))
     shown = [pairs.references[row] for row in telling_pairs(results, given.pictures)]
-    report = (given.output or Path("runs") / time.strftime("features-%Y%m%d-%H%M%S")) / "report.html"
     write_feature_report(
         compared,
         report,
@@ -78,6 +82,16 @@ def main(arguments: Sequence[str]) -> None:
         environment=environment(),
     )
     print(f"report     {report}")
+
+
+def _folder(output: Path | None) -> Path:
+    """Return the folder for the report, made at once, so that nobody waits for figures that cannot be kept."""
+    folder = output or Path("runs") / time.strftime("features-%Y%m%d-%H%M%S")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
+    return folder
 
 
 def _configs(given: EvalFeatures) -> dict[str, RunConfig]:
@@ -96,6 +110,8 @@ def _named(spec: str, base: RunConfig) -> RunConfig:
     for part, text in zip(("extractor", "matcher"), spec.split("+", 1)):
         kind, _, weights = text.partition(":")
         named = from_mapping(type(getattr(base, part)), {"kind": kind}, f"--compare {spec}: {part}").kind
+        if weights and named in _WITHOUT_WEIGHTS:
+            raise ConfigError(f"--compare {spec}: {kind} has no weights")
         changes = {"kind": named, "weights": weights} if weights else {"kind": named}
         config = replace(config, **{part: replace(getattr(base, part), **changes)})
     return config

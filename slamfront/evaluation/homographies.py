@@ -4,8 +4,8 @@ The protocol of photographs, as `PhotographProtocol` has it by default: the phot
 side of 320 px and is the first image. The second, of the same size, is the first through a random homography: its
 corners move by up to 12 % of width and height (perspective), then everything is scaled about the centre by .7 to 1.35
 (evenly in the logarithm) and turned by up to 30 degrees either way. Its light is changed: contrast about mid grey by up
-to 40 %, brightness by up to 20 % of the range, the exponent of the tone curve by a factor of up to 1.6 either way,
-Gaussian blur of up to 1.4 px, and Gaussian noise of up to 4 % of the range. Where it would see beyond the photograph it
+to 40 %, brightness by up to 20 % of the range, the exponent of the tone curve by a factor of up to 1.5 either way,
+Gaussian blur of up to 1.4 px, and Gaussian noise of up to 3 % of the range. Where it would see beyond the photograph it
 is black (the void), and keypoints that lie, in the second image, within 8 px of the void are left out of both images
 before matching. Every photograph has random numbers of its own, so that their number does not change the pairs.
 
@@ -40,11 +40,11 @@ class LightChange:
     """Contrast about mid grey changes by up to this share either way."""
     brightness: float = 0.2
     """Brightness changes by up to this share of the range either way."""
-    gamma: float = 1.6
+    gamma: float = 1.5
     """The exponent of the tone curve is up to this factor above or below 1."""
     blur_px: float = 1.4
     """Largest standard deviation of the Gaussian blur, px."""
-    noise: float = 0.04
+    noise: float = 0.03
     """Largest standard deviation of the Gaussian noise, as a share of the range."""
 
 
