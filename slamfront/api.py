@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slamfront.build import adjuster_of, build_front, resolve, whole_map_backend
+from slamfront.build import adjuster_of, build_front, resolve, whole_map_backend, write_map
 from slamfront.calibration import Calibration
 from slamfront.config import RunConfig
-from slamfront.errors import FrameError, SourceError
+from slamfront.errors import FrameError, MapError, SourceError
 from slamfront.geometry.camera import Camera, StereoRig
 from slamfront.geometry.pose import Pose
 from slamfront.pipeline import Session
@@ -38,13 +39,15 @@ class Slam:
     """Poses and a map from frames that a program pushes; one thread uses it at a time.
 
     config   `threads` lets the backend run in a process of its own; without, `push` waits for it, and runs repeat
-             exactly. `source.width` resamples frames; the rest of `source`, and `viewer`, are not used.
+             exactly. `source.width` resamples frames; the rest of `source`, and `viewer`, are not used. `load_map` and
+             `localize_only` begin in a map; `save_map` is written by `close`.
     camera   calibration of the frames as they are pushed: a Camera, distorted or not, or a StereoRig that is not
              rectified yet. `slamfront.read_calibration` reads one from a file.
     sensor   what is pushed: "mono", "stereo" or "rgbd"
 
     `camera` is that of the poses: an ideal pinhole; that of a StereoRig looks along the rectified axes. Raises
-    CalibrationError when the calibration does not fit the sensor, WeightsError when weights are missing.
+    CalibrationError when the calibration does not fit the sensor, WeightsError when weights are missing, MapFileError
+    for a map that cannot be used.
     """
 
     def __init__(self, config: RunConfig | None = None, *, camera: Calibration, sensor: Sensor = "mono") -> None:
@@ -116,6 +119,23 @@ class Slam:
         """Return a copy of the map: landmarks, keyframes, trajectory and the newest image; None before a frame."""
         return self._session.snapshot()
 
+    def save_map(self, path: Path | str) -> None:
+        """Write the map as it is now, to be used again by a `config.load_map`; after `close` it is adjusted as a whole.
+
+        Raises MapError while there is no map, OutputError where it cannot be written.
+        """
+        world = self._session.world
+        if world is None or not world.keyframes:
+            raise MapError("there is no map yet that could be saved")
+        write_map(world, Path(path), self._config, self.sensor)
+
+    def reset(self) -> None:
+        """Forget every frame so far, and begin a new map; one that is only localised in stays, to be found again.
+
+        The memory of the map is freed. Ids are not used again, and times go on.
+        """
+        self._session.reset()
+
     def on_keyframe(self, callback: KeyframeCallback) -> None:
         """Call back with every new keyframe, within the `push` that makes it."""
         self._session.front.listeners.append(lambda keyframe, _: callback(keyframe))
@@ -138,6 +158,8 @@ class Slam:
         if stack is not None:
             with stack:
                 self._session.finish()
+            if self._config.save_map is not None and self._session.front.keyframe_count:
+                self.save_map(self._config.save_map)
 
     def __enter__(self) -> Slam:
         return self

@@ -11,6 +11,7 @@ import pytest
 
 import slamfront
 from slamfront.config import BackendConfig
+from slamfront.errors import MapError
 from slamfront.evaluation.trajectory import evaluate
 from slamfront.geometry.camera import Camera
 from slamfront.types import Frame
@@ -171,3 +172,36 @@ def test_the_names_of_the_api_are_loaded_when_they_are_used() -> None:
     assert done.returncode == 0, done.stderr
     with pytest.raises(AttributeError, match="no attribute 'Slamm'"):
         slamfront.Slamm  # noqa: B018
+
+
+def test_a_saved_map_is_localised_in_by_the_next_program(tmp_path: Path) -> None:
+    source, path = Recorded(), tmp_path / "room.map"
+    config = replace(INLINE, save_map=path)
+    slam = slamfront.Slam(config, camera=source.camera, sensor="rgbd")
+    with pytest.raises(MapError, match="no map yet"):
+        slam.save_map(tmp_path / "too-early.map")
+    with slam:
+        push_all(slam, source.frames)
+    made = slam.trajectory()
+    config = replace(INLINE, load_map=path, localize_only=True)
+    with slamfront.Slam(config, camera=source.camera, sensor="rgbd") as slam:
+        assert slam.state is slamfront.State.INITIALIZING
+        answers = push_all(slam, source.frames)
+    assert [answer.state for answer in answers[:2]] == [slamfront.State.RELOCALIZED, slamfront.State.TRACKING]
+    found = slam.trajectory()
+    assert len(found) == COUNT
+    # In the same world, without any alignment, as near as either run is to the truth
+    assert np.linalg.norm(found.positions_m - made.positions_m, axis=1).max() < 0.015
+
+
+def test_a_reset_forgets_the_past_and_times_go_on() -> None:
+    source = Recorded()
+    with slamfront.Slam(INLINE, camera=source.camera, sensor="rgbd") as slam:
+        push_all(slam, source.frames[:10])
+        slam.reset()
+        assert len(slam.trajectory()) == 0 and slam.pose is None
+        with pytest.raises(slamfront.FrameError, match="is not after"):
+            push_all(slam, source.frames[:1])
+        answers = push_all(slam, source.frames[10:14])
+        assert answers[0].is_keyframe and answers[-1].state is slamfront.State.TRACKING
+        assert len(slam.trajectory()) == 4

@@ -109,6 +109,11 @@ class Session:
         if self.skipped <= _WARNINGS:
             log.warning("skipped a frame: %s", error)
 
+    def reset(self) -> None:
+        """Forget every frame so far, and free the map; time goes on."""
+        self.front.reset()
+        self.journal = Journal()
+
     def finish(self) -> None:
         """Take in the corrections that are still to come, and adjust the whole map."""
         self.adjuster.finish()
