@@ -149,12 +149,12 @@ class PlaceIndex:
     def query(self, features: Features, limit: int = 10, world: KeyframeMap | None = None) -> list[int]:
         """Return the ids of at most `limit` keyframes that look like the features most, best first.
 
-        With the map, keyframes are ranked by the places that they and their like belong to: see `grouped`.
+        With the map, the best keyframe of each place comes first, in the order that `grouped` gives.
         """
         ids, scores = self.scores(features)
-        if world is None:
-            return ids[np.argsort(-scores, kind="stable")[:limit]].tolist()
-        return [keyframe_id for keyframe_id, _ in grouped(world, ids, scores)[:limit]]
+        order = ids[np.argsort(-scores, kind="stable")].tolist()
+        heads = [] if world is None else [keyframe_id for keyframe_id, _ in grouped(world, ids, scores)]
+        return [*heads, *(i for i in order if i not in heads)][:limit]
 
     def _begin(self) -> None:
         self._vocabulary = Vocabulary.train(np.concatenate(list(self._waiting.values())))

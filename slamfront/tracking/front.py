@@ -14,6 +14,7 @@ from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap, KeyframeRecord
+from slamfront.map.places import PlaceIndex, packaged_vocabulary
 from slamfront.map.window import apply, local_window, whole_window
 from slamfront.protocols import Adjuster, Extractor, Matcher
 from slamfront.tracking.initializer import Initializer
@@ -30,6 +31,7 @@ from slamfront.tracking.local_map import (
 from slamfront.tracking.mapping import first_map, fuse_with_neighbours, insert_keyframe, triangulate_with_neighbours
 from slamfront.tracking.motion import ConstantVelocity
 from slamfront.tracking.ranging import NoRanging, ranging_of
+from slamfront.tracking.recognition import LikeliestFirst
 from slamfront.tracking.relocalizer import Relocalizer
 from slamfront.tracking.view import View
 from slamfront.types import Frame, KeyFrame, Sensor, State, Tracked, Window
@@ -66,7 +68,9 @@ class FrontEnd:
         self._motion = ConstantVelocity()
         self._policy = KeyframePolicy(config.keyframes)
         self._initializer = Initializer(matcher, self._camera, config.seed)
-        self._relocalizer = Relocalizer(matcher, config.tracker, config.seed)
+        extractor_name = config.extractor.weights if config.extractor.kind == "superpoint" else config.extractor.kind
+        self._places = PlaceIndex(packaged_vocabulary(extractor_name))
+        self._relocalizer = Relocalizer(matcher, config.tracker, config.seed, LikeliestFirst(self._places))
         self._world = world
         self.first_own_id = 0 if world is None else world.next_id
         self._reference_id = -1
