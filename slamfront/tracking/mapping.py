@@ -85,7 +85,7 @@ def fuse_with_neighbours(world: KeyframeMap, keyframe: KeyframeRecord) -> None:
         rows = world.observed_by(np.array([keyframe.id]))
         seen = np.zeros(world.landmarks.capacity + 1, bool)
         seen[neighbour.landmark_rows] = True
-        _observe_again(world, neighbour, rows[~seen[rows]])
+        observe_again(world, neighbour, rows[~seen[rows]])
 
 
 def _add_keyframe(
@@ -269,7 +269,7 @@ def _least_parallax_rad(world: KeyframeMap) -> float:
     return ALIGNED_SIGMA_PX / world.camera.fx / _MAX_DEPTH_UNCERTAINTY
 
 
-def _observe_again(world: KeyframeMap, keyframe: KeyframeRecord, rows: IntArray) -> None:
+def observe_again(world: KeyframeMap, keyframe: KeyframeRecord, rows: IntArray) -> None:
     """Let a keyframe observe landmarks `rows` where it shows them; one shown where it observes another is merged into
     that.
     """
