@@ -1,0 +1,1 @@
+"""Training: synthetic shapes, labels, data, losses and recipes of the networks."""
