@@ -27,6 +27,7 @@ from slamfront.evaluation.results import (
 )
 from slamfront.evaluation.trajectory import FrameTimes, TrajectoryMetrics, evaluate
 from slamfront.geometry.pose import Pose
+from slamfront.map import KeyframeMap
 from slamfront.pipeline.loop import RunSummary
 from slamfront.protocols import Sink, Source
 from slamfront.sinks.cloud import write_ply
@@ -133,14 +134,8 @@ class RunFolder:
             write_every_pose(self.path / "online.kitti", [pose_at.get(time_of.get(i, -1)) for i in every])
 
     def _write_map(self, summary: RunSummary) -> None:
-        world, snapshot = summary.world, summary.snapshot
-        if world is None or snapshot is None:
-            return
-        ids = world.landmarks.ids(np.flatnonzero(world.landmarks.alive))
-        points, colours = snapshot.landmarks_m, snapshot.landmark_intensity
-        write_ply(self.path / "landmarks.ply", points, colours)
-        keyframes = [world.keyframe(keyframe_id) for keyframe_id in world.keyframes]
-        write_colmap(self.path / _COLMAP, world.camera, keyframes, ids, points.astype(np.float64), colours)
+        if summary.world is not None:
+            write_model(self.path, summary.world)
 
     def _draw(self, summary: RunSummary) -> None:
         if summary.snapshot is not None:
@@ -154,6 +149,17 @@ class RunFolder:
         stages = read_stage_times(self.path)
         if stages:
             save_figure(stage_figure(stages), self.path / "stages.png")
+
+
+def write_model(folder: Path, world: KeyframeMap) -> None:
+    """Write a map into a folder for other programs: landmarks.ply and a COLMAP text model; raises OutputError."""
+    rows = np.flatnonzero(world.landmarks.alive)
+    patches = world.landmarks.patches
+    middle = patches.shape[1] // 2
+    points, colours = world.landmarks.positions_m[rows], patches[rows, middle, middle]
+    write_ply(folder / "landmarks.ply", points, colours)
+    keyframes = [world.keyframe(keyframe_id) for keyframe_id in world.keyframes]
+    write_colmap(folder / _COLMAP, world.camera, keyframes, world.landmarks.ids(rows), points, colours)
 
 
 def _compare(summary: RunSummary, source: Source) -> TrajectoryMetrics | None:

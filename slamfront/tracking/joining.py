@@ -1,0 +1,179 @@
+"""Finding where one map lies in another, and making one map of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from slamfront.geometry.align import align
+from slamfront.geometry.pose import Pose, Sim3
+from slamfront.map import KeyframeMap, KeyframeRecord
+from slamfront.map.joining import joined
+from slamfront.map.places import PlaceIndex
+from slamfront.protocols import Matcher
+from slamfront.tracking.mapping import observe_again
+from slamfront.tracking.projection import match_projection, project
+from slamfront.types import BoolArray, FloatArray, IntArray
+
+# Keyframes of the first map that each keyframe of the second is compared with
+_CANDIDATES = 3
+_SAMPLES = 300
+_MAX_ERROR_PX = 4.0
+# Landmarks of two keyframes that must agree on how the maps lie, and of all keyframes in the end
+_MIN_PAIR, _MIN_ALL = 15, 30
+_RADII_PX = (16.0, 8.0, 4.0)
+# Keyframes of one map whose common landmarks are looked for in a keyframe of the other
+_AROUND = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Joint:
+    """How two maps lie to each other.
+
+    world_from_other    similarity; its scale is 1 unless a single camera made the maps
+    pairs               landmarks that both maps have, as far as they agree on it
+    keyframes           keyframes of the other map that show them
+    """
+
+    world_from_other: Sim3
+    pairs: int
+    keyframes: int
+
+
+def find_joint(
+    world: KeyframeMap, other: KeyframeMap, matcher: Matcher, places: PlaceIndex, scaled: bool, seed: int = 0
+) -> Joint | None:
+    """Return how the other map lies in the world of the first, or None where they show no common place.
+
+    Keyframes that look alike are matched, and the similarity (`scaled`) or rigid transform between their landmarks is
+    found by RANSAC; then all keyframes of the other map look for the landmarks of the first where they should be.
+    """
+    places.update(world)
+    rng = np.random.default_rng(seed)
+    best, start = 0, None
+    for record in other.keyframes.values():
+        candidates = places.query(record.features, _CANDIDATES, world) or sorted(world.keyframes)
+        for keyframe_id in candidates:
+            found = _between(world, world.keyframes[keyframe_id], other, record, matcher, scaled, rng)
+            if found is not None and found[1] > best:
+                start, best = found
+    if start is None:
+        return None
+    return _refined(world, other, start, scaled)
+
+
+def join(world: KeyframeMap, other: KeyframeMap, joint: Joint) -> tuple[KeyframeMap, int]:
+    """Return one map of both, in the world of the first, and how many landmarks were fused."""
+    both = joined(world, other, joint.world_from_other)
+    count = len(both.landmarks)
+    for record in list(both.keyframes.values()):
+        strangers = _landmarks_around(both, record, record.id < world.next_id, world.next_id)
+        if len(strangers):
+            observe_again(both, record, strangers)
+    return both, count - len(both.landmarks)
+
+
+def _between(
+    world: KeyframeMap,
+    keyframe: KeyframeRecord,
+    other: KeyframeMap,
+    record: KeyframeRecord,
+    matcher: Matcher,
+    scaled: bool,
+    rng: np.random.Generator,
+) -> tuple[Sim3, int] | None:
+    """Return world_from_other by the landmarks that a keyframe of each map shows, and how many agree; None for few."""
+    matches = matcher.match(keyframe.features, record.features).indices
+    mine, theirs = keyframe.landmark_rows[matches[:, 0]], record.landmark_rows[matches[:, 1]]
+    known = (mine >= 0) & (theirs >= 0)
+    if known.sum() < _MIN_PAIR:
+        return None
+    target, source = world.landmarks.positions_m[mine[known]], other.landmarks.positions_m[theirs[known]]
+    views = (
+        (keyframe.world_from_camera, keyframe.features.keypoints_xy[matches[known, 0]]),
+        (record.world_from_camera, record.features.keypoints_xy[matches[known, 1]]),
+    )
+
+    def agreeing(similarity: Sim3) -> BoolArray:
+        """Return which landmarks of each map lie where the other map's keyframe shows them."""
+        (here, here_xy), (there, there_xy) = views
+        forth = world.camera.project(here.inverse().apply(similarity.apply(source))) - here_xy
+        back = world.camera.project(there.inverse().apply(similarity.inverse().apply(target))) - there_xy
+        with np.errstate(invalid="ignore"):
+            near = np.maximum(np.linalg.norm(forth, axis=1), np.linalg.norm(back, axis=1)) < _MAX_ERROR_PX
+        return np.asarray(near)
+
+    inliers = np.zeros(len(target), bool)
+    for _ in range(_SAMPLES):
+        chosen = rng.choice(len(target), 3, replace=False)
+        near = agreeing(_aligned(source[chosen], target[chosen], scaled))
+        if near.sum() > inliers.sum():
+            inliers = near
+    if inliers.sum() < _MIN_PAIR:
+        return None
+    for _ in range(3):
+        similarity = _aligned(source[inliers], target[inliers], scaled)
+        inliers = agreeing(similarity)
+        if inliers.sum() < _MIN_PAIR:
+            return None
+    return similarity, int(inliers.sum())
+
+
+def _refined(world: KeyframeMap, other: KeyframeMap, start: Sim3, scaled: bool) -> Joint | None:
+    """Return the transform that the landmarks of all keyframes agree on, closer and closer; None where few do."""
+    similarity, pairs = start, np.zeros((0, 2), np.int64)
+    keyframes = 0
+    for radius_px in _RADII_PX:
+        found = [_pairs(world, other, record, similarity, radius_px) for record in other.keyframes.values()]
+        keyframes = sum(len(part) >= _MIN_PAIR for part in found)
+        pairs = np.unique(np.concatenate(found), axis=0)
+        if len(pairs) < _MIN_ALL or keyframes == 0:
+            return None
+        source, target = other.landmarks.positions_m[pairs[:, 1]], world.landmarks.positions_m[pairs[:, 0]]
+        similarity = _trimmed(source, target, similarity, scaled)
+    return Joint(similarity, len(pairs), keyframes)
+
+
+def _pairs(
+    world: KeyframeMap, other: KeyframeMap, record: KeyframeRecord, world_from_other: Sim3, radius_px: float
+) -> IntArray:
+    """Return rows (K,2) of landmarks of both maps that a keyframe of the other one shows at the same features."""
+    camera_from_world = _in_world(record, world_from_other).inverse()
+    rows = np.flatnonzero(world.landmarks.alive)
+    projection = project(world.landmarks, rows, camera_from_world, world.camera)
+    if len(projection) == 0:
+        return np.zeros((0, 2), np.int64)
+    keypoints, owners = match_projection(projection, world.landmarks, record.features, record.tree, radius_px)
+    theirs = record.landmark_rows[keypoints]
+    return np.column_stack([projection.rows[owners], theirs])[theirs >= 0]
+
+
+def _in_world(record: KeyframeRecord, world_from_other: Sim3) -> Pose:
+    return world_from_other.apply_to_pose(record.world_from_camera)
+
+
+def _trimmed(source: FloatArray, target: FloatArray, similarity: Sim3, scaled: bool) -> Sim3:
+    """Return the best transform of the half of the pairs (N,3) that agree best: far landmarks are imprecise."""
+    for _ in range(5):
+        distance = np.linalg.norm(similarity.apply(source) - target, axis=1)
+        near = distance <= np.median(distance)
+        similarity = _aligned(source[near], target[near], scaled)
+    return similarity
+
+
+def _aligned(source: FloatArray, target: FloatArray, scaled: bool) -> Sim3:
+    return align(source, target, "sim3" if scaled else "se3").target_from_source
+
+
+def _landmarks_around(both: KeyframeMap, record: KeyframeRecord, first: bool, border_id: int) -> IntArray:
+    """Return rows of landmarks, of keyframes of the other map, that a keyframe may show and does not observe."""
+    place = record.world_from_camera
+    others = [r for r in both.keyframes.values() if (r.id < border_id) != first]
+    distance = [float(np.linalg.norm(r.world_from_camera.translation_m - place.translation_m)) for r in others]
+    facing = [float(r.world_from_camera.rotation[:, 2] @ place.rotation[:, 2]) > 0.5 for r in others]
+    order = [i for i in np.argsort(distance).tolist() if facing[i]][:_AROUND]
+    rows = both.observed_by(np.array([others[i].id for i in order], np.int64))
+    seen = np.zeros(both.landmarks.capacity + 1, bool)
+    seen[record.landmark_rows] = True
+    return rows[~seen[rows]]

@@ -1,0 +1,148 @@
+"""Two maps of one place, made apart from each other, become one map."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from slamfront.geometry.pose import Pose, Sim3, rotation_angle
+from slamfront.map import KeyframeMap
+from slamfront.map.joining import joined
+from slamfront.map.places import PlaceIndex, packaged_vocabulary
+from slamfront.matching.nearest import Nearest
+from slamfront.tracking.joining import Joint, find_joint, join
+from slamfront.types import Sensor
+from tests.map.worlds import assert_consistent, chain
+from tests.tracking.worlds import CONFIG, Clip, clip, run_on
+
+MOVED = Sim3(2.0, Pose.exp(np.array([0.3, -0.2, 0.5, 0, 0, 0])).rotation, np.array([1.0, 2.0, 3.0]))
+
+
+def part(whole: Clip, start: int, end: int) -> Clip:
+    truth = whole.truth
+    times, positions, turns = truth.times_ns[start:end], truth.positions_m[start:end], truth.quaternions_xyzw[start:end]
+    return replace(whole, frames=whole.frames[start:end], truth=type(truth)(times, positions, turns))
+
+
+@lru_cache(maxsize=4)
+def halves(sensor: Sensor) -> tuple[Clip, KeyframeMap, KeyframeMap]:
+    """Return a clip, and a map of its first and one of its last frames, which overlap."""
+    whole = clip("room-loop?speed=2", sensor, 60)
+    first, last = (run_on(part(whole, *rows), CONFIG).front.world for rows in ((0, 36), (20, 60)))
+    return whole, first, last
+
+
+def joint_of(first: KeyframeMap, last: KeyframeMap, scaled: bool = False) -> Joint | None:
+    return find_joint(first, last, Nearest(), PlaceIndex(packaged_vocabulary("orb")), scaled)
+
+
+def test_a_map_is_found_in_another_of_the_same_place() -> None:
+    whole, first, last = halves("rgbd")
+    joint = joint_of(first, last)
+    assert joint is not None and joint.pairs > 100 and joint.keyframes >= 2
+    found, truth = joint.world_from_other, whole.true_pose(20)
+    assert found.scale == 1.0
+    # As well as either map is known
+    assert np.linalg.norm(found.translation - truth.translation_m) < 0.02
+    assert rotation_angle(found.rotation.T @ truth.rotation) < np.deg2rad(0.5)
+
+
+def test_maps_of_one_camera_are_joined_with_their_scale() -> None:
+    whole, first, last = halves("mono")
+    joint = joint_of(first, last, scaled=True)
+    assert joint is not None
+    both, _ = join(first, last, joint)
+    row_of = {time_ns: row for row, time_ns in enumerate(whole.truth.times_ns.tolist())}
+    records = list(both.keyframes.values())
+    estimate = np.array([record.world_from_camera.translation_m for record in records])
+    truth = np.array([whole.truth.positions_m[row_of[record.time_ns]] for record in records])
+    from slamfront.geometry.align import align
+
+    errors = np.linalg.norm(align(estimate, truth, "sim3").target_from_source.apply(estimate) - truth, axis=1)
+    # The path is 1.7 m long, and one camera's scale drifts by a percent or two over it
+    assert np.sqrt(np.mean(errors**2)) < 0.03
+
+
+def test_the_joined_map_holds_both_and_common_landmarks_once() -> None:
+    whole, first, last = halves("rgbd")
+    joint = joint_of(first, last)
+    assert joint is not None
+    both, fused = join(first, last, joint)
+    assert len(both.keyframes) == len(first.keyframes) + len(last.keyframes)
+    assert fused > 50 and len(both.landmarks) == len(first.landmarks) + len(last.landmarks) - fused
+    assert_consistent(both)
+    rows = np.flatnonzero(both.landmarks.alive)
+    ids, _ = both.keyframes_seeing(rows)
+    of_last = both.keyframes[first.next_id + min(last.keyframes)]
+    neighbours = both.covisible(of_last)
+    assert (neighbours < first.next_id).any() and set(ids) == set(both.keyframes)
+    for keyframe_id, record in first.keyframes.items():
+        np.testing.assert_array_equal(
+            both.keyframes[keyframe_id].world_from_camera.matrix(), record.world_from_camera.matrix()
+        )
+    row_of = {time_ns: row for row, time_ns in enumerate(whole.truth.times_ns.tolist())}
+    for record in both.keyframes.values():
+        true_place = whole.true_pose(row_of[record.time_ns]).translation_m
+        assert np.linalg.norm(record.world_from_camera.translation_m - true_place) < 0.03
+
+
+def test_maps_of_different_places_are_not_joined() -> None:
+    _, first, _ = halves("rgbd")
+    other = run_on(clip("corridor?speed=2", "rgbd", 20)).front.world
+    assert joint_of(first, other) is None
+
+
+def test_an_empty_map_is_not_joined() -> None:
+    _, first, _ = halves("rgbd")
+    empty = KeyframeMap(first.camera, first.landmarks.descriptors)
+    assert joint_of(first, empty) is None and joint_of(empty, first) is None
+
+
+@pytest.mark.parametrize("culled", [False, True])
+def test_what_is_carried_into_another_world_keeps_its_shape(culled: bool) -> None:
+    (world, _), (other, records) = chain(3), chain(4)
+    if culled:
+        other.remove_keyframe(records[1].id, records[2].id)
+    other.remove_landmarks(records[0].landmark_rows[:4].copy())
+    both = joined(world, other, MOVED)
+    assert_consistent(both)
+    assert both.next_id == world.next_id + other.next_id
+    for keyframe_id in [*other.keyframes, *other.retired]:
+        moved = both.world_from_keyframe(keyframe_id + world.next_id)
+        expected = MOVED.apply_to_pose(other.world_from_keyframe(keyframe_id))
+        np.testing.assert_allclose(moved.matrix(), expected.matrix(), atol=1e-12)
+    for keyframe_id, record in other.keyframes.items():
+        copy = both.keyframes[keyframe_id + world.next_id]
+        seen = record.landmark_rows >= 0
+        np.testing.assert_array_equal(copy.landmark_rows >= 0, seen)
+        mine, theirs = copy.landmark_rows[seen], record.landmark_rows[seen]
+        for name in ("descriptors", "patches", "anchor_xy", "anchor_scales", "observations", "seen", "expected"):
+            np.testing.assert_array_equal(
+                both.landmarks.values()[name][mine], other.landmarks.values()[name][theirs], err_msg=name
+            )
+        np.testing.assert_allclose(
+            both.landmarks.positions_m[mine], MOVED.apply(other.landmarks.positions_m[theirs]), atol=1e-12
+        )
+        np.testing.assert_allclose(
+            both.landmarks.anchor_distances_m[mine], 2 * other.landmarks.anchor_distances_m[theirs], rtol=1e-6
+        )
+
+
+def test_joining_leaves_both_maps_as_they_are() -> None:
+    (world, records), (other, other_records) = chain(3), chain(3)
+    both = joined(world, other, MOVED)
+    both.landmarks.positions_m += 1.0
+    both.remove_keyframe(0, 1)
+    assert len(world.keyframes) == len(other.keyframes) == 3
+    assert_consistent(world)
+    assert_consistent(other)
+    np.testing.assert_array_equal(records[0].world_from_camera.matrix(), other_records[0].world_from_camera.matrix())
+
+
+def test_maps_of_different_descriptors_are_not_joined() -> None:
+    floats = KeyframeMap(chain(1)[0].camera, np.zeros((0, 256), np.float32))
+    with pytest.raises(ValueError, match="different descriptors"):
+        joined(chain(2)[0], floats, MOVED)
