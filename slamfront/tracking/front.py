@@ -164,6 +164,7 @@ class FrontEnd:
         self._state = State.LOST if self._frozen else State.INITIALIZING
         if self._world is not None and not self._frozen:
             self._world.clear()
+            self._places.update(self._world)
 
     # --- the steps
 
