@@ -8,14 +8,14 @@ import numpy as np
 import poselib
 
 from slamfront.geometry.camera import Camera
-from slamfront.geometry.pose import Pose
+from slamfront.geometry.pose import Pose, rotation_exp
 from slamfront.types import BoolArray, FloatArray
 
 # 95 % quantiles of chi-square for a point seen by one camera (2 residuals) and by two (3)
 CHI_SQUARE_MONO = 5.991
 CHI_SQUARE_STEREO = 7.815
 # A step this small, in rad and in m, moves no pixel by a hundredth
-_SMALL_STEP = 1e-6
+_SMALL_STEP = 1e-5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,78 +84,89 @@ def refine_pose(
     times the round's number. The residuals are the pixel's x and y over `sigmas_px`, and the disparity over its
     sigma.
     """
-    pose = camera_from_world
+    problem = _Problem(observations, camera)
+    rotation, translation = camera_from_world.rotation, camera_from_world.translation_m
     active = np.ones(len(observations), bool)
-    stereo = np.isfinite(observations.right_x) & (camera.baseline_m is not None)
-    gates = np.where(stereo, CHI_SQUARE_STEREO, CHI_SQUARE_MONO)
     hessian = np.zeros((6, 6))
+    problem.move(rotation, translation)
     for widen in rounds:
+        gates = problem.gates * widen
         for _ in range(iterations):
-            residuals, in_front, points = _residuals(pose, observations, camera, stereo)
-            squared = np.einsum("rn,rn->n", residuals, residuals)
-            weights = np.where(active & in_front, _huber_weights(squared, gates * widen), 0.0)
+            weights = np.where(active & problem.in_front, _huber_weights(problem.squared, gates), 0.0)
             if np.count_nonzero(weights) < 3:
                 return None
-            jacobian = _jacobian(points, observations, camera, stereo)
-            weighted = jacobian * np.tile(weights, 3)
-            hessian = weighted @ jacobian.T
+            jacobian = problem.jacobian()
+            weighted = (jacobian * weights).reshape(6, -1)
+            hessian = weighted @ jacobian.reshape(6, -1).T
             damping = 1e-9 * np.trace(hessian) / 6
             try:
-                step = np.linalg.solve(hessian + damping * np.eye(6), -weighted @ residuals.ravel())
+                step = np.linalg.solve(hessian + damping * np.eye(6), -weighted @ problem.residuals.ravel())
             except np.linalg.LinAlgError:
                 return None
-            pose = Pose.exp(step) @ pose
+            turn = rotation_exp(step[:3])
+            rotation, translation = turn @ rotation, turn @ translation + step[3:]
+            problem.move(rotation, translation)
             if np.abs(step).max() < _SMALL_STEP:
                 break
-        residuals, in_front, _ = _residuals(pose, observations, camera, stereo)
-        active = in_front & (np.einsum("rn,rn->n", residuals, residuals) < gates * widen)
-    if not np.all(np.isfinite(pose.translation_m)):
+        active = problem.in_front & (problem.squared < gates)
+    if not np.all(np.isfinite(translation)):
         return None
     covariance = np.asarray(np.linalg.pinv(hessian, hermitian=True), np.float64)
-    return PoseEstimate(pose.normalized(), active, covariance)
+    return PoseEstimate(Pose(rotation, translation).normalized(), active, covariance)
+
+
+class _Problem:
+    """Residuals over their sigmas (3,N), of x, y and disparity, at a pose; what does not change with it is kept.
+
+    squared (N,) sums of squared residuals; gates (N,) their chi-square at 95 %; in_front (N,) which points the camera
+    has before it.
+    """
+
+    residuals: FloatArray
+    squared: FloatArray
+    in_front: BoolArray
+
+    def __init__(self, observations: PixelObservations, camera: Camera) -> None:
+        o = observations
+        stereo = np.isfinite(o.right_x) & (camera.baseline_m is not None)
+        self.gates = np.where(stereo, CHI_SQUARE_STEREO, CHI_SQUARE_MONO)
+        self._landmarks = np.ascontiguousarray(o.landmarks_m.T)
+        self._fx, self._fy = camera.fx / o.sigmas_px, camera.fy / o.sigmas_px
+        self._x, self._y = (o.pixels_xy[:, 0] - camera.cx) / o.sigmas_px, (o.pixels_xy[:, 1] - camera.cy) / o.sigmas_px
+        self._bf = self._disparity = np.zeros(len(o))
+        if stereo.any():
+            self._bf = np.where(stereo, camera.disparity_times_depth / o.disparity_sigma_px, 0.0)
+            self._disparity = np.where(stereo, (o.pixels_xy[:, 0] - o.right_x) / o.disparity_sigma_px, 0.0)
+
+    def move(self, rotation: FloatArray, translation_m: FloatArray) -> None:
+        """Take the residuals at a pose, camera_from_world."""
+        x, y, z = points = rotation @ self._landmarks + translation_m[:, None]
+        self.in_front = z > 1e-6
+        z[~self.in_front] = 1.0
+        self._points, inverse_z = points, 1.0 / z
+        self._image = np.stack([x * inverse_z, y * inverse_z, inverse_z])
+        self.residuals = self._image * np.stack([self._fx, self._fy, self._bf])
+        self.residuals -= np.stack([self._x, self._y, self._disparity])
+        self.squared = np.einsum("rn,rn->n", self.residuals, self.residuals)
+
+    def jacobian(self) -> FloatArray:
+        """Return the derivatives (6,3,N) of the residuals by a left twist (rotation, translation).
+
+        A twist moves a point p by -[p]x r + t; divided by depth this is Longuet-Higgins and Prazdny 1980, Eq. 2.2 and
+        2.3.
+        """
+        x, y, _ = self._points
+        a, b, inverse_z = self._image
+        fx, fy, fz = self._fx, self._fy, self._fx * inverse_z
+        j = np.zeros((6, 3, len(a)))
+        ab = a * b
+        j[0, 0], j[1, 0], j[2, 0], j[3, 0], j[5, 0] = -fx * ab, fx * (1 + a * a), -fx * b, fz, -fz * a
+        fz = fy * inverse_z
+        j[0, 1], j[1, 1], j[2, 1], j[4, 1], j[5, 1] = -fy * (1 + b * b), fy * ab, fy * a, fz, -fz * b
+        slope = -self._bf * inverse_z * inverse_z
+        j[0, 2], j[1, 2], j[5, 2] = slope * y, -slope * x, slope
+        return j
 
 
 def _huber_weights(squared: FloatArray, gates: FloatArray) -> FloatArray:
     return np.where(squared <= gates, 1.0, np.sqrt(gates / np.maximum(squared, 1e-12)))
-
-
-def _residuals(
-    pose: Pose, observations: PixelObservations, camera: Camera, stereo: BoolArray
-) -> tuple[FloatArray, BoolArray, FloatArray]:
-    """Return residuals (3,N) of x, y and disparity over their sigmas, which points lie in front of the camera, and
-    the points (N,3).
-    """
-    points = pose.apply(observations.landmarks_m)
-    in_front = points[:, 2] > 1e-6
-    points[~in_front, 2] = 1.0
-    x, y, z = points.T
-    residuals = np.zeros((3, len(points)))
-    residuals[0] = (camera.fx * x / z + camera.cx - observations.pixels_xy[:, 0]) / observations.sigmas_px
-    residuals[1] = (camera.fy * y / z + camera.cy - observations.pixels_xy[:, 1]) / observations.sigmas_px
-    if stereo.any():
-        expected = camera.disparity_times_depth / z
-        measured = observations.pixels_xy[:, 0] - observations.right_x
-        residuals[2] = np.where(stereo, (expected - measured) / observations.disparity_sigma_px, 0.0)
-    return residuals, in_front, points
-
-
-def _jacobian(points: FloatArray, observations: PixelObservations, camera: Camera, stereo: BoolArray) -> FloatArray:
-    """Return the derivatives (6,3N) of all residuals x, then y, then disparity, by a left twist (rotation,
-    translation).
-
-    A twist moves a point p by -[p]x r + t; divided by depth this is Longuet-Higgins and Prazdny 1980, Eq. 2.2 and 2.3.
-    """
-    x, y, z = points.T
-    a, b, inverse_z = x / z, y / z, 1.0 / z
-    count = len(points)
-    jacobian = np.zeros((6, 3, count))
-    fx, fy = camera.fx / observations.sigmas_px, camera.fy / observations.sigmas_px
-    jacobian[0, 0], jacobian[1, 0], jacobian[2, 0] = -fx * a * b, fx * (1 + a * a), -fx * b
-    jacobian[3, 0], jacobian[5, 0] = fx * inverse_z, -fx * a * inverse_z
-    jacobian[0, 1], jacobian[1, 1], jacobian[2, 1] = -fy * (1 + b * b), fy * a * b, fy * a
-    jacobian[4, 1], jacobian[5, 1] = fy * inverse_z, -fy * b * inverse_z
-    if stereo.any():
-        slope = -camera.disparity_times_depth * inverse_z * inverse_z / observations.disparity_sigma_px
-        slope = np.where(stereo, slope, 0.0)
-        jacobian[0, 2], jacobian[1, 2], jacobian[5, 2] = slope * y, -slope * x, slope
-    return jacobian.reshape(6, -1)

@@ -113,7 +113,9 @@ def solve_pose(view: View, world: KeyframeMap, start: Pose, config: TrackerConfi
     if ranged:
         view.right_x = view.find_right_x(view.xy, _expected_disparity(world, positions, start))
     observations = PixelObservations(positions, view.xy, view.right_x, view.sigmas_px, view.ranging.disparity_sigma_px)
-    estimate = refine_pose(start, observations, world.camera)
+    # A pose without distances only has to bring landmarks within reach of alignment: it is not polished
+    rounds = (3.0, 1.0, 1.0) if ranged else (3.0, 1.0)
+    estimate = refine_pose(start, observations, world.camera, rounds)
     if estimate is None:
         return 0
     view.keep(estimate.inliers)
