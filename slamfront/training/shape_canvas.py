@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +12,7 @@ from slamfront.types import BoolArray, Float32Array, Image
 
 Array = NDArray[np.float64]
 
-_FINE = 4  # sub-pixels along a pixel
-_SHIFT = 5  # fractional bits of OpenCV's drawing
+_FINE = 4  # sub-pixels along a pixel, for textures
 
 
 class Canvas:
@@ -92,24 +93,30 @@ class Canvas:
 
 
 def coverage(outline_xy: Array, size: tuple[int, int]) -> Float32Array:
-    """Return the share (H,W) of each pixel inside a simple polygon (N,2), to about a hundredth of a pixel.
+    """Return the exact share (H,W) of each pixel inside a simple polygon (N,2).
 
-    Sub-pixels on the outline count half, for OpenCV's filling takes in all of them.
+    The area left of a vertical line at c is the sum over the edges of the integral of max(c - x, 0) over y (Green's
+    theorem); in a row of pixels x is even between two ends, so that the integral is known.
     """
     result = np.zeros((size[1], size[0]), np.float32)
-    low = np.clip(np.floor(outline_xy.min(axis=0)).astype(int) - 1, 0, size)
-    high = np.clip(np.ceil(outline_xy.max(axis=0)).astype(int) + 2, 0, size)
+    low = np.clip(np.floor(outline_xy.min(axis=0) + 0.5).astype(int), 0, size)
+    high = np.clip(np.ceil(outline_xy.max(axis=0) + 0.5).astype(int), 0, size)
     width, height = high - low
     if width <= 0 or height <= 0:
         return result
-    fine = np.zeros((height * _FINE, width * _FINE), np.uint8)
-    points = ((outline_xy - low + 0.5) * _FINE - 0.5) * 2**_SHIFT
-    contour = [np.rint(points).astype(np.int32)]
-    cv2.fillPoly(fine, contour, 255, cv2.LINE_8, _SHIFT)
-    cv2.polylines(fine, contour, True, 128, 1, cv2.LINE_8, _SHIFT)
-    result[low[1] : high[1], low[0] : high[0]] = cv2.resize(
-        fine, (int(width), int(height)), interpolation=cv2.INTER_AREA
-    ) * np.float32(1 / 255)
+    x, y = (outline_xy - low + 0.5).T[..., None]
+    dx, dy = np.roll(x, -1, axis=0) - x, np.roll(y, -1, axis=0) - y
+    rows = np.arange(height)
+    # Where each edge (N,1) enters and leaves each row of pixels (R,).
+    top, bottom = np.clip(y, rows, rows + 1), np.clip(y + dy, rows, rows + 1)
+    slope = np.divide(dx, dy, out=np.zeros_like(dx), where=dy != 0)
+    middle = x + ((top + bottom) / 2 - y) * slope
+    half = np.maximum(np.abs((bottom - top) * slope) / 2, 1e-6).astype(np.float32)[..., None]
+    columns = np.arange(width + 1, dtype=np.float32)
+    beyond = columns - middle.astype(np.float32)[..., None]
+    mean = np.maximum(beyond, 0) + np.maximum(half - np.abs(beyond), 0) ** 2 / (4 * half)
+    left = np.einsum("er,erc->rc", (bottom - top).astype(np.float32), mean)
+    result[low[1] : high[1], low[0] : high[0]] = np.clip(np.abs(np.diff(left, axis=1)), 0, 1)
     return result
 
 
@@ -133,8 +140,7 @@ def texture_layer(cells: Array, image_from_board: Array, size: tuple[int, int]) 
 
 def in_image(points_xy: Array, size: tuple[int, int]) -> BoolArray:
     """Return which points (N,2) lie between the centres of the outermost pixels of an image (width, height)."""
-    inside: BoolArray = ((points_xy >= 0) & (points_xy <= np.array(size) - 1)).all(axis=1)
-    return inside
+    return np.all((points_xy >= 0) & (points_xy <= np.array(size) - 1), axis=1)
 
 
 def _contrast(image: Float32Array, corners_xy: Array) -> Float32Array:
@@ -157,6 +163,12 @@ def _background(rng: np.random.Generator, size: tuple[int, int]) -> Float32Array
 
 def _plane(rng: np.random.Generator, size: tuple[int, int], amplitude: float) -> Float32Array:
     """Return a brightness (H,W) that rises evenly by up to `amplitude` to each side."""
-    slope_x, slope_y = rng.uniform(-amplitude, amplitude, 2) / 2
-    x, y = np.linspace(-1, 1, size[0], dtype=np.float32), np.linspace(-1, 1, size[1], dtype=np.float32)
-    return np.float32(slope_x) * x + np.float32(slope_y) * y[:, None]
+    slope_x, slope_y = rng.uniform(-amplitude, amplitude, 2).astype(np.float32) / 2
+    x, y = _ramps(size)
+    return slope_x * x + slope_y * y
+
+
+@lru_cache(maxsize=4)
+def _ramps(size: tuple[int, int]) -> tuple[Float32Array, Float32Array]:
+    """Return what rises from -1 to 1 along the rows (1,W) and along the columns (H,1)."""
+    return np.linspace(-1, 1, size[0], dtype=np.float32)[None], np.linspace(-1, 1, size[1], dtype=np.float32)[:, None]

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from slamfront.errors import TrainingError
 from slamfront.training.shape_canvas import Canvas, coverage, texture_layer
 from slamfront.training.shape_noise import DEFAULT_EFFECTS, ShapeEffects, augment
 from slamfront.types import Float32Array, Image
@@ -50,8 +51,11 @@ def draw_shapes(
     """Return an image of `size` (width, height) with shapes of a kind, or of any; without effects it is clean.
 
     All corners inside the image are told; their contrast is at least `Canvas.MIN_CONTRAST` before effects.
+    Raises TrainingError for an unknown kind.
     """
     kind = KINDS[rng.integers(len(KINDS))] if kind is None else kind
+    if kind not in _DRAW:
+        raise TrainingError(f"the shapes '{kind}' are unknown: use one of {', '.join(KINDS)}")
     while True:
         canvas = Canvas(rng, size)
         _DRAW[kind](rng, canvas)
@@ -64,7 +68,7 @@ def draw_shapes(
 
 def _lines(rng: np.random.Generator, canvas: Canvas) -> None:
     segments: list[Array] = []
-    for _ in range(int(rng.integers(1, 9))):
+    for _ in range(int(rng.integers(2, 16))):
         width = rng.uniform(1.0, 3.5)
         ends = rng.uniform(-0.1, 1.1, (2, 2)) * canvas.size
         close = any(_segment_distance(ends, other) < MIN_SEPARATION_PX + 4 for other in segments)
@@ -95,7 +99,7 @@ def _ellipses(rng: np.random.Generator, canvas: Canvas) -> None:
         # Sharper ends than this radius of curvature look like corners.
         if axes.min() ** 2 / axes.max() < 3.5:
             continue
-        turn, angle = rng.uniform(0, np.pi), np.linspace(0, 2 * np.pi, 60, endpoint=False)
+        turn, angle = rng.uniform(0, np.pi), np.linspace(0, 2 * np.pi, 36, endpoint=False)
         round_xy = np.column_stack([axes[0] * np.cos(angle), axes[1] * np.sin(angle)]) @ _rotation(turn)
         outline = round_xy + rng.uniform(0, 1, 2) * canvas.size
         canvas.paint(coverage(outline, canvas.size), np.empty((0, 2)), apart_px=4)
@@ -190,8 +194,8 @@ def _random_polygon(rng: np.random.Generator, centre: Array, radius: float) -> A
     """Return an outline (N,2) of 3 to 7 vertices whose angles are all clear, or nothing after many tries."""
     for _ in range(_TRIES):
         count = int(rng.integers(3, 8))
-        angles = np.sort(rng.uniform(0, 2 * np.pi, count))
-        radii = radius * rng.uniform(0.5, 1.0, count)
+        angles = rng.uniform(0, 2 * np.pi) + (np.arange(count) + rng.uniform(-0.45, 0.45, count)) * 2 * np.pi / count
+        radii = radius * rng.uniform(0.4, 1.0, count)
         outline = centre + radii[:, None] * np.column_stack([np.cos(angles), np.sin(angles)])
         if _is_clear(outline):
             return outline
@@ -219,16 +223,19 @@ def _distinct_shades(rng: np.random.Generator, count: int) -> Array:
 
 def _is_clear(outline: Array) -> bool:
     """Say whether all angles of an outline (N,2) are clearly corners, and far enough from one another."""
-    before, after = np.roll(outline, 1, axis=0) - outline, np.roll(outline, -1, axis=0) - outline
-    cosine = (before * after).sum(axis=1) / (np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1))
-    angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
-    clear = (angle > _MIN_ANGLE_DEG) & (angle < _MAX_ANGLE_DEG)
+    # As complex numbers, for this is asked more often than anything is drawn.
+    points = outline[:, 0] + 1j * outline[:, 1]
+    edges = np.append(points[1:], points[0]) - points
+    turns = np.abs(np.angle(edges * np.append(edges[-1], edges[:-1]).conj(), deg=True))
+    clear = (turns > 180 - _MAX_ANGLE_DEG) & (turns < 180 - _MIN_ANGLE_DEG)
     return bool(clear.all()) and _separation(outline) >= MIN_SEPARATION_PX
 
 
-def _separation(points: Array) -> float:
-    distances = np.linalg.norm(points[:, None] - points, axis=2)
-    return float(distances[np.triu_indices(len(points), 1)].min())
+def _separation(points_xy: Array) -> float:
+    points = points_xy[:, 0] + 1j * points_xy[:, 1]
+    distances = np.abs(points[:, None] - points)
+    np.fill_diagonal(distances, np.inf)
+    return float(distances.min())
 
 
 def _bar(ends: Array, width: float) -> Array:
