@@ -27,7 +27,11 @@ NMS_RADIUS = 4
 _HARRIS_K = 0.04
 _BLOCK_PX, _SOBEL_PX = 3, 3  # of the structure tensor
 _FAST_THRESHOLD = 5
-_FAST_RING = 3  # radius of its circle: nothing is found nearer to the edge
+_FAST_RADIUS = 3
+_FAST_CIRCLE = (
+    *((0, -3), (1, -3), (2, -2), (3, -1), (3, 0), (3, 1), (2, 2), (1, 3)),
+    *((0, 3), (-1, 3), (-2, 2), (-3, 1), (-3, 0), (-3, -1), (-2, -2), (-1, -3)),
+)
 
 
 class Detections(NamedTuple):
@@ -133,14 +137,30 @@ def average_precision(right: BoolArray, confidences: Float32Array, corners: int)
 
 
 def fast(image: Image) -> Detections:
-    """Return FAST corners (Rosten and Drummond, ECCV 2006) with OpenCV's score, for contrasts of 5 grey levels and more."""
-    # OpenCV gives a score only where it suppresses the eight neighbours itself
-    detector = cv2.FastFeatureDetector_create(_FAST_THRESHOLD, nonmaxSuppression=True)
-    response = np.zeros(image.shape, np.float32)
-    if min(image.shape) > 2 * _FAST_RING:
-        for keypoint in detector.detect(image, None):
-            response[round(keypoint.pt[1]), round(keypoint.pt[0])] = keypoint.response
-    return strongest(response)
+    """Return FAST-9 corners (Rosten and Drummond, ECCV 2006) by their score, from 5 grey levels on.
+
+    The score is the greatest threshold at which a pixel still is a corner, as OpenCV has it; but OpenCV's own
+    suppression drops neighbours of equal score altogether.
+    """
+    return strongest(fast_score(image), least=_FAST_THRESHOLD)
+
+
+def fast_score(image: Image) -> Float32Array:
+    """Return float32 (H,W): by how many grey levels 9 pixels in a row on the circle around a pixel differ from it."""
+    radius, (height, width) = _FAST_RADIUS, image.shape
+    score = np.zeros(image.shape, np.float32)
+    if min(height, width) <= 2 * radius:
+        return score
+    wide = image.astype(np.int16)
+    inner = (slice(radius, height - radius), slice(radius, width - radius))
+    circle = [
+        wide[radius + y : height - radius + y, radius + x : width - radius + x] - wide[inner] for x, y in _FAST_CIRCLE
+    ]
+    differences = np.stack([*circle, *circle[:8]])
+    brightest = np.max([differences[arc : arc + 9].min(axis=0) for arc in range(16)], axis=0)
+    darkest = np.min([differences[arc : arc + 9].max(axis=0) for arc in range(16)], axis=0)
+    score[inner] = np.maximum(brightest, -darkest)
+    return score
 
 
 def harris(image: Image) -> Detections:
