@@ -54,15 +54,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def follow(spec: str, config: RunConfig, output: Path | None, plots: bool = True) -> Path:
     """Run a source and write its folder, which is returned; an error that ended the source is raised at the end."""
-    from slamfront.build import (
-        adjuster_of,
-        audience_of,
-        build_front,
-        build_source,
-        resolve,
-        whole_map_backend,
-        write_map,
-    )
+    from slamfront.build import adjuster_of, audience_of, build_front, build_source, resolve, whole_map_backend
     from slamfront.commands.progress import Progress
     from slamfront.environment import environment, peak_memory_mb
     from slamfront.map.files import check_writable
@@ -87,14 +79,24 @@ def follow(spec: str, config: RunConfig, output: Path | None, plots: bool = True
             )
         result, metrics = folder.finish(summary, source, config, peak_memory_mb(), plots)
         print(_report(summary, result, metrics, folder.path))
-        if config.save_map is not None and summary.world is not None and summary.world.keyframes:
-            write_map(summary.world, config.save_map, config, source.sensor)
-            print(f"map        {config.save_map}")
+        if config.save_map is not None:
+            print(f"map        {_kept(summary, config.save_map, config)}")
         if sys.stdin.isatty() and summary.ended != WINDOW_CLOSED:
             linger(audience, summary.snapshot)
     if summary.failure is not None:
         raise summary.failure
     return folder.path
+
+
+def _kept(summary: RunSummary, path: Path, config: RunConfig) -> str:
+    """Write the map of a run and return where it is, or why there is none."""
+    from slamfront.build import write_map
+
+    if summary.world is None or not summary.world.keyframes:
+        return f"nothing was mapped, {path} was not written"
+    assert config.sensor != "auto"
+    write_map(summary.world, path, config, config.sensor)
+    return str(path)
 
 
 def _report(summary: RunSummary, result: RunResult, metrics: TrajectoryMetrics | None, folder: Path) -> str:

@@ -61,6 +61,16 @@ def test_a_run_goes_on_with_a_loaded_map_and_saves_what_became_of_it(mapped: tup
     assert len(read_tum(tmp_path / "out" / "keyframes.tum")) == sum(i >= old.next_id for i in new.keyframes)
 
 
+def test_a_run_that_maps_nothing_writes_no_map(
+    mapped: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, _ = mapped
+    path = tmp_path / "none.map"
+    assert run(source, tmp_path / "out", "--sensor", "mono", "--source.end", 1, "--save-map", path) == 0
+    assert "nothing was mapped" in capsys.readouterr().out
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
