@@ -91,7 +91,7 @@ def save_map(world: KeyframeMap, path: Path, header: MapHeader) -> None:
     """Write a map; an older file of that name stays whole until the new one is on the disk.
 
     Everything is kept but the images that the newest keyframes hold for a while. Equal maps with equal headers give
-    equal files. Raises OutputError.
+    equal files. A process that is killed meanwhile leaves a hidden .tmp file behind. Raises OutputError.
     """
     path = Path(path)
     temporary = _temporary(path)
