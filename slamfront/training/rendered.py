@@ -1,0 +1,305 @@
+"""Pairs of views of rendered worlds with exact depth and pose: parallax and occlusion, which no homography has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from slamfront.errors import TrainingError
+from slamfront.geometry.camera import Camera
+from slamfront.geometry.pose import Pose, rotation_exp
+from slamfront.simulation.paths import look_at
+from slamfront.simulation.scenes import Scene, scene
+from slamfront.types import BoolArray, Float32Array, FloatArray, Image, IntArray
+
+FAR_OUTSIDE_PX = -1e6
+"""Both coordinates of points that lie behind a camera or on nothing."""
+# Inverse depth is linear in the pixel on a plane, so that interpolation is exact; this leaves room for its rounding.
+_SAME_SURFACE = 0.01
+_SAME_EDGE = 0.02
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
+_GRID_PX = 4
+_TRIES = 200
+# Surfaces seen at an angle may shrink by this much more than the scale before they no longer count as shared.
+_STRETCH = 1.5
+# How far cameras leave the bounding box of the scene's path, m.
+_ROAM_M = {"street": 4.0}
+_ROAM_INDOORS_M = 0.7
+
+
+@dataclass(frozen=True)
+class RenderConfig:
+    """Which pairs of views are drawn."""
+
+    width: int = 240
+    """Image width, px."""
+    height: int = 180
+    """Image height, px."""
+    places: tuple[str, ...] = ("room", "corridor", "house", "street")
+    """Names of the scenes, which take turns."""
+    pairs_per_world: int = 12
+    """Pairs of one world; the next has other textures."""
+    angle_deg: float = 60.0
+    """Largest angle between the two rays to the point that both views look at."""
+    scale: float = 3.0
+    """Largest factor between the sizes of that point's surroundings in the two images."""
+    roll_deg: float = 30.0
+    """The cameras are turned by up to this much about their axes."""
+    fov_deg: tuple[float, float] = (45.0, 80.0)
+    """Horizontal field of view of each camera."""
+    overlap: float = 0.12
+    """Share that must be seen by both, of the view that shares more."""
+    unrelated: float = 0.05
+    """Share of pairs that have nothing in common."""
+
+
+@dataclass(frozen=True, eq=False)
+class RenderedPair:
+    """Two views of one world.
+
+    images              uint8 (2,H,W)
+    inverse_depths      float32 (2,H,W), 1/m along z at pixel centres; 0 where there is nothing
+    cameras             pinhole
+    """
+
+    images: Image
+    inverse_depths: Float32Array
+    cameras: tuple[Camera, Camera]
+    second_from_first: Pose
+
+    @property
+    def depths_m(self) -> Float32Array:
+        """Depth (2,H,W) along z at pixel centres, 0 where there is nothing."""
+        w = self.inverse_depths
+        return np.divide(1, w, out=np.zeros_like(w), where=w > 0)
+
+    def warp(self, points_xy: FloatArray) -> tuple[FloatArray, BoolArray]:
+        """Return where points (N,2) of the first image lie in the second (N,2), and which are seen in both (N,).
+
+        Between pixels the first depth is interpolated; at its jumps the point belongs to the nearer surface, as a
+        corner in front of a wall does. Points behind the second camera or on nothing lie at `FAR_OUTSIDE_PX`.
+        """
+        first, second = self._surfaces
+        inside = self.cameras[0].contains(points_xy)
+        inverse_depth = first.at(points_xy)
+        real = inverse_depth > 0
+        depth = np.divide(1, inverse_depth, out=np.ones(len(points_xy)), where=real)
+        moved = self.second_from_first.apply(self.cameras[0].unproject(points_xy) * depth[:, None])
+        projected = self.cameras[1].project(moved)
+        real &= np.isfinite(projected).all(axis=1)
+        warped = np.where(real[:, None], projected, FAR_OUTSIDE_PX)
+        seen = real & inside & self.cameras[1].contains(warped)
+        seen[seen] = second.shows(warped[seen], 1 / moved[seen, 2])
+        return warped, seen
+
+    def magnification(self, points_xy: FloatArray) -> FloatArray:
+        """Return by which factors the surroundings of points (N,2) grow in the second image: (N,2), the larger first.
+
+        These are the singular values of the warp's derivative; they mean nothing for points that are not seen in both,
+        and little at the edge of a surface.
+        """
+        beside = [self.warp(points_xy + step)[0] - self.warp(points_xy - step)[0] for step in np.eye(2) / 4]
+        return np.asarray(np.linalg.svd(2 * np.stack(beside, axis=-1), compute_uv=False))
+
+    def correspondence(self) -> tuple[Float32Array, BoolArray]:
+        """Return for each pixel of the first image its place in the second (H,W,2), and whether both see it (H,W)."""
+        height, width = self.images.shape[1:]
+        rows, columns = np.mgrid[:height, :width]
+        warped, seen = self.warp(np.stack([columns, rows], axis=-1).reshape(-1, 2).astype(np.float64))
+        return warped.reshape(height, width, 2).astype(np.float32), seen.reshape(height, width)
+
+    def overlap(self, most: float = np.inf) -> float:
+        """Return the share of the first image that the second sees too, grown or shrunk by no more than `most`."""
+        height, width = self.images.shape[1:]
+        rows, columns = np.mgrid[0:height:_GRID_PX, 0:width:_GRID_PX].reshape(2, -1).astype(np.float64)
+        points = np.column_stack([columns, rows])
+        _, seen = self.warp(points)
+        factors = self.magnification(points[seen])
+        seen[seen] = (factors[:, 0] < most) & (factors[:, 1] > 1 / most)
+        return float(seen.mean())
+
+    def reversed(self) -> RenderedPair:
+        """Return the pair with its views exchanged."""
+        cameras = (self.cameras[1], self.cameras[0])
+        return RenderedPair(self.images[::-1], self.inverse_depths[::-1], cameras, self.second_from_first.inverse())
+
+    def cropped(self, corners_xy: tuple[tuple[int, int], tuple[int, int]], size: tuple[int, int]) -> RenderedPair:
+        """Return a piece of a size (width, height) of each view, given the top left pixel of each."""
+        width, height = size
+        for x, y in corners_xy:
+            if not (0 <= x <= self.cameras[0].width - width and 0 <= y <= self.cameras[0].height - height):
+                raise ValueError(f"a piece of {width}x{height} px at {x}, {y} does not lie inside the image")
+        parts = [(view, slice(y, y + height), slice(x, x + width)) for view, (x, y) in enumerate(corners_xy)]
+        first, second = (
+            replace(camera, width=width, height=height, cx=camera.cx - x, cy=camera.cy - y)
+            for camera, (x, y) in zip(self.cameras, corners_xy)
+        )
+        images = np.stack([self.images[part] for part in parts])
+        inverse_depths = np.stack([self.inverse_depths[part] for part in parts])
+        return RenderedPair(images, inverse_depths, (first, second), self.second_from_first)
+
+    @cached_property
+    def _surfaces(self) -> tuple[_Surface, _Surface]:
+        return _Surface(self.inverse_depths[0]), _Surface(self.inverse_depths[1])
+
+
+class _Surface:
+    """Inverse depth (H,W) that can be asked for between pixels."""
+
+    def __init__(self, inverse_depth: Float32Array) -> None:
+        self._even = np.ascontiguousarray(inverse_depth)
+        self._nearest = cv2.dilate(self._even, _NEIGHBOURS)
+        across, down = _jumps(self._even), _jumps(self._even.T).T
+        self._torn = across[1:] | across[:-1] | down[:, 1:] | down[:, :-1]
+
+    def at(self, points_xy: FloatArray) -> FloatArray:
+        """Return the inverse depth (N,) at points (N,2): that of the nearer surface where there are two."""
+        value, torn = self._interpolated(points_xy)
+        return np.where(torn, self._corners(points_xy)[2].max(axis=0), value)
+
+    def shows(self, points_xy: FloatArray, inverse_depth: FloatArray) -> BoolArray:
+        """Return whether points (N,2) of an inverse depth (N,) lie on the surface, or on the nearer side of a jump."""
+        value, torn = self._interpolated(points_xy)
+        on_surface = ~torn & (np.abs(value - inverse_depth) <= _SAME_SURFACE * inverse_depth)
+        columns, rows = np.rint(points_xy).astype(int).T
+        on_edge = np.abs(self._nearest[rows, columns] - inverse_depth) <= _SAME_EDGE * inverse_depth
+        return np.asarray(on_surface | on_edge)
+
+    def _interpolated(self, points_xy: FloatArray) -> tuple[FloatArray, BoolArray]:
+        """Return the inverse depth (N,) between the four pixels about each point, and whether a jump lies there."""
+        left_top, fractions, corners = self._corners(points_xy)
+        fx, fy = fractions.T
+        value = (corners[0] * (1 - fx) + corners[1] * fx) * (1 - fy) + (corners[2] * (1 - fx) + corners[3] * fx) * fy
+        # Whole pixels have a depth of their own.
+        between = ((fractions > 0) & (fractions < 1)).any(axis=1)
+        return value, between & self._torn[left_top[:, 1], left_top[:, 0]]
+
+    def _corners(self, points_xy: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
+        """Return the pixel (N,2) left above each point, the way from it (N,2), and four inverse depths (4,N)."""
+        height, width = self._even.shape
+        points = points_xy.clip(0, (width - 1, height - 1))
+        left_top = np.floor(points).astype(np.int64).clip(0, (width - 2, height - 2))
+        left, top = left_top.T
+        corners = np.stack([self._even[top + dy, left + dx] for dy in (0, 1) for dx in (0, 1)])
+        return left_top, points - left_top, corners.astype(np.float64)
+
+
+def _jumps(inverse_depth: Float32Array) -> BoolArray:
+    """Return between which neighbours of a row (H,W-1) one surface ends: where the slope is that of neither side."""
+    slope = np.diff(inverse_depth, axis=1)
+    change = np.abs(np.diff(slope, axis=1))
+    limit = _SAME_SURFACE * np.maximum(inverse_depth[:, 1:], inverse_depth[:, :-1])
+    left, right = np.pad(change, ((0, 0), (1, 0)), mode="edge"), np.pad(change, ((0, 0), (0, 1)), mode="edge")
+    return np.asarray((left > limit) & (right > limit))
+
+
+def render_pairs(photographs: Path | None, count: int, seed: int, config: RenderConfig) -> Iterator[RenderedPair]:
+    """Yield `count` pairs from one world after another, with the photographs of a folder on walls and furniture.
+
+    Raises SourceError for a folder without photographs and TrainingError for a world without such pairs.
+    """
+    for start in range(0, count, config.pairs_per_world):
+        world = start // config.pairs_per_world
+        rng = np.random.default_rng([seed, world])
+        options = f"seed={rng.integers(2**31)}&grey=1" + (f"&photos={photographs}" if photographs else "")
+        taken = scene(f"{config.places[world % len(config.places)]}?{options}")
+        for _ in range(min(config.pairs_per_world, count - start)):
+            yield draw_pair(taken, rng, config)
+
+
+def draw_pair(taken: Scene, rng: np.random.Generator, config: RenderConfig) -> RenderedPair:
+    """Return a random pair of views of a grey scene; TrainingError where it has none such.
+
+    The second camera looks at a point that the first sees, from another side and distance and with another lens.
+    """
+    unrelated = rng.random() < config.unrelated
+    for _ in range(_TRIES):
+        first = _camera(rng, config), _shaken(taken, rng, config)
+        view = _view(taken, *first)
+        second = (
+            (_camera(rng, config), _shaken(taken, rng, config))
+            if unrelated
+            else _other(taken, rng, first, view[1], config)
+        )
+        if second is None:
+            continue
+        views = [view, _view(taken, *second)]
+        pair = RenderedPair(
+            np.stack([image for image, _ in views]), np.stack([inverse_depth for _, inverse_depth in views]),
+            (first[0], second[0]), second[1].inverse() @ first[1],
+        )  # fmt: skip
+        alike = pair.overlap(_STRETCH * config.scale), pair.reversed().overlap(_STRETCH * config.scale)
+        fits = pair.overlap() == 0 if unrelated else max(alike) >= config.overlap
+        if fits and _is_worth_seeing(pair):
+            return pair
+    raise TrainingError(f"the scene '{taken.name}' gave no pair of views with an overlap of {config.overlap}")
+
+
+def _camera(rng: np.random.Generator, config: RenderConfig) -> Camera:
+    focal = config.width / 2 / np.tan(np.radians(rng.uniform(*config.fov_deg)) / 2)
+    centre = (config.width - 1) / 2, (config.height - 1) / 2
+    return Camera("pinhole", config.width, config.height, float(focal), float(focal), *centre)
+
+
+def _shaken(taken: Scene, rng: np.random.Generator, config: RenderConfig) -> Pose:
+    """Return a pose near the scene's path."""
+    pose = taken.path(rng.uniform(0, taken.length / taken.rate_hz))
+    turn = [*rng.normal(0, (0.15, 0.4)), 0.0, *rng.normal(0, 0.15, 3)]
+    return pose @ Pose.exp(np.array(turn)) @ _roll(rng, config)
+
+
+def _roll(rng: np.random.Generator, config: RenderConfig) -> Pose:
+    return Pose.exp(np.array([0, 0, np.radians(rng.uniform(-config.roll_deg, config.roll_deg)) / 2, 0, 0, 0]))
+
+
+def _view(taken: Scene, camera: Camera, world_from_camera: Pose) -> tuple[Image, Float32Array]:
+    view = taken.renderer.render(world_from_camera, camera)
+    inverse_depth = np.divide(1, view.depth_m, out=np.zeros_like(view.depth_m), where=view.depth_m > 0)
+    return np.clip(np.rint(view.image), 0, 255).astype(np.uint8), inverse_depth
+
+
+def _other(
+    taken: Scene,
+    rng: np.random.Generator,
+    first: tuple[Camera, Pose],
+    inverse_depth: Float32Array,
+    config: RenderConfig,
+) -> tuple[Camera, Pose] | None:
+    """Return a second camera that looks at about the same point as the first, or nothing where that is not free."""
+    camera, world_from_first = first
+    pixel = rng.uniform(0.2, 0.8, 2) * (config.width, config.height)
+    near = inverse_depth[int(pixel[1]), int(pixel[0])]
+    if near <= 0:
+        return None
+    target = world_from_first.apply(camera.unproject(pixel[None]) / near)[0]
+    other = _camera(rng, config)
+    scale = np.exp(rng.uniform(-1, 1) * np.log(config.scale))
+    axis = np.array([0.0, 0.0, 1.0]) + rng.normal(0, 0.4, 3)
+    turn = rotation_exp(np.radians(rng.uniform(-1, 1) * config.angle_deg) * axis / np.linalg.norm(axis))
+    # A surface's size in the image goes with focal length over distance.
+    away = turn @ (world_from_first.translation_m - target) * (other.fx / camera.fx / scale)
+    if not _is_free(taken, target + away):
+        return None
+    gaze = Pose.exp(np.concatenate([rng.uniform(-0.3, 0.3, 2), np.zeros(4)]))
+    return other, look_at(target + away, target) @ gaze @ _roll(rng, config)
+
+
+def _is_free(taken: Scene, position_m: FloatArray) -> bool:
+    """Say whether a camera may be at a place (3,): near the box about the scene's path."""
+    times = np.linspace(0, taken.length / taken.rate_hz, 60)
+    way = np.array([taken.path(time).translation_m for time in times])
+    roam = _ROAM_M.get(taken.name, _ROAM_INDOORS_M)
+    room = np.array([roam, roam, _ROAM_INDOORS_M])
+    return bool(((position_m > way.min(axis=0) - room) & (position_m < way.max(axis=0) + room)).all())
+
+
+def _is_worth_seeing(pair: RenderedPair) -> bool:
+    """Say whether neither view is blank, empty or taken from within a hand of a surface."""
+    near = np.quantile(pair.inverse_depths, 0.95, axis=(1, 2))
+    empty = (pair.inverse_depths == 0).mean(axis=(1, 2))
+    return bool((pair.images.std(axis=(1, 2)) > 12).all() and (near < 4).all() and (empty < 0.05).all())
