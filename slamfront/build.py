@@ -12,7 +12,7 @@ from typing import Literal
 
 import cv2
 
-from slamfront.backend import for_whole_map, local_backend
+from slamfront.backend import for_whole_map, local_backend, solve_pose_graph
 from slamfront.backend.remote import RemoteBackend
 from slamfront.config import RunConfig
 from slamfront.errors import ConfigError, MapFileError, ViewerError
@@ -23,11 +23,12 @@ from slamfront.map.files import MapHeader, check_fits, load_map, save_map
 from slamfront.matching.nearest import Nearest
 from slamfront.models.weights import packaged_weights
 from slamfront.pipeline import Audience, FinishingAdjuster, InlineAdjuster, NoAdjuster, ThreadedAdjuster
+from slamfront.pipeline.closers import InlineCloser, Solve, ThreadedCloser
 from slamfront.pipeline.session import WholeMapBackend
-from slamfront.protocols import Adjuster, Extractor, Matcher, Source
+from slamfront.protocols import Adjuster, Backend, Extractor, Matcher, Source
 from slamfront.sources.guess import open_source
 from slamfront.tracking.front import FrontEnd
-from slamfront.types import Sensor
+from slamfront.types import PoseGraph, Sensor
 from slamfront.viewer.controls import Controls
 from slamfront.viewer.null import NullViewer
 from slamfront.viewer.wrappers import ClosableViewer, Guarded, Several
@@ -127,10 +128,37 @@ def adjuster_of(config: RunConfig) -> Iterator[FinishingAdjuster]:
     if config.backend.kind == "none":
         yield NoAdjuster()
     elif config.threads:
-        with RemoteBackend(config.backend) as backend:
-            yield ThreadedAdjuster(backend)
+        with RemoteBackend(config.backend) as backend, _closer_of(config) as closer:
+            yield ThreadedAdjuster(backend, closer)
     else:
-        yield InlineAdjuster(local_backend(config.backend))
+        whole = _solve_whole(local_backend(for_whole_map(config.backend)))
+        yield InlineAdjuster(local_backend(config.backend), InlineCloser(whole) if config.loops.enabled else None)
+
+
+@contextmanager
+def _closer_of(config: RunConfig) -> Iterator[ThreadedCloser | None]:
+    """Give what works on the whole map, in a process of its own, which starts with the first loop."""
+    if not config.loops.enabled:
+        yield None
+        return
+    made: list[RemoteBackend] = []
+
+    @contextmanager
+    def solver() -> Iterator[Solve]:
+        with RemoteBackend(for_whole_map(config.backend)) as backend:
+            made.append(backend)
+            yield backend.solve
+
+    try:
+        yield ThreadedCloser(solver)
+    finally:
+        for backend in made:  # a run that was broken off waits for nothing
+            backend.close()
+
+
+def _solve_whole(backend: Backend) -> Solve:
+    """Return what solves pose graphs, and whole windows by a backend, in this process."""
+    return lambda job: solve_pose_graph(job) if isinstance(job, PoseGraph) else backend.solve(job)
 
 
 def whole_map_backend(config: RunConfig) -> WholeMapBackend | None:

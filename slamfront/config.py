@@ -114,6 +114,23 @@ class KeyframeConfig:
 
 
 @dataclass(frozen=True)
+class LoopConfig:
+    """What is done when a place is seen again that the camera left long ago."""
+
+    enabled: bool = True
+    """Close loops, wherever windows are adjusted."""
+    candidates: int = 3
+    """Most places that are compared with a new keyframe."""
+    consistent: int = 3
+    """Keyframes in a row that must look like a place before it is compared landmark by landmark."""
+    min_inliers: int = 40
+    """Fewest landmarks of the place that agree."""
+    max_drift: float = 0.1
+    """Largest error of the map that a loop may reveal, as a share of the way around it; twice that with a single
+    camera."""
+
+
+@dataclass(frozen=True)
 class BackendConfig:
     """Bundle adjustment."""
 
@@ -165,6 +182,7 @@ class RunConfig:
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     keyframes: KeyframeConfig = field(default_factory=KeyframeConfig)
     backend: BackendConfig = field(default_factory=BackendConfig)
+    loops: LoopConfig = field(default_factory=LoopConfig)
     viewer: ViewerConfig = field(default_factory=ViewerConfig)
 
 

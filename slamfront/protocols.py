@@ -10,7 +10,20 @@ from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 from slamfront.geometry.camera import Camera
-from slamfront.types import Correction, Features, Frame, Image, Matches, Sensor, Snapshot, Tracked, Trajectory, Window
+from slamfront.types import (
+    Correction,
+    Features,
+    Frame,
+    GraphCorrection,
+    Image,
+    Matches,
+    PoseGraph,
+    Sensor,
+    Snapshot,
+    Tracked,
+    Trajectory,
+    Window,
+)
 
 
 @runtime_checkable
@@ -62,13 +75,39 @@ class Matcher(Protocol):
 class Backend(Protocol):
     """Window to correction."""
 
-    def solve(self, window: Window) -> Correction:
+    def solve(self, window: Window, /) -> Correction:
         """Return the optimised window; raises BackendError when it cannot be solved."""
+        ...
+
+
+class Closer(Protocol):
+    """Work on the whole map: pose graphs and whole windows out, answers back."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being worked on; so too when a job has failed, which has no answer."""
+        ...
+
+    def offer(self, job: Window | PoseGraph) -> bool:
+        """Hand a job over, and say whether it was taken."""
+        ...
+
+    def take(self) -> list[Correction | GraphCorrection]:
+        """Return the answers that have come since the last call, without waiting."""
         ...
 
 
 class Adjuster(Protocol):
     """Windows out, corrections back, whether a backend runs in this loop or beside it."""
+
+    @property
+    def closer(self) -> Closer | None:
+        """Who works on the whole map when a loop is found; None where loops stay open."""
+        ...
+
+    def forget(self) -> None:
+        """Give no correction of a window that was offered before: the map has moved since."""
+        ...
 
     @property
     def idle(self) -> bool:

@@ -173,6 +173,8 @@ class Tracked(_Frozen):
     reference_id            keyframe id, None while there is no pose
     reference_from_camera   pose, None while initialising or lost
     online_world_from_camera  the pose as it was known when the frame was answered, None without a pose
+    odom_from_camera        the same pose in a frame in which corrections of the map move nothing: the map's own at
+                            first, then apart from it (the `odom` frame of ROS REP-105); None without a pose
     inliers                 landmarks whose observation agrees with the pose
     covariance              (6,6) of the camera's pose, tangent of the camera frame, rotation (rad) before
                             translation (m): it grows as fewer landmarks, or nearer to each other, agree. None without
@@ -187,11 +189,19 @@ class Tracked(_Frozen):
     reference_id: int | None = None
     reference_from_camera: Pose | None = None
     online_world_from_camera: Pose | None = None
+    odom_from_camera: Pose | None = None
     inliers: int = 0
     covariance: FloatArray | None = None
     is_keyframe: bool = False
     stage_ms: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     reason: str = ""
+
+    @property
+    def map_from_odom(self) -> Pose | None:
+        """Where the odometry frame lies in the map, as was known when the frame was answered; None without a pose."""
+        if self.online_world_from_camera is None or self.odom_from_camera is None:
+            return None
+        return self.online_world_from_camera @ self.odom_from_camera.inverse()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -243,6 +253,49 @@ class Correction(_Frozen):
     outliers: IntArray
     initial_error: float
     final_error: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoseGraph(_Frozen):
+    """Keyframes and how they lie to each other, copied out for the backend: K keyframes, E edges.
+
+    keyframe_ids        int64 (K,) ascending; the first one is held
+    rotations           (K,3,3), positions_m (K,3): world_from_camera
+    edges               int64 (E,2): rows a and b of keyframes
+    relative_rotations  (E,3,3), relative_positions_m (E,3), relative_scales (E,): the similarity a_from_b that was
+                        measured; a scale other than 1 tells that the map's unit of length has drifted between them
+    loops               bool (E,): edges that are dropped where they contradict the others
+    scaled              whether the unit of length may drift, as it does with a single camera
+    """
+
+    keyframe_ids: IntArray
+    rotations: FloatArray
+    positions_m: FloatArray
+    edges: IntArray
+    relative_rotations: FloatArray
+    relative_positions_m: FloatArray
+    relative_scales: FloatArray
+    loops: BoolArray
+    scaled: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GraphCorrection(_Frozen):
+    """What the backend answers to a pose graph, in the same order of rows.
+
+    former_rotations, former_positions_m    world_from_camera that the graph was made of
+    rotations, positions_m, scales          new similarity world_from_camera: camera coordinates, in the former unit of
+                                            length, are scaled as well
+    accepted                                bool (E,): edges that were kept
+    """
+
+    keyframe_ids: IntArray
+    former_rotations: FloatArray
+    former_positions_m: FloatArray
+    rotations: FloatArray
+    positions_m: FloatArray
+    scales: FloatArray
+    accepted: BoolArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

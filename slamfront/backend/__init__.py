@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from slamfront.backend.gtsam_ba import BundleAdjustment, for_whole_map
     from slamfront.backend.isam2 import IncrementalSmoother
     from slamfront.backend.null import NullBackend
+    from slamfront.backend.pose_graph import solve_pose_graph
     from slamfront.backend.remote import RemoteBackend
 
 _HOMES = {
@@ -28,6 +29,7 @@ _HOMES = {
     "keyframe_factors": "factors",
     "landmark_key": "factors",
     "pose_key": "factors",
+    "solve_pose_graph": "pose_graph",
 }
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "landmark_key",
     "local_backend",
     "pose_key",
+    "solve_pose_graph",
 ]
 
 

@@ -16,7 +16,7 @@ import sys
 import threading
 from concurrent.futures import Future
 from dataclasses import asdict, fields
-from typing import IO, Any
+from typing import IO, Any, overload
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from slamfront.errors import BackendError
 from slamfront.geometry.camera import Camera
 from slamfront.protocols import Backend
 from slamfront.runtime import Channel, Closed, Worker
-from slamfront.types import Correction, Window
+from slamfront.types import Correction, GraphCorrection, PoseGraph, Window
 
 _LOG = logging.getLogger(__name__)
 _MAIN = "import sys; sys.path[:] = {path!r}; from slamfront.backend.remote import serve; serve()"
@@ -36,6 +36,9 @@ _LENGTH_BYTES = 8
 
 Message = dict[str, Any]
 """Arrays, numbers and text by name."""
+
+_Job = Window | PoseGraph
+_Answer = Correction | GraphCorrection
 
 
 class RemoteBackend:
@@ -47,7 +50,7 @@ class RemoteBackend:
 
     def __init__(self, config: BackendConfig) -> None:
         self._config = config
-        self._requests: Channel[tuple[Window, Future[Correction]]] = Channel(_QUEUE)
+        self._requests: Channel[tuple[_Job, Future[Any]]] = Channel(_QUEUE)
         self._lock = threading.Lock()
         self._closed = False
         self._process: subprocess.Popen[bytes] | None = None
@@ -60,21 +63,30 @@ class RemoteBackend:
         process = self._process
         return process.pid if process is not None else None
 
-    def submit(self, window: Window) -> Future[Correction]:
-        """Hand a window over and return at once, unless many are waiting; BackendError when this backend is closed.
+    @overload
+    def submit(self, job: Window) -> Future[Correction]: ...
+    @overload
+    def submit(self, job: PoseGraph) -> Future[GraphCorrection]: ...
+    def submit(self, job: _Job) -> Future[Any]:
+        """Hand a window, or a pose graph, over and return at once, unless many are waiting.
 
-        The future gives the correction, or raises BackendError. Windows are solved in order.
+        The future gives the correction, or raises BackendError. Jobs are done in order. Raises BackendError when this
+        backend is closed.
         """
-        future: Future[Correction] = Future()
+        future: Future[Any] = Future()
         try:
-            self._requests.put((window, future))
+            self._requests.put((job, future))
         except Closed:
             raise BackendError("the backend is closed") from None
         return future
 
-    def solve(self, window: Window) -> Correction:
-        """Return the optimised window; raises BackendError when it cannot be solved or the process was lost."""
-        return self.submit(window).result()
+    @overload
+    def solve(self, job: Window) -> Correction: ...
+    @overload
+    def solve(self, job: PoseGraph) -> GraphCorrection: ...
+    def solve(self, job: _Job) -> _Answer:
+        """Return the optimised window, or graph; BackendError when it cannot be solved or the process was lost."""
+        return self.submit(job).result()
 
     def close(self) -> None:
         """End the process at once; windows without an answer get a BackendError. May be called again."""
@@ -116,20 +128,21 @@ class RemoteBackend:
 
     def _work(self) -> None:
         """Pass windows to the process and its answers to the futures, until closed."""
-        for window, future in self._requests:
+        for job, future in self._requests:
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                future.set_result(self._ask(window))
+                future.set_result(self._ask(job))
             except BackendError as error:
                 future.set_exception(error)
 
-    def _ask(self, window: Window) -> Correction:
+    def _ask(self, job: _Job) -> _Answer:
         if self._process is None:
             _LOG.warning("starting a new backend process")
             self._start()
         try:
-            self._send(_fields(window) | {"camera": json.dumps(asdict(window.camera))})
+            camera = {"camera": json.dumps(asdict(job.camera))} if isinstance(job, Window) else {}
+            self._send(_fields(job) | camera)
             answer = self._receive()
         except (OSError, EOFError):
             code = self._reap()
@@ -138,6 +151,8 @@ class RemoteBackend:
             raise BackendError(f"the backend process was lost (exit {code}): the next window starts anew") from None
         if "error" in answer:
             raise BackendError(str(answer["error"]))
+        if isinstance(job, PoseGraph):
+            return GraphCorrection(**answer)
         errors = {name: float(answer[name]) for name in ("initial_error", "final_error")}
         return Correction(**(answer | errors))
 
@@ -188,6 +203,10 @@ def serve() -> None:
 def _answer(backend: Backend, message: Message) -> Message:
     """Return the fields of the backend's correction, or its error as text."""
     try:
+        if "edges" in message:
+            from slamfront.backend.pose_graph import solve_pose_graph
+
+            return _fields(solve_pose_graph(PoseGraph(**message | {"scaled": bool(message["scaled"])})))
         camera = json.loads(str(message.pop("camera")))
         camera["distortion"] = tuple(camera["distortion"])
         return _fields(backend.solve(Window(camera=Camera(**camera), **message)))
@@ -197,7 +216,7 @@ def _answer(backend: Backend, message: Message) -> Message:
         return {"error": f"the backend failed: {_one_line(error)}"}
 
 
-def _fields(value: Window | Correction) -> Message:
+def _fields(value: _Job | _Answer) -> Message:
     return {f.name: getattr(value, f.name) for f in fields(value) if f.name != "camera"}
 
 

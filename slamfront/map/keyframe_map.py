@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 from scipy.spatial import cKDTree
 
 from slamfront.geometry.camera import Camera
@@ -59,6 +60,7 @@ class KeyframeMap:
         self._used = 0
         # A keyframe that was culled keeps its place relative to another, for the frames that refer to it
         self._retired: dict[int, tuple[int, Pose]] = {}
+        self._scales: dict[int, float] = {}
 
     # --- keyframes
 
@@ -109,6 +111,27 @@ class KeyframeMap:
             heir_from_camera = parent_from_camera @ heir_from_camera
         return self.keyframes[keyframe_id].world_from_camera @ heir_from_camera
 
+    def heir(self, keyframe_id: int) -> int:
+        """Return the keyframe that stands for one that was culled, or a living one itself; KeyError for another."""
+        while keyframe_id not in self.keyframes:
+            keyframe_id = self._retired[keyframe_id][0]
+        return keyframe_id
+
+    def scale(self, keyframe_id: int) -> float:
+        """Return how much longer lengths about a keyframe, living or culled, have become since it was added."""
+        return self._scales.get(keyframe_id, 1.0)
+
+    def stretch(self, scales: Mapping[int, float]) -> None:
+        """Let lengths about living keyframes count for more, each by its own factor, also for those they stand for."""
+        if all(scale == 1.0 for scale in scales.values()):
+            return
+        for keyframe_id in (*self.keyframes, *self._retired):
+            factor = scales.get(self.heir(keyframe_id), 1.0)
+            self._scales[keyframe_id] = factor * self.scale(keyframe_id)
+            if keyframe_id in self._retired:
+                parent, pose = self._retired[keyframe_id]
+                self._retired[keyframe_id] = parent, Pose(pose.rotation, factor * pose.translation_m)
+
     def knows(self, keyframe_id: int) -> bool:
         """Return whether a keyframe is in the map or was culled from it."""
         return keyframe_id in self.keyframes or keyframe_id in self._retired
@@ -141,6 +164,7 @@ class KeyframeMap:
         self.landmarks = self.landmarks.emptied()
         self.keyframes.clear()
         self._retired.clear()
+        self._scales.clear()
         self._lay_out(_TABLE_ROWS)
 
     # --- the whole, for files
@@ -283,6 +307,15 @@ class KeyframeMap:
         rows = keyframe.landmark_rows
         ids, counts = self.keyframes_seeing(rows[rows >= 0])
         return ids[(ids != keyframe.id) & (counts >= minimum)]
+
+    def shared_landmarks(self) -> tuple[IntArray, csr_matrix]:
+        """Return the ids of all keyframes (K,), ascending, and how many landmarks each two of them share (K,K)."""
+        ids = np.array(sorted(self.keyframes), np.int64)
+        seen = np.flatnonzero(self._table_landmark[: self._used] >= 0)
+        keyframes = np.searchsorted(ids, self._table_keyframe[seen])
+        shape = len(ids), self.landmarks.capacity
+        observes = csr_matrix((np.ones(len(seen), np.int32), (keyframes, self._table_landmark[seen])), shape)
+        return ids, observes @ observes.T
 
     def observed_by(self, keyframe_ids: IntArray) -> IntArray:
         """Return the rows of all landmarks that any of the keyframes observes, ascending."""

@@ -54,11 +54,12 @@ def apply(world: KeyframeMap, correction: Correction) -> None:
         if keyframe_id in world.keyframes:
             pose = Pose(correction.rotations[i], correction.positions_m[i])
             world.keyframes[keyframe_id].world_from_camera = pose
-    last = int(correction.keyframe_ids[-1])
-    if last in world.keyframes:
+    # The last one may have been culled since
+    last = max((i for i in correction.keyframe_ids.tolist() if i in world.keyframes), default=None)
+    if last is not None:
         moved = world.keyframes[last].world_from_camera @ before[last].inverse()
         for record in world.keyframes.values():
-            if record.id > last:
+            if record.id > correction.keyframe_ids[-1]:
                 record.world_from_camera = moved @ record.world_from_camera
     marks = world.landmarks
     rows = marks.rows(correction.landmark_ids)
@@ -71,13 +72,17 @@ def apply(world: KeyframeMap, correction: Correction) -> None:
 
 
 def _carry_along(world: KeyframeMap, before: dict[int, Pose], others: BoolArray) -> None:
-    """Move landmarks of a mask (L,) rigidly with the keyframes in which they are anchored."""
+    """Move landmarks of a mask (L,) rigidly with the keyframes in which they are anchored, or their heirs."""
     marks = world.landmarks
-    for record in world.keyframes.values():
-        if record.world_from_camera is not before[record.id]:
-            rows = np.flatnonzero(others & (marks.anchor_ids == record.id))
-            moved = record.world_from_camera @ before[record.id].inverse()
-            marks.positions_m[rows] = moved.apply(marks.positions_m[rows])
+    moved = {record.id for record in world.keyframes.values() if record.world_from_camera is not before[record.id]}
+    rows = np.flatnonzero(others)
+    anchors, inverse = np.unique(marks.anchor_ids[rows], return_inverse=True)
+    for i, anchor in enumerate(anchors.tolist()):
+        heir = world.heir(anchor)
+        if heir in moved:
+            theirs = rows[inverse == i]
+            new_from_old = world.keyframes[heir].world_from_camera @ before[heir].inverse()
+            marks.positions_m[theirs] = new_from_old.apply(marks.positions_m[theirs])
 
 
 def _drop(world: KeyframeMap, outliers: IntArray) -> None:

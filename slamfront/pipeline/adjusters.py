@@ -7,6 +7,7 @@ import threading
 from typing import Protocol
 
 from slamfront.errors import BackendError
+from slamfront.pipeline.closers import FinishingCloser
 from slamfront.protocols import Adjuster, Backend
 from slamfront.runtime import Channel, Closed, Worker
 from slamfront.types import Correction, Window
@@ -41,6 +42,7 @@ class NoAdjuster:
     idle = False
     skipped = 0
     failed = 0
+    closer = None
 
     def offer(self, window: Window) -> bool:
         """Refuse the window."""
@@ -49,6 +51,9 @@ class NoAdjuster:
     def take(self) -> list[Correction]:
         """Return nothing."""
         return []
+
+    def forget(self) -> None:
+        """Return at once: there is nothing to forget."""
 
     def finish(self) -> None:
         """Return at once."""
@@ -60,8 +65,8 @@ class InlineAdjuster:
     idle = True
     skipped = 0
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, backend: Backend, closer: FinishingCloser | None = None) -> None:
+        self._backend, self.closer = backend, closer
         self._corrections: list[Correction] = []
         self.failed = 0
 
@@ -79,8 +84,14 @@ class InlineAdjuster:
         corrections, self._corrections = self._corrections, []
         return corrections
 
+    def forget(self) -> None:
+        """Drop the corrections that were not taken."""
+        self._corrections = []
+
     def finish(self) -> None:
-        """Return at once: nothing waits."""
+        """Take no more jobs for the whole map; nothing waits."""
+        if self.closer is not None:
+            self.closer.finish()
 
 
 class ThreadedAdjuster:
@@ -90,12 +101,12 @@ class ThreadedAdjuster:
     while the backend is busy costs more accuracy than windows cut out before the last correction has arrived.
     """
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self._windows: Channel[Window] = Channel(1)
-        self._corrections: Channel[Correction] = Channel(_CORRECTIONS)
+    def __init__(self, backend: Backend, closer: FinishingCloser | None = None) -> None:
+        self._backend, self.closer = backend, closer
+        self._windows: Channel[tuple[int, Window]] = Channel(1)
+        self._corrections: Channel[tuple[int, Correction]] = Channel(_CORRECTIONS)
         self._lock = threading.Lock()
-        self._unanswered = 0
+        self._unanswered = self._generation = 0
         self.skipped = self.failed = 0
         self._worker = Worker("backend", self._work).start()
 
@@ -108,7 +119,7 @@ class ThreadedAdjuster:
         """Hand a window to the thread, unless one waits already, or the adjuster has finished."""
         with self._lock:
             try:
-                taken = self._windows.offer(window)
+                taken = self._windows.offer((self._generation, window))
             except Closed:
                 return False
             self._unanswered += taken
@@ -117,19 +128,26 @@ class ThreadedAdjuster:
 
     def take(self) -> list[Correction]:
         """Return the corrections that have come since the last call."""
-        return self._corrections.drain()
+        answers = self._corrections.drain()
+        return [correction for generation, correction in answers if generation == self._generation]
+
+    def forget(self) -> None:
+        """Drop the corrections of all windows that were taken so far, whenever they come."""
+        self._generation += 1
 
     def finish(self) -> None:
-        """Wait for the windows in hand; raises what ended the thread, if something did."""
+        """Wait for the windows in hand, and for the whole map; raises what ended a thread, if something did."""
         self._windows.close()
         self._worker.join()
         if self._worker.error is not None:
             raise self._worker.error
+        if self.closer is not None:
+            self.closer.finish()
 
     def _work(self) -> None:
-        for window in self._windows:
+        for generation, window in self._windows:
             try:
-                self._corrections.put(self._backend.solve(window))
+                self._corrections.put((generation, self._backend.solve(window)))
             except BackendError as error:
                 _tell(error, self.failed)
                 self.failed += 1

@@ -11,12 +11,13 @@ import numpy as np
 
 from slamfront.config import RunConfig
 from slamfront.geometry.camera import Camera
-from slamfront.geometry.pose import Pose
+from slamfront.geometry.pose import Pose, Sim3
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.map.places import PlaceIndex, packaged_vocabulary
 from slamfront.map.window import apply, local_window, whole_window
 from slamfront.protocols import Adjuster, Extractor, Matcher
+from slamfront.tracking.closing import LoopClosing
 from slamfront.tracking.initializer import Initializer
 from slamfront.tracking.keyframes import KeyframePolicy, cull_keyframes, cull_landmarks
 from slamfront.tracking.local_map import (
@@ -28,6 +29,7 @@ from slamfront.tracking.local_map import (
     revisited_landmarks,
     solve_pose,
 )
+from slamfront.tracking.loops import Loop, LoopDetector
 from slamfront.tracking.mapping import first_map, fuse_with_neighbours, insert_keyframe, triangulate_with_neighbours
 from slamfront.tracking.motion import ConstantVelocity
 from slamfront.tracking.ranging import NoRanging, ranging_of
@@ -71,6 +73,9 @@ class FrontEnd:
         extractor_name = config.extractor.weights if config.extractor.kind == "superpoint" else config.extractor.kind
         self._places = PlaceIndex(packaged_vocabulary(extractor_name))
         self._relocalizer = Relocalizer(matcher, config.tracker, config.seed, LikeliestFirst(self._places))
+        self._loops = self._loop_closing()
+        # Odometry goes on evenly when the map is corrected: see Tracked
+        self._map_from_odom = Pose.identity()
         self._world = world
         self.first_own_id = 0 if world is None else world.next_id
         self._reference_id = -1
@@ -107,6 +112,8 @@ class FrontEnd:
         if due:
             self._add_keyframe(view)
             watch.mark("keyframe")
+            self._look_for_loop()
+            watch.mark("loop")
         self._motion.observe(frame.time_ns, view.pose)
         return self._answer(view, watch, "", is_keyframe=due)
 
@@ -127,6 +134,11 @@ class FrontEnd:
     def landmark_count(self) -> int:
         """Number of landmarks in the map."""
         return 0 if self._world is None else len(self._world.landmarks)
+
+    @property
+    def loops(self) -> tuple[Loop, ...]:
+        """The loops that were closed so far, oldest first."""
+        return () if self._loops is None else tuple(self._loops.loops)
 
     @property
     def _frozen(self) -> bool:
@@ -162,6 +174,9 @@ class FrontEnd:
         self._last_ids = self._local_rows = np.zeros(0, np.int64)
         self._late, self.view = [], None
         self._state = State.LOST if self._frozen else State.INITIALIZING
+        self._map_from_odom = Pose.identity()
+        if self._loops is not None:
+            self._loops.restart()
         if self._world is not None and not self._frozen:
             self._world.clear()
             self._places.update(self._world)
@@ -292,6 +307,17 @@ class FrontEnd:
         self._publish(keyframe, self._config.backend.window)
         cull_keyframes(self.world, keyframe, self._config.keyframes)
 
+    def _loop_closing(self) -> LoopClosing | None:
+        config, scaled = self._config, self._sensor == "mono"
+        if self._adjuster.closer is None or not config.loops.enabled:
+            return None
+        detector = LoopDetector(self._places, self._matcher, config.loops, config.tracker, scaled, config.seed)
+        return LoopClosing(detector, self._adjuster.closer, scaled)
+
+    def _look_for_loop(self) -> None:
+        if self._loops is not None:
+            self._loops.look(self.world, self._reference, self._disparity_sigma_px)
+
     def _publish(self, keyframe: KeyframeRecord, size: int) -> None:
         """Offer the keyframe's window for adjustment, and tell listeners all that the keyframe observes."""
         sigma_px = self._disparity_sigma_px
@@ -316,14 +342,31 @@ class FrontEnd:
         self.world.clear()
         self._motion.forget()
         self._state = State.INITIALIZING
+        self._map_from_odom = Pose.identity()
+        if self._loops is not None:
+            self._loops.restart()
 
     def _apply_corrections(self) -> None:
-        for correction in self._adjuster.take():
-            if not self.keyframe_count:
-                continue
-            before = self._reference.world_from_camera
+        """Take what others worked out into the map, and move along in it."""
+        corrections = self._adjuster.take()
+        if not self.keyframe_count:
+            return
+        reference = self._reference
+        before, scale = reference.world_from_camera, self.world.scale(reference.id)
+        for correction in corrections:
             apply(self.world, correction)
-            self._motion.moved(before @ self._reference.world_from_camera.inverse())
+        if self._loops is not None and self._loops.take(self.world):
+            self._adjuster.forget()
+        after, scale = reference.world_from_camera, self.world.scale(reference.id) / scale
+        if after is not before:
+            self._move_along(Sim3.from_pose(after, scale) @ Sim3.from_pose(before.inverse()))
+
+    def _move_along(self, new_from_old: Sim3) -> None:
+        """Expect the camera where the map has moved to about it; odometry does not notice."""
+        self._motion.moved(new_from_old)
+        view, reference = self.view, self._reference.world_from_camera
+        here = reference if view is None or view.camera_from_world is None else view.pose.inverse()
+        self._map_from_odom = new_from_old.apply_to_pose(here) @ here.inverse() @ self._map_from_odom
 
     @property
     def _reference(self) -> KeyframeRecord:
@@ -352,6 +395,7 @@ class FrontEnd:
             reference_id=reference_id,
             reference_from_camera=self.world.world_from_keyframe(reference_id).inverse() @ world_from_camera,
             online_world_from_camera=world_from_camera,
+            odom_from_camera=self._map_from_odom.inverse() @ world_from_camera,
             inliers=int((view.landmark_rows >= 0).sum()),
             covariance=view.covariance,
             is_keyframe=is_keyframe,

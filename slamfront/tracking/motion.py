@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from slamfront.geometry.pose import Pose, rotation_log
+from slamfront.geometry.pose import Pose, Sim3, rotation_log
 from slamfront.types import FloatArray
 
 # After a gap longer than this many frame intervals the old velocity says nothing
@@ -48,10 +48,14 @@ class ConstantVelocity:
             self._step = (time_ns - self._last[0], camera_from_world @ self._last[1].inverse())
         self._last = (time_ns, camera_from_world)
 
-    def moved(self, old_from_new_world: Pose) -> None:
-        """Follow a correction of the map: `old_from_new_world` maps corrected world coordinates to former ones."""
+    def moved(self, new_from_old_world: Sim3) -> None:
+        """Follow a correction of the map about the camera, which may also change the unit of length."""
         if self._last is not None:
-            self._last = (self._last[0], self._last[1] @ old_from_new_world)
+            time_ns, camera_from_world = self._last
+            self._last = time_ns, new_from_old_world.apply_to_pose(camera_from_world.inverse()).inverse()
+        if self._step is not None:
+            interval_ns, motion = self._step
+            self._step = interval_ns, Pose(motion.rotation, new_from_old_world.scale * motion.translation_m)
 
     def forget(self) -> None:
         """Know nothing, as after tracking is lost."""

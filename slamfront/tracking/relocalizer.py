@@ -18,7 +18,7 @@ from slamfront.types import FloatArray
 _TRIES = 3
 # Inliers must scatter at least this much in every direction (standard deviation over the image's width): those on one
 # object, or along one line, fit many poses
-_MIN_SPREAD = 0.05
+MIN_SPREAD = 0.05
 
 
 class Ranking(Protocol):
@@ -67,7 +67,7 @@ class Relocalizer:
         most, reason = 0, ""
         for keyframe_id in self._ranking.ranked(view, world, _TRIES):
             inliers = self._place(view, world, world.keyframes[keyframe_id])
-            scattered = inliers == 0 or spread(view.xy) >= _MIN_SPREAD * world.camera.width
+            scattered = inliers == 0 or spread(view.xy) >= MIN_SPREAD * world.camera.width
             if inliers >= 2 * self._config.min_inliers and scattered:
                 self._ranking.restart()
                 return keyframe_id
@@ -91,7 +91,7 @@ class Relocalizer:
         if pose is None:
             return 0
         inliers = solve_pose(view, world, pose, config, ranged=False)
-        if inliers and (inliers < 2 * config.min_inliers or spread(view.xy) < _MIN_SPREAD * world.camera.width):
+        if inliers and (inliers < 2 * config.min_inliers or spread(view.xy) < MIN_SPREAD * world.camera.width):
             rows, pose = local_landmarks(world, keyframe, config), view.pose
             match_by_projection(view, world, rows, config.search_radius_px, pose)
             inliers = solve_pose(view, world, pose, config, ranged=False)

@@ -381,6 +381,7 @@ class Moving:
 
     def __init__(self, move: Pose) -> None:
         self.move, self.idle, self._corrections = move, True, list[Correction]()
+        self.closer = None
 
     def offer(self, window: Window) -> bool:
         if not self.idle:
@@ -401,6 +402,9 @@ class Moving:
     def take(self) -> list[Correction]:
         corrections, self._corrections = self._corrections, []
         return corrections
+
+    def forget(self) -> None:
+        self._corrections = []
 
 
 def test_a_correction_moves_the_poses_that_refer_to_it_and_tracking_goes_on() -> None:

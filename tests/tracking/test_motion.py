@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from slamfront.geometry.pose import Pose
+from slamfront.geometry.pose import Pose, Sim3
 from slamfront.tracking.motion import ConstantVelocity
 
 STEP = Pose.exp([0.01, 0.03, -0.02, 0.05, 0.01, -0.03])
@@ -56,14 +56,14 @@ def test_a_frame_of_the_same_time_changes_no_velocity() -> None:
 def test_a_correction_of_the_map_moves_the_prediction_along() -> None:
     new_from_old = Pose.exp([0.2, -0.1, 0.3, -0.5, 1.0, 0.4])
     motion = moving()
-    motion.moved(new_from_old.inverse())
+    motion.moved(Sim3.from_pose(new_from_old))
     # The same motion, told in the corrected world from the beginning
     assert_same(motion.predict(2 * FRAME_NS), STEP @ STEP @ START @ new_from_old.inverse())
 
 
 def test_a_correction_before_the_first_pose_does_nothing() -> None:
     motion = ConstantVelocity()
-    motion.moved(STEP)
+    motion.moved(Sim3.from_pose(STEP))
     assert motion.predict(0) is None
 
 

@@ -1,0 +1,112 @@
+"""Pose graph optimisation: the error of a loop is spread over all keyframes in it, unless the loop is wrong."""
+
+from __future__ import annotations
+
+import gtsam
+import numpy as np
+
+from slamfront.backend.factors import HOLD_SIGMA, pose_key
+from slamfront.errors import BackendError
+from slamfront.types import FloatArray, GraphCorrection, PoseGraph
+
+# What an edge may be wrong by: a turn, and a share of its length (at least of the median edge), and of its scale
+_TURN_SIGMA_RAD = np.deg2rad(1.0)
+_LENGTH_SIGMA = 0.1
+_SCALE_SIGMA = 0.05
+# Loops beyond this quantile of what right ones show are wrong
+_LOOP_PROBABILITY = 0.99
+
+
+def solve_pose_graph(graph: PoseGraph) -> GraphCorrection:
+    """Return the keyframes where all edges agree best, and the edges that were kept.
+
+    Loops are accepted or dropped by graduated non-convexity with a truncated quadratic (Yang et al., "Graduated
+    non-convexity for robust spatial perception", RA-L 2020); the other edges are trusted. With `scaled` the graph is
+    one of similarities (Strasdat et al., "Scale drift-aware large scale monocular SLAM", RSS 2010). Where no loop is
+    accepted, nothing moves. Raises BackendError when the graph cannot be solved.
+    """
+    factors, values = _factors(graph), _values(graph)
+    trusted = np.flatnonzero(np.r_[~graph.loops, True])
+    parameters = gtsam.GncLMParams()
+    parameters.setLossType(gtsam.GncLossType.TLS)
+    parameters.setKnownInliers(trusted.tolist())
+    parameters.setVerbosityGNC(gtsam.GncLMParams.Verbosity.SILENT)
+    try:
+        optimizer = gtsam.GncLMOptimizer(factors, values, parameters)
+        optimizer.setInlierCostThresholdsAtProbability(_LOOP_PROBABILITY)
+        result = optimizer.optimize()
+    except RuntimeError as error:
+        raise BackendError(f"the pose graph cannot be solved: {' '.join(str(error).split())[:200]}") from error
+    accepted = np.asarray(optimizer.getWeights())[:-1] > 0.5
+    rotations, positions, scales = graph.rotations, graph.positions_m, np.ones(len(graph.keyframe_ids))
+    if (accepted & graph.loops).any():
+        rotations, positions, scales = _read(result, graph)
+    if not (np.isfinite(positions).all() and np.isfinite(rotations).all() and (scales > 0).all()):
+        raise BackendError("the pose graph diverged: the map is kept as it was")
+    return GraphCorrection(
+        graph.keyframe_ids, graph.rotations, graph.positions_m, rotations, positions, scales, accepted
+    )
+
+
+def _factors(graph: PoseGraph) -> gtsam.NonlinearFactorGraph:
+    """Return a factor for each edge, in their order, and at last the one that holds the first keyframe."""
+    factors = gtsam.NonlinearFactorGraph()
+    keys = [pose_key(i) for i in graph.keyframe_ids.tolist()]
+    kind = gtsam.BetweenFactorSimilarity3 if graph.scaled else gtsam.BetweenFactorPose3
+    sigmas = _sigmas(graph)
+    for row, (a, b) in enumerate(graph.edges.tolist()):
+        measured = _element(
+            graph.scaled,
+            graph.relative_rotations[row],
+            graph.relative_positions_m[row],
+            float(graph.relative_scales[row]),
+        )
+        factors.add(kind(keys[a], keys[b], measured, gtsam.noiseModel.Diagonal.Sigmas(sigmas[row])))
+    first = _element(graph.scaled, graph.rotations[0], graph.positions_m[0], 1.0)
+    prior = gtsam.PriorFactorSimilarity3 if graph.scaled else gtsam.PriorFactorPose3
+    factors.add(prior(keys[0], first, gtsam.noiseModel.Isotropic.Sigma(sigmas.shape[1], HOLD_SIGMA)))
+    return factors
+
+
+def _sigmas(graph: PoseGraph) -> FloatArray:
+    """Return the standard deviations (E,6 or 7) of the edges: turns, lengths, and the scale's logarithm.
+
+    Edges of keyframes that have many say the same thing again, because they are made of the same landmarks: their
+    variances grow with their number. A chain of keyframes has two edges for each.
+    """
+    lengths = np.linalg.norm(graph.relative_positions_m, axis=1)
+    lengths = np.maximum(lengths, np.median(lengths[~graph.loops]) if (~graph.loops).any() else 0.0)
+    lengths = np.maximum(lengths, 1e-6)
+    degrees = np.bincount(graph.edges[~graph.loops].ravel(), minlength=len(graph.keyframe_ids))
+    again = np.maximum(degrees[graph.edges].mean(axis=1) / 2.0, 1.0)
+    again[graph.loops] = 1.0
+    columns = [np.full(len(lengths), _TURN_SIGMA_RAD)] * 3 + [_LENGTH_SIGMA * lengths] * 3
+    if graph.scaled:
+        columns.append(np.full(len(lengths), _SCALE_SIGMA))
+    return np.column_stack(columns) * np.sqrt(again)[:, None]
+
+
+def _values(graph: PoseGraph) -> gtsam.Values:
+    values = gtsam.Values()
+    for row, keyframe_id in enumerate(graph.keyframe_ids.tolist()):
+        element = _element(graph.scaled, graph.rotations[row], graph.positions_m[row], 1.0)
+        values.insert(pose_key(keyframe_id), element)
+    return values
+
+
+def _element(
+    scaled: bool, rotation: FloatArray, position_m: FloatArray, scale: float
+) -> gtsam.Similarity3 | gtsam.Pose3:
+    """Return GTSAM's similarity, which scales after it has moved: x -> scale * (rotation x + translation), or pose."""
+    if scaled:
+        return gtsam.Similarity3(gtsam.Rot3(rotation), position_m / scale, scale)
+    return gtsam.Pose3(gtsam.Rot3(rotation), position_m)
+
+
+def _read(result: gtsam.Values, graph: PoseGraph) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return rotations (K,3,3), positions (K,3) and scales (K,) of all keyframes."""
+    read = result.atSimilarity3 if graph.scaled else result.atPose3
+    elements = [read(pose_key(i)) for i in graph.keyframe_ids.tolist()]
+    scales = np.array([e.scale() if graph.scaled else 1.0 for e in elements])
+    rotations = np.array([e.rotation().matrix() for e in elements])
+    return rotations, np.array([e.translation() for e in elements]) * scales[:, None], scales

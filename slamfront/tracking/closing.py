@@ -1,0 +1,76 @@
+"""Closing loops while tracking goes on: found, spread over the map by others, fused, and adjusted by others."""
+
+from __future__ import annotations
+
+import logging
+
+from slamfront.map import KeyframeMap, KeyframeRecord
+from slamfront.map.graph import apply_graph, essential_graph
+from slamfront.map.window import apply, whole_window
+from slamfront.protocols import Closer
+from slamfront.tracking.loops import Loop, LoopDetector, fuse_loop
+from slamfront.types import GraphCorrection
+
+log = logging.getLogger(__name__)
+
+# Keyframes after a loop until the whole map is adjusted: by then many landmarks of the old place are seen from the new
+_SETTLED = 8
+
+
+class LoopClosing:
+    """Takes a loop through its stages, one loop at a time.
+
+    loops  those that were closed so far, oldest first
+    """
+
+    def __init__(self, detector: LoopDetector, closer: Closer, scaled: bool) -> None:
+        self._detector, self._closer, self._scaled = detector, closer, scaled
+        self._open: Loop | None = None
+        self._adjust_at: int | None = None
+        self.loops: list[Loop] = []
+
+    def look(self, world: KeyframeMap, keyframe: KeyframeRecord, disparity_sigma_px: float) -> None:
+        """Look for a loop that a new keyframe closes, and hand it over, or the whole map a while after the last one."""
+        if self._open is not None or not self._closer.idle:
+            return
+        if self._adjust_at is not None and keyframe.id >= self._adjust_at:
+            self._adjust_at = None
+            self._closer.offer(whole_window(world, disparity_sigma_px))
+            return
+        loop = self._detector.look(world, keyframe, disparity_sigma_px)
+        if loop is not None and self._closer.offer(essential_graph(world, [loop.edge], self._scaled)):
+            self._open = loop
+
+    def take(self, world: KeyframeMap) -> bool:
+        """Take what was worked out since the last call into the map, and return whether the map has moved."""
+        finished, moved = self._closer.idle, False
+        for answer in self._closer.take():
+            finished = False
+            if isinstance(answer, GraphCorrection):
+                moved |= self._close(world, answer)
+            else:
+                apply(world, answer)
+                moved = True
+        if finished:  # without an answer: it failed
+            self._open = None
+        return moved
+
+    def restart(self) -> None:
+        """Forget the loop that is being closed, and what the last keyframes looked like."""
+        self._open = self._adjust_at = None
+        self._detector.restart()
+
+    def _close(self, world: KeyframeMap, correction: GraphCorrection) -> bool:
+        loop, self._open = self._open, None
+        self._detector.restart()
+        if loop is None or loop.keyframe_id not in correction.keyframe_ids:
+            return False  # of a map that was begun anew
+        if not correction.accepted[-1]:
+            log.info("no loop, the map contradicts: %s", loop)
+            return False
+        apply_graph(world, correction)
+        fuse_loop(world, loop)
+        self.loops.append(loop)
+        log.info("loop closed: %s", loop)
+        self._adjust_at = world.next_id + _SETTLED
+        return True

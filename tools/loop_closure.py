@@ -1,0 +1,115 @@
+"""Follows a source with and without loop closure, and tells the error of both and every loop.
+
+    python tools/loop_closure.py "synthetic:house?frames=2000&speed=0.72&width=320&grey=1&draft=1" --sensor rgbd
+
+ATE is the root mean square after alignment, SE(3), or Sim(3) for a single camera: of the poses as they were told
+online, and of all poses with the corrections that came later. Without `--final` the whole map is not adjusted once more at the
+end, so that what loops alone do is seen.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tyro
+
+from slamfront.build import adjuster_of, build_front, build_source, resolve, whole_map_backend
+from slamfront.config import RunConfig
+from slamfront.evaluation.trajectory import evaluate
+from slamfront.pipeline import Session
+from slamfront.protocols import Source
+from slamfront.trajectories import write_tum
+from slamfront.types import Sensor, Tracked, Trajectory
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What to follow, and how."""
+
+    source: tyro.conf.Positional[str]
+    """What to read, as `slamfront run` does."""
+    sensor: Sensor = "rgbd"
+    """What the frames carry."""
+    keypoints: int = 500
+    """Most keypoints of an image."""
+    runs: tuple[Literal["off", "on"], ...] = ("off", "on")
+    """Loop closure off, on, or both."""
+    final: bool = False
+    """Adjust the whole map at the end."""
+    threads: bool = False
+    """Backend and loops in processes of their own; without, runs repeat exactly."""
+    output: Path | None = None
+    """Folder for the trajectories."""
+    config: RunConfig = field(default_factory=RunConfig)
+    """Everything else."""
+
+
+def main(arguments: Arguments) -> None:
+    """Run, and print a line for each run and each loop."""
+    for run in arguments.runs:
+        follow(arguments, run == "on")
+
+
+def follow(arguments: Arguments, loops: bool) -> None:
+    """Follow the source once."""
+    given = arguments.config
+    config = resolve(
+        replace(
+            given,
+            sensor=arguments.sensor,
+            threads=arguments.threads,
+            extractor=replace(given.extractor, kind="orb", max_keypoints=arguments.keypoints),
+            backend=replace(given.backend, final=arguments.final),
+            loops=replace(given.loops, enabled=loops),
+        )
+    )
+    source = build_source(arguments.source, config)
+    start, worst_ms = time.process_time(), 0.0
+    answers: list[Tracked] = []
+    with adjuster_of(config) as adjuster:
+        front = build_front(config, source.camera, source.sensor, adjuster)
+        session = Session(front, adjuster, whole_map=whole_map_backend(config))
+        for frame in source:
+            answers.append(session.take(frame))
+            worst_ms = max(worst_ms, sum(answers[-1].stage_ms.values()))
+        session.finish()
+    online = Trajectory.from_poses(
+        [a.time_ns for a in answers if a.online_world_from_camera],
+        [a.online_world_from_camera for a in answers if a.online_world_from_camera],
+    )
+    after = session.journal.trajectory(session.world)
+    name = f"loops {'on ' if loops else 'off'} {arguments.sensor:<6}"
+    print(
+        f"{name} tracked {len(online)}/{len(answers)}, ATE online {_ate(source, online)}, "
+        f"after {_ate(source, after)}, largest step of odometry {_largest_step(answers):.3f}, "
+        f"{front.keyframe_count} keyframes, worst frame {worst_ms:.0f} ms, {time.process_time() - start:.0f} s",
+        flush=True,
+    )
+    frame_of = {a.time_ns: a.frame_id for a in answers}
+    for loop in front.loops:
+        print(f"  frame {frame_of.get(loop.time_ns)} -> {frame_of.get(loop.match_time_ns)}: {loop}", flush=True)
+    if arguments.output is not None:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        write_tum(arguments.output / f"{arguments.sensor}-{'on' if loops else 'off'}.tum", after)
+
+
+def _ate(source: Source, trajectory: Trajectory) -> str:
+    if source.reference is None or len(trajectory) < 3:
+        return "unknown"
+    metrics = evaluate(source.reference, trajectory)
+    found = metrics.sim3 if source.sensor == "mono" else metrics.se3
+    return f"{found.translation_m.rmse:.4f} m"
+
+
+def _largest_step(answers: list[Tracked]) -> float:
+    """Return how far the camera went at most between two frames, in the frame of odometry."""
+    positions = [a.odom_from_camera.translation_m if a.odom_from_camera else np.full(3, np.nan) for a in answers]
+    return float(np.nanmax(np.linalg.norm(np.diff(np.array(positions), axis=0), axis=1)))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments))
