@@ -3,8 +3,8 @@
     python tools/loop_closure.py "synthetic:house?frames=2000&speed=0.72&width=320&grey=1&draft=1" --sensor rgbd
 
 ATE is the root mean square after alignment, SE(3), or Sim(3) for a single camera: of the poses as they were told
-online, and of all poses with the corrections that came later. Without `--final` the whole map is not adjusted once more at the
-end, so that what loops alone do is seen.
+online, and of all poses with the corrections that came later. Without `--final` the whole map is not adjusted once more
+at the end, so that what loops alone do is seen.
 """
 
 from __future__ import annotations
