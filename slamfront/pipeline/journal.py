@@ -25,8 +25,8 @@ class Journal:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def add(self, tracked: Tracked) -> None:
-        """Take the answer to one frame."""
+    def add(self, tracked: Tracked, scale: float = 1.0) -> None:
+        """Take the answer to one frame; `scale` is that of its keyframe in the map, as `KeyframeMap.scale` tells it."""
         self._ids.append(tracked.frame_id)
         self._times_ns.append(tracked.time_ns)
         self._frame_ms.append(sum(tracked.stage_ms.values()))
@@ -36,15 +36,15 @@ class Journal:
             self._poses.extend(_NO_POSE)
         else:
             self._references.append(tracked.reference_id)
-            self._poses.extend((*pose.translation_m.tolist(), *pose.quaternion_xyzw().tolist()))
+            self._poses.extend((*(pose.translation_m / scale).tolist(), *pose.quaternion_xyzw().tolist()))
 
-    def amend(self, tracked: Tracked) -> None:
+    def amend(self, tracked: Tracked, scale: float = 1.0) -> None:
         """Give an earlier frame, which had no pose when it was answered, the pose that was found for it later."""
         pose = tracked.reference_from_camera
         row = len(self._ids) - 1 - self._ids[::-1].index(tracked.frame_id)
         assert tracked.reference_id is not None and pose is not None
         self._references[row] = tracked.reference_id
-        self._poses[7 * row : 7 * row + 7] = array("d", (*pose.translation_m, *pose.quaternion_xyzw()))
+        self._poses[7 * row : 7 * row + 7] = array("d", (*(pose.translation_m / scale), *pose.quaternion_xyzw()))
 
     @property
     def frame_ids(self) -> IntArray:
@@ -71,10 +71,11 @@ class Journal:
 
         A frame whose keyframe belonged to a map that was given up is left out.
         """
-        keyframes = self._keyframe_poses(world)
+        keyframes, scales = self._keyframe_poses(world)
         relative = np.array(self._poses).reshape(-1, 7)
         return {
-            self._ids[row]: keyframes[reference] @ Pose.from_quaternion(relative[row, 3:], relative[row, :3])
+            self._ids[row]: keyframes[reference]
+            @ Pose.from_quaternion(relative[row, 3:], scales[reference] * relative[row, :3])
             for row, reference in enumerate(self._references)
             if reference in keyframes
         }
@@ -87,7 +88,8 @@ class Journal:
             world_from_reference = world.world_from_keyframe(self._references[-1])
         except KeyError:
             return None  # the map was begun anew
-        return world_from_reference @ Pose.from_quaternion(np.array(self._poses[-4:]), np.array(self._poses[-7:-4]))
+        translation_m = world.scale(self._references[-1]) * np.array(self._poses[-7:-4])
+        return world_from_reference @ Pose.from_quaternion(np.array(self._poses[-4:]), translation_m)
 
     def trajectory(self, world: KeyframeMap | None) -> Trajectory:
         """Return the poses that `poses` gives, with their times."""
@@ -97,7 +99,7 @@ class Journal:
 
     def positions_m(self, world: KeyframeMap | None) -> FloatArray:
         """Return the positions (T,3) of the poses that `poses` gives, fast enough to be drawn."""
-        keyframes = self._keyframe_poses(world)
+        keyframes, scales = self._keyframe_poses(world)
         references = np.array(self._references, np.int64)
         known = np.fromiter(keyframes, np.int64, len(keyframes))
         rows = np.flatnonzero(np.isin(references, known))
@@ -106,17 +108,18 @@ class Journal:
         which = np.searchsorted(known, references[rows])
         rotations = np.array([pose.rotation for pose in keyframes.values()])[which]
         origins = np.array([pose.translation_m for pose in keyframes.values()])[which]
-        relative = np.array(self._poses).reshape(-1, 7)[rows, :3]
+        lengths = np.array([scales[reference] for reference in keyframes])[which]
+        relative = lengths[:, None] * np.array(self._poses).reshape(-1, 7)[rows, :3]
         return np.asarray(np.einsum("nij,nj->ni", rotations, relative) + origins)
 
-    def _keyframe_poses(self, world: KeyframeMap | None) -> dict[int, Pose]:
-        """Return world_from_keyframe of every reference that the map still knows, ascending."""
+    def _keyframe_poses(self, world: KeyframeMap | None) -> tuple[dict[int, Pose], dict[int, float]]:
+        """Return world_from_keyframe and scale of every reference that the map still knows, ascending."""
         found: dict[int, Pose] = {}
         if world is None:
-            return found
+            return found, {}
         for reference in sorted(set(self._references) - {_NO_REFERENCE}):
             try:
                 found[reference] = world.world_from_keyframe(reference)
             except KeyError:
                 continue  # the map was begun anew since
-        return found
+        return found, {reference: world.scale(reference) for reference in found}

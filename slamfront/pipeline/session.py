@@ -90,9 +90,9 @@ class Session:
         if self._last is None:
             self._start_s = time.perf_counter()
         self._last = tracked = self.front.step(frame)
-        self.journal.add(tracked)
+        self.journal.add(tracked, self._scale_of(tracked))
         for late in self.front.take_late():
-            self.journal.amend(late)
+            self.journal.amend(late, self._scale_of(late))
         for sink in self._sinks:
             sink.write(tracked)
         self._end_s = time.perf_counter()
@@ -126,6 +126,9 @@ class Session:
                 apply(self.front.world, backend.solve(self.front.whole_window()))
         except BackendError as error:
             log.warning("the map stays as it is, without a last adjustment: %s", error)
+
+    def _scale_of(self, tracked: Tracked) -> float:
+        return 1.0 if tracked.reference_id is None else self.front.world.scale(tracked.reference_id)
 
     def _report(self, phase: str) -> None:
         if self._watch is not None:
