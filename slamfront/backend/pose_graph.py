@@ -7,12 +7,14 @@ import numpy as np
 
 from slamfront.backend.factors import HOLD_SIGMA, pose_key
 from slamfront.errors import BackendError
-from slamfront.types import FloatArray, GraphCorrection, PoseGraph
+from slamfront.types import BoolArray, FloatArray, GraphCorrection, PoseGraph
 
 # What an edge may be wrong by: a turn, and a share of its length (at least of the median edge), and of its scale
 _TURN_SIGMA_RAD = np.deg2rad(1.0)
 _LENGTH_SIGMA = 0.1
 _SCALE_SIGMA = 0.05
+# The share of that for a loop, which is measured against many landmarks at once, and drifts nowhere
+_LOOP_SHARE = 0.2
 # Loops beyond this quantile of what right ones show are wrong
 _LOOP_PROBABILITY = 0.99
 
@@ -25,22 +27,17 @@ def solve_pose_graph(graph: PoseGraph) -> GraphCorrection:
     one of similarities (Strasdat et al., "Scale drift-aware large scale monocular SLAM", RSS 2010). Where no loop is
     accepted, nothing moves. Raises BackendError when the graph cannot be solved.
     """
-    factors, values = _factors(graph), _values(graph)
-    trusted = np.flatnonzero(np.r_[~graph.loops, True])
-    parameters = gtsam.GncLMParams()
-    parameters.setLossType(gtsam.GncLossType.TLS)
-    parameters.setKnownInliers(trusted.tolist())
-    parameters.setVerbosityGNC(gtsam.GncLMParams.Verbosity.SILENT)
+    values = _values(graph)
     try:
-        optimizer = gtsam.GncLMOptimizer(factors, values, parameters)
-        optimizer.setInlierCostThresholdsAtProbability(_LOOP_PROBABILITY)
-        result = optimizer.optimize()
+        accepted = _accepted(graph, values)
+        if not (accepted & graph.loops).any():
+            same = graph.rotations, graph.positions_m
+            return GraphCorrection(graph.keyframe_ids, *same, *same, np.ones(len(graph.keyframe_ids)), accepted)
+        factors = _factors(graph, accepted, _LOOP_SHARE)
+        result = gtsam.LevenbergMarquardtOptimizer(factors, values, gtsam.LevenbergMarquardtParams()).optimize()
     except RuntimeError as error:
         raise BackendError(f"the pose graph cannot be solved: {' '.join(str(error).split())[:200]}") from error
-    accepted = np.asarray(optimizer.getWeights())[:-1] > 0.5
-    rotations, positions, scales = graph.rotations, graph.positions_m, np.ones(len(graph.keyframe_ids))
-    if (accepted & graph.loops).any():
-        rotations, positions, scales = _read(result, graph)
+    rotations, positions, scales = _read(result, graph)
     if not (np.isfinite(positions).all() and np.isfinite(rotations).all() and (scales > 0).all()):
         raise BackendError("the pose graph diverged: the map is kept as it was")
     return GraphCorrection(
@@ -48,13 +45,28 @@ def solve_pose_graph(graph: PoseGraph) -> GraphCorrection:
     )
 
 
-def _factors(graph: PoseGraph) -> gtsam.NonlinearFactorGraph:
-    """Return a factor for each edge, in their order, and at last the one that holds the first keyframe."""
+def _accepted(graph: PoseGraph, values: gtsam.Values) -> BoolArray:
+    """Return the edges (E,) that agree: all that are no loops, and the loops that do not contradict them."""
+    parameters = gtsam.GncLMParams()
+    parameters.setLossType(gtsam.GncLossType.TLS)
+    parameters.setKnownInliers(np.flatnonzero(np.r_[~graph.loops, True]).tolist())
+    parameters.setVerbosityGNC(gtsam.GncLMParams.Verbosity.SILENT)
+    # Loops count as any edge here: were they as precise as they are, two that contradict would both lose
+    factors = _factors(graph, np.ones(len(graph.edges), bool), 1.0)
+    optimizer = gtsam.GncLMOptimizer(factors, values, parameters)
+    optimizer.setInlierCostThresholdsAtProbability(_LOOP_PROBABILITY)
+    optimizer.optimize()
+    return np.asarray(optimizer.getWeights())[:-1] > 0.5
+
+
+def _factors(graph: PoseGraph, chosen: BoolArray, loop_share: float) -> gtsam.NonlinearFactorGraph:
+    """Return a factor for each chosen edge (E,), in their order, and at last the one that holds the first keyframe."""
     factors = gtsam.NonlinearFactorGraph()
     keys = [pose_key(i) for i in graph.keyframe_ids.tolist()]
     kind = gtsam.BetweenFactorSimilarity3 if graph.scaled else gtsam.BetweenFactorPose3
-    sigmas = _sigmas(graph)
-    for row, (a, b) in enumerate(graph.edges.tolist()):
+    sigmas = _sigmas(graph, loop_share)
+    for row in np.flatnonzero(chosen).tolist():
+        a, b = graph.edges[row].tolist()
         measured = _element(
             graph.scaled,
             graph.relative_rotations[row],
@@ -68,7 +80,7 @@ def _factors(graph: PoseGraph) -> gtsam.NonlinearFactorGraph:
     return factors
 
 
-def _sigmas(graph: PoseGraph) -> FloatArray:
+def _sigmas(graph: PoseGraph, loop_share: float) -> FloatArray:
     """Return the standard deviations (E,6 or 7) of the edges: turns, lengths, and the scale's logarithm.
 
     Edges of keyframes that have many say the same thing again, because they are made of the same landmarks: their
@@ -79,7 +91,7 @@ def _sigmas(graph: PoseGraph) -> FloatArray:
     lengths = np.maximum(lengths, 1e-6)
     degrees = np.bincount(graph.edges[~graph.loops].ravel(), minlength=len(graph.keyframe_ids))
     again = np.maximum(degrees[graph.edges].mean(axis=1) / 2.0, 1.0)
-    again[graph.loops] = 1.0
+    again[graph.loops] = loop_share**2
     columns = [np.full(len(lengths), _TURN_SIGMA_RAD)] * 3 + [_LENGTH_SIGMA * lengths] * 3
     if graph.scaled:
         columns.append(np.full(len(lengths), _SCALE_SIGMA))

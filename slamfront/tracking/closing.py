@@ -13,8 +13,8 @@ from slamfront.types import GraphCorrection
 
 log = logging.getLogger(__name__)
 
-# Keyframes after a loop until the whole map is adjusted: by then many landmarks of the old place are seen from the new
-_SETTLED = 8
+# Keyframes after a loop until the whole map is adjusted, twice: by then they see many landmarks of the old place
+_ADJUST_AFTER = (3, 15)
 
 
 class LoopClosing:
@@ -26,15 +26,15 @@ class LoopClosing:
     def __init__(self, detector: LoopDetector, closer: Closer, scaled: bool) -> None:
         self._detector, self._closer, self._scaled = detector, closer, scaled
         self._open: Loop | None = None
-        self._adjust_at: int | None = None
+        self._adjust_at: list[int] = []
         self.loops: list[Loop] = []
 
     def look(self, world: KeyframeMap, keyframe: KeyframeRecord, disparity_sigma_px: float) -> None:
-        """Look for a loop that a new keyframe closes, and hand it over, or the whole map a while after the last one."""
+        """Look for a loop that a new keyframe closes, and hand it over; or the whole map, some time after a loop."""
         if self._open is not None or not self._closer.idle:
             return
-        if self._adjust_at is not None and keyframe.id >= self._adjust_at:
-            self._adjust_at = None
+        if self._adjust_at and keyframe.id >= self._adjust_at[0]:
+            self._adjust_at.pop(0)
             self._closer.offer(whole_window(world, disparity_sigma_px))
             return
         loop = self._detector.look(world, keyframe, disparity_sigma_px)
@@ -57,7 +57,7 @@ class LoopClosing:
 
     def restart(self) -> None:
         """Forget the loop that is being closed, and what the last keyframes looked like."""
-        self._open = self._adjust_at = None
+        self._open, self._adjust_at = None, []
         self._detector.restart()
 
     def _close(self, world: KeyframeMap, correction: GraphCorrection) -> bool:
@@ -72,5 +72,5 @@ class LoopClosing:
         fuse_loop(world, loop)
         self.loops.append(loop)
         log.info("loop closed: %s", loop)
-        self._adjust_at = world.next_id + _SETTLED
+        self._adjust_at = [world.next_id + after for after in _ADJUST_AFTER]
         return True
