@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path as FilePath
 
 import numpy as np
 import tyro
@@ -26,12 +26,14 @@ from slamfront.geometry.pose import Pose, Sim3, rotation_angle
 from slamfront.map.files import load_map
 from slamfront.pipeline import NoAdjuster, RunSummary, run
 from slamfront.simulation import Effects, Scene, scene
+from slamfront.simulation.paths import Path
 from slamfront.sources.synthetic import SyntheticSource
 from slamfront.tracking.front import FrontEnd
 from slamfront.types import Frame, Sensor
 
 _NEAR_M, _NEAR_RAD = 0.05, math.radians(5.0)
-_BESIDE = Pose(Pose.exp([0.0, math.radians(4.0), 0.0, 0.0, 0.0, 0.0]).rotation, np.array([0.15, 0.05, 0.0]))
+_OTHER_PLACES = ("house?frames=800", "corridor?frames=400", "room-loop?frames=300&seed=5")
+_EVERY = 8
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Localization:
     """What the frames carry."""
     frames: int = 330
     """Frames of the first lap; the others have 300."""
-    map: Path = Path("runs") / "first-lap.map"
+    map: FilePath = FilePath("runs") / "first-lap.map"
     """Where the map goes in between."""
 
 
@@ -57,7 +59,26 @@ def laps(first: Scene) -> Iterator[tuple[str, Scene]]:
         "exposure, gamma +-40 %, noise x 2.5",
         replace(again, effects=Effects(seed=8, exposure=0.4, gamma=0.4, noise=2.5, vignette=0.3)),
     )
-    yield "16 cm and 4 degrees beside", replace(again, path=lambda time_s: again.path(time_s) @ _BESIDE)
+    for aside_m, degrees in ((0.15, 4.0), (0.8, 20.0)):
+        yield (
+            f"{aside_m} m and {degrees:.0f} degrees beside",
+            replace(again, path=_beside(again.path, aside_m, degrees)),
+        )
+
+
+def _beside(path: Path, aside_m: float, degrees: float) -> Path:
+    turned = Pose.exp([0.0, math.radians(degrees), 0.0, 0.0, 0.0, 0.0]).rotation
+    shift = Pose(turned, np.array([aside_m, 0.05, 0.0]))
+    return lambda time_s: path(time_s) @ shift
+
+
+def strangers(name: str, sensor: Sensor) -> Iterator[Frame]:
+    """Yield frames of other places, and of the same room with other textures, by the same camera."""
+    for place in _OTHER_PLACES:
+        other = scene(f"{place}&{name.partition('?')[2]}".rstrip("&"))
+        source = SyntheticSource(other, sensor)
+        for row in range(0, len(other), _EVERY):
+            yield replace(other.frame(row, sensor), camera=source.camera)
 
 
 def truth_from_map(summary: RunSummary, first: Scene, scaled: bool) -> Sim3:
@@ -115,6 +136,12 @@ def main(given: Localization) -> None:
             f"{name:<38}{recall:>7.1f} %{single:>7.1f} %{wrong:>8}{1e3 * np.nanmedian(table[:, 2]):>7.1f} mm",
             flush=True,
         )
+    alone = build_front(only, source.camera, given.sensor, NoAdjuster())
+    found = []
+    for frame in strangers(given.name, given.sensor):
+        alone.reset()
+        found.append(alone.step(frame).online_world_from_camera is not None)
+    print(f"in other places: {sum(found)} of {len(found)} frames were given a pose")
 
 
 if __name__ == "__main__":
