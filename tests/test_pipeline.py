@@ -246,7 +246,7 @@ def test_a_run_folder_holds_everything(tmp_path: Path) -> None:
     finish(tmp_path / "run", Recorded(12))
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {
-        *("config.yaml", "environment.json", "metrics.json", "errors.csv", "stats.csv"),
+        *("config.yaml", "environment.json", "loops.csv", "metrics.json", "errors.csv", "stats.csv"),
         *("online.tum", "final.tum", "keyframes.tum", "landmarks.ply", "colmap"),
         *("map.png", "trajectory.png", "errors.png", "stages.png"),
     }

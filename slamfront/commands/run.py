@@ -115,6 +115,8 @@ def _report(summary: RunSummary, result: RunResult, metrics: TrajectoryMetrics |
             f"speed      {summary.fps:.1f} frames/s; a frame takes {result.frame_p50_ms:.1f} ms (median), "
             f"{result.frame_p95_ms:.1f} ms (95 %), {result.frame_max_ms:.1f} ms (worst)"
         )
+    if summary.loops:
+        lines.append(f"loops      {len(summary.loops)} closed")
     counts = {
         "frames skipped": summary.skipped,
         "frames dropped": summary.dropped,

@@ -21,6 +21,7 @@ from slamfront.pipeline.snapshots import Audience, Pace
 from slamfront.protocols import Sink, Source
 from slamfront.runtime import Channel, Closed, Latest, Worker
 from slamfront.tracking.front import FrontEnd
+from slamfront.tracking.loops import Loop
 from slamfront.types import Frame, Snapshot, Trajectory
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class RunSummary:
     skipped      frames that could not be used; dropped  those of a live source that came too fast
     first_own_id  id from which on keyframes are of this run, and not of a map that it began with
     windows_skipped, windows_failed   windows of the map that were not adjusted
+    loops        the loops that were closed, oldest first
     fps          frames a second, end to end
     ended        why the run ended before its source did, empty when it did not
     failure      the error that ended the source, None when nothing did
@@ -58,6 +60,7 @@ class RunSummary:
     windows_failed: int
     fps: float
     first_own_id: int = 0
+    loops: tuple[Loop, ...] = ()
     ended: str = ""
     failure: SlamfrontError | None = None
 
@@ -123,6 +126,7 @@ def run(
         adjuster.failed,
         session.fps,
         front.first_own_id,
+        front.loops,
         str(failure) if failure else stop.reason,
         failure,
     )

@@ -41,10 +41,20 @@ from slamfront.viewer.picture import picture
 log = logging.getLogger(__name__)
 
 ONLINE_FILE, FINAL_FILE, KEYFRAMES_FILE = "online.tum", "final.tum", "keyframes.tum"
-CONFIG_FILE, ENVIRONMENT_FILE = "config.yaml", "environment.json"
+CONFIG_FILE, ENVIRONMENT_FILE, LOOPS_FILE = "config.yaml", "environment.json", "loops.csv"
 _PICTURES = ("map.png", "trajectory.png", "errors.png", "stages.png")
 _WRITTEN = (
-    *(CONFIG_FILE, ENVIRONMENT_FILE, ONLINE_FILE, FINAL_FILE, KEYFRAMES_FILE, ERRORS_FILE, METRICS_FILE, STATS_FILE),
+    *(
+        CONFIG_FILE,
+        ENVIRONMENT_FILE,
+        LOOPS_FILE,
+        ONLINE_FILE,
+        FINAL_FILE,
+        KEYFRAMES_FILE,
+        ERRORS_FILE,
+        METRICS_FILE,
+        STATS_FILE,
+    ),
     *("online.kitti", "final.kitti", "landmarks.ply", *_PICTURES),
 )
 _COLMAP = "colmap"
@@ -57,6 +67,7 @@ class RunFolder:
     online.tum, stats.csv           a line for each frame, written while the run goes on
     final.tum, keyframes.tum        poses with all corrections in; for KITTI sources also online.kitti and final.kitti
     landmarks.ply, colmap/          the map
+    loops.csv                       the loops that were closed: frames, landmarks, what the map was wrong by, the way
     metrics.json, errors.csv        figures, and the errors against the reference where the source has one
     *.png                           the map, the trajectory against truth, its errors, and the time of each stage
     """
@@ -96,6 +107,7 @@ class RunFolder:
     ) -> tuple[RunResult, TrajectoryMetrics | None]:
         """Write everything that is known after the last frame, and return its figures; raises OutputError."""
         self._write_poses(summary, kitti=source.name.startswith("kitti"))
+        self._write_loops(summary)
         self._write_map(summary)
         metrics = _compare(summary, source)
         result = _result(summary, source, config, memory_mb)
@@ -116,6 +128,16 @@ class RunFolder:
         write_final(self.path, journal.times_ns, poses, [record.time_ns for record in records], keyframe_poses)
         if kitti:
             self._write_kitti(summary, poses)
+
+    def _write_loops(self, summary: RunSummary) -> None:
+        """Write a line for each loop; a frame of an earlier run, whose map this one began in, is left empty."""
+        frame_of = dict(zip(summary.journal.times_ns.tolist(), summary.journal.frame_ids.tolist()))
+        lines = ["frame,match_frame,landmarks,error_m,way_m"]
+        for loop in summary.loops:
+            own = loop.match_id >= summary.first_own_id
+            frames = f"{frame_of.get(loop.time_ns, '')},{frame_of.get(loop.match_time_ns, '') if own else ''}"
+            lines.append(f"{frames},{len(loop.landmark_ids)},{loop.error_m:.4f},{loop.way_m:.2f}")
+        write_atomically(self.path / LOOPS_FILE, "\n".join(lines) + "\n")
 
     def _write_kitti(self, summary: RunSummary, poses: Sequence[Pose | None]) -> None:
         """Write online.kitti and final.kitti with a line for every frame, also for those that were skipped."""
