@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
@@ -12,13 +9,12 @@ from slamfront.config import TrackerConfig
 from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap, KeyframeRecord
-from slamfront.map.landmarks import PATCH_SIZE
 from slamfront.protocols import Matcher
 from slamfront.solve.pnp import PixelObservations, ransac_pose, refine_pose
 from slamfront.tracking.patches import align_patches, landmark_warps
 from slamfront.tracking.projection import match_projection, project
 from slamfront.tracking.view import ALIGNED_SIGMA_PX, FLOW_LEVELS, FLOW_SIGMA_PX, FLOW_WINDOW, View
-from slamfront.types import BoolArray, Float32Array, FloatArray, Image, IntArray
+from slamfront.types import BoolArray, Float32Array, FloatArray, IntArray
 
 # Landmarks followed from frame to frame; they only need to place the view within reach of alignment
 _FOLLOWED = 150
@@ -147,64 +143,27 @@ def align_view(view: View, world: KeyframeMap, rows: IntArray, count: int) -> In
     return chosen.rows
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Picture:
-    """A grey image (H,W) in which landmarks are looked for, the pose from which it was taken, and its shutter."""
-
-    camera_from_world: Pose
-    image: Image | Float32Array
-    shutter: Shutter
-
-
 def align_landmarks(
     world: KeyframeMap,
     rows: IntArray,
     camera_from_world: Pose,
     start_xy: FloatArray,
-    image: Image | Float32Array,
+    image: Float32Array,
     shutter: Shutter,
 ) -> tuple[FloatArray, BoolArray]:
-    """Return where landmarks `rows` (M,) lie in an image by their patches, (M,2), and which are trusted, (M,)."""
-    return align_in_pictures(world, [(Picture(camera_from_world, image, shutter), rows, start_xy)])
-
-
-def align_in_pictures(
-    world: KeyframeMap, sought: Sequence[tuple[Picture, IntArray, FloatArray]]
-) -> tuple[FloatArray, BoolArray]:
-    """Return what `align_landmarks` does for several pictures at once, which costs little more than for one.
-
-    For each picture come the rows of its landmarks (K,) and where to begin, (K,2) px; the M answers follow in that
-    order.
+    """Return where landmarks `rows` (M,) lie in a float32 image by their patches, (M,2), and which are trusted,
+    (M,).
     """
-    marks, counts = world.landmarks, [len(rows) for _, rows, _ in sought]
-    rows = np.concatenate([rows for _, rows, _ in sought])
-    poses = [picture.camera_from_world for picture, _, _ in sought]
-    rotations = np.repeat([p.rotation for p in poses], counts, axis=0)
-    translations = np.repeat([p.translation_m for p in poses], counts, axis=0)
+    marks = world.landmarks
     anchors, inverse = np.unique(marks.anchor_ids[rows], return_inverse=True)
     poses = [world.world_from_keyframe(int(i)) for i in anchors]
-    anchor_rotations = np.array([p.rotation for p in poses]).reshape(-1, 3, 3)[inverse]
-    anchor_positions = np.array([p.translation_m for p in poses]).reshape(-1, 3)[inverse]
+    rotations = np.array([p.rotation for p in poses]).reshape(-1, 3, 3)[inverse]
+    positions = np.array([p.translation_m for p in poses]).reshape(-1, 3)[inverse]
     warps, usable = landmark_warps(
-        marks, rows, anchor_rotations, anchor_positions, rotations, translations, world.camera
+        marks, rows, rotations, positions, camera_from_world.rotation, camera_from_world.translation_m, world.camera
     )
-    image, tops = _one_below_the_other([picture.image for picture, _, _ in sought])
-    down = np.repeat(tops, counts)[:, None] * np.array([0.0, 1.0])
-    start = np.concatenate([picture.shutter.to_image(xy) for picture, _, xy in sought])
-    xy, trusted = align_patches(image, marks.patches[rows], warps, start + down)
-    parts = np.split(xy - down, np.cumsum(counts)[:-1])
-    xy = np.concatenate([picture.shutter.to_middle(part) for (picture, _, _), part in zip(sought, parts, strict=True)])
-    return xy, trusted & usable
-
-
-def _one_below_the_other(images: Sequence[Image | Float32Array]) -> tuple[Float32Array, IntArray]:
-    """Return images of one size as one float32 image, so far apart that no patch sees two, and the row where each
-    begins.
-    """
-    if len(images) == 1:
-        return images[0].astype(np.float32, copy=False), np.zeros(1, np.int64)
-    padded = [cv2.copyMakeBorder(i, PATCH_SIZE, PATCH_SIZE, 0, 0, cv2.BORDER_REPLICATE) for i in images]
-    return np.concatenate(padded).astype(np.float32), np.arange(len(images)) * len(padded[0]) + PATCH_SIZE
+    xy, trusted = align_patches(image, marks.patches[rows], warps, shutter.to_image(start_xy))
+    return shutter.to_middle(xy), trusted & usable
 
 
 def _spread(xy: FloatArray, proof: np.ndarray, width: int, count: int) -> IntArray:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -13,7 +11,7 @@ from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.solve.triangulate import parallax_rad, reprojection_error_px, triangulate
 from slamfront.tracking.initializer import FirstPair
-from slamfront.tracking.local_map import Picture, align_in_pictures
+from slamfront.tracking.local_map import align_landmarks
 from slamfront.tracking.patches import cut_patches
 from slamfront.tracking.projection import match_projection, project
 from slamfront.tracking.view import ALIGNED_SIGMA_PX, View, moved
@@ -75,36 +73,20 @@ def triangulate_with_neighbours(world: KeyframeMap, keyframe: KeyframeRecord, vi
     """Add landmarks for features that observe nothing, from pairs with the keyframes that see most alike; return how
     many.
     """
-    pairs = []
-    for neighbour_id in world.covisible(keyframe)[:_TRIANGULATED_WITH].tolist():
-        neighbour = world.keyframes[neighbour_id]
-        mine, theirs = _epipolar_matches(world, keyframe, neighbour)
-        points, good = _triangulated(world, keyframe, neighbour, mine, theirs)
-        mine, theirs = mine[good], theirs[good]
-        patches = cut_patches(view.grey, view.shutter.to_image(keyframe.features.keypoints_xy[mine]))
-        rows = world.add_landmarks(keyframe, mine, points[good], patches)
-        world.add_observations(neighbour, theirs, rows)
-        pairs.append((neighbour, mine, theirs, rows))
-    _align(world, [(neighbour, theirs) for neighbour, _, theirs, _ in pairs])
     added = 0
-    for neighbour, mine, theirs, rows in pairs:
-        points, good = _triangulated(world, keyframe, neighbour, mine, theirs)
-        world.landmarks.positions_m[rows[good]] = points[good]
-        world.remove_landmarks(rows[~good])
-        added += int(good.sum())
+    for neighbour_id in world.covisible(keyframe)[:_TRIANGULATED_WITH].tolist():
+        added += _triangulate_pair(world, keyframe, world.keyframes[neighbour_id], view)
     return added
 
 
 def fuse_with_neighbours(world: KeyframeMap, keyframe: KeyframeRecord) -> None:
     """Let neighbours observe the keyframe's landmarks where they show them, and merge landmarks that are one."""
-    pairs = []
     for neighbour_id in world.covisible(keyframe)[:_FUSED_WITH].tolist():
         neighbour = world.keyframes[neighbour_id]
         rows = world.observed_by(np.array([keyframe.id]))
         seen = np.zeros(world.landmarks.capacity + 1, bool)
         seen[neighbour.landmark_rows] = True
-        pairs.append((neighbour, _observe(world, neighbour, rows[~seen[rows]])))
-    _align(world, pairs)
+        observe_again(world, neighbour, rows[~seen[rows]])
 
 
 def _add_keyframe(
@@ -186,29 +168,32 @@ def _add_ranged_landmarks(world: KeyframeMap, keyframe: KeyframeRecord, view: Vi
     world.add_landmarks(keyframe, new, keyframe.world_from_camera.apply(points), patches)
 
 
+def _triangulate_pair(world: KeyframeMap, keyframe: KeyframeRecord, neighbour: KeyframeRecord, view: View) -> int:
+    mine, theirs = _epipolar_matches(world, keyframe, neighbour)
+    points, good = _triangulated(world, keyframe, neighbour, mine, theirs)
+    mine, theirs, points = mine[good], theirs[good], points[good]
+    if len(mine) == 0:
+        return 0
+    patches = cut_patches(view.grey, view.shutter.to_image(keyframe.features.keypoints_xy[mine]))
+    landmarks = world.add_landmarks(keyframe, mine, points, patches)
+    world.add_observations(neighbour, theirs, landmarks)
+    align_observations(world, neighbour, theirs)
+    points, good = _triangulated(world, keyframe, neighbour, mine, theirs)
+    world.landmarks.positions_m[landmarks[good]] = points[good]
+    world.remove_landmarks(landmarks[~good])
+    return int(good.sum())
+
+
 def align_observations(world: KeyframeMap, keyframe: KeyframeRecord, keypoint_rows: IntArray) -> None:
     """Move observations of a keyframe that still has its image to where their landmarks' patches fit."""
-    _align(world, [(keyframe, keypoint_rows)])
-
-
-def _align(world: KeyframeMap, observers: Sequence[tuple[KeyframeRecord, IntArray]]) -> None:
-    """Move observations, given by keyframes and rows of their keypoints, to where their landmarks' patches fit.
-
-    Keyframes that no longer have their image, and keypoints that observe nothing, are passed over.
-    """
-    sought = []
-    for keyframe, keypoints in observers:
-        keypoints = keypoints[keyframe.landmark_rows[keypoints] >= 0]
-        if keyframe.image is not None and len(keypoints):
-            picture = Picture(keyframe.world_from_camera.inverse(), keyframe.image, keyframe.shutter)
-            start = keyframe.features.keypoints_xy[keypoints].astype(np.float64)
-            sought.append((keyframe, keypoints, (picture, keyframe.landmark_rows[keypoints], start)))
-    if not sought:
+    if keyframe.image is None or len(keypoint_rows) == 0:
         return
-    xy, trusted = align_in_pictures(world, [where for _, _, where in sought])
-    ends = np.cumsum([len(keypoints) for _, keypoints, _ in sought])[:-1]
-    for (keyframe, keypoints, (_, _, start)), there, good in zip(sought, np.split(xy, ends), np.split(trusted, ends)):
-        world.move_keypoints(keyframe, keypoints[good], there[good] - start[good], ALIGNED_SIGMA_PX)
+    rows = keyframe.landmark_rows[keypoint_rows]
+    start = keyframe.features.keypoints_xy[keypoint_rows].astype(np.float64)
+    image = keyframe.image.astype(np.float32)
+    xy, trusted = align_landmarks(world, rows, keyframe.world_from_camera.inverse(), start, image, keyframe.shutter)
+    shift = xy[trusted] - start[trusted]
+    world.move_keypoints(keyframe, keypoint_rows[trusted], shift, ALIGNED_SIGMA_PX)
 
 
 def _epipolar_matches(
@@ -286,11 +271,6 @@ def observe_again(world: KeyframeMap, keyframe: KeyframeRecord, rows: IntArray) 
     """Let a keyframe observe landmarks `rows` where it shows them; one shown where it observes another is merged into
     that.
     """
-    align_observations(world, keyframe, _observe(world, keyframe, rows))
-
-
-def _observe(world: KeyframeMap, keyframe: KeyframeRecord, rows: IntArray) -> IntArray:
-    """Do as `observe_again`, and return the keypoints that observe a landmark now and are still to be aligned."""
     from_world = keyframe.world_from_camera.inverse()
     projection = project(world.landmarks, rows, from_world, world.camera)
     keypoints, owners = match_projection(projection, world.landmarks, keyframe.features, keyframe.tree, _FUSE_RADIUS_PX)
@@ -298,6 +278,7 @@ def _observe(world: KeyframeMap, keyframe: KeyframeRecord, rows: IntArray) -> In
     held = keyframe.landmark_rows[keypoints]
     free = held < 0
     world.add_observations(keyframe, keypoints[free], landmarks[free])
+    align_observations(world, keyframe, keypoints[free])
     kept, gone = held[~free], landmarks[~free]
     swap = world.landmarks.observations[gone] > world.landmarks.observations[kept]
     kept, gone = np.where(swap, gone, kept), np.where(swap, kept, gone)
@@ -306,4 +287,3 @@ def _observe(world: KeyframeMap, keyframe: KeyframeRecord, rows: IntArray) -> In
     kept, gone = kept[first], gone[first]
     apart = ~np.isin(kept, gone)
     world.merge_landmarks(kept[apart], gone[apart])
-    return keypoints[free]

@@ -191,9 +191,9 @@ def warps_of(points: np.ndarray, camera_from_anchor: Pose) -> tuple[np.ndarray, 
     anchor = np.broadcast_to(world_from_anchor.rotation, (len(points), 3, 3))
     place = np.broadcast_to(world_from_anchor.translation_m, (len(points), 3))
     camera_from_world = camera_from_anchor @ world_from_anchor.inverse()
-    rotations = np.broadcast_to(camera_from_world.rotation, (len(points), 3, 3))
-    translations = np.broadcast_to(camera_from_world.translation_m, (len(points), 3))
-    return landmark_warps(marks, rows, anchor, place, rotations, translations, CAMERA)
+    return landmark_warps(
+        marks, rows, anchor, place, camera_from_world.rotation, camera_from_world.translation_m, CAMERA
+    )
 
 
 POINTS = np.array([[0.0, 0.0, 3.0], [1.0, -0.5, 4.0], [-0.8, 0.9, 2.5]])
