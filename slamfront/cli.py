@@ -22,6 +22,8 @@ COMMANDS = {
     "eval-features": "measure keypoints, matches and homographies, and compare extractors in one report",
     "bench": "run many sequences several times, and write one report",
     "map": "tell what is in map files, merge two, or write one for other programs",
+    "label": "find the keypoints of photographs, for training",
+    "train": "train a network from a recipe",
     "weights": "list, fetch and check the weights of the networks",
     "doctor": "tell what this machine can do, and what is missing",
     "config": "print a configuration as YAML, with all its defaults",

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from slamfront.errors import WeightsError
 from slamfront.models.lightglue import LightGlue, canonical_names
 from slamfront.models.superglue import SuperGlue
-from slamfront.models.superpoint import OpenSuperPoint, SuperPoint
+from slamfront.models.superpoint import OpenSuperPoint, SuperPoint, SuperPointLite
 from slamfront.models.weights import resolve, shards_of
 
-Network = SuperPoint | OpenSuperPoint | SuperGlue | LightGlue
+Network = SuperPoint | SuperPointLite | OpenSuperPoint | SuperGlue | LightGlue
 
-NETWORKS: tuple[type[Network], ...] = (SuperPoint, OpenSuperPoint, SuperGlue, LightGlue)
+NETWORKS: tuple[type[Network], ...] = (SuperPoint, SuperPointLite, OpenSuperPoint, SuperGlue, LightGlue)
 """The networks that a checkpoint can be of; each has a tensor, its `signature`, that no other has."""
 
 _NAMED = 3

@@ -1,0 +1,223 @@
+"""What the trainings see: each example is a function of the seed and its number alone, and can be made again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypedDict
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from slamfront.errors import TrainingError
+from slamfront.models.detection import CELL
+from slamfront.training.homographies import WarpConfig, carry, random_homography, warp, warped_area
+from slamfront.training.labels import load_labels, photographs_in
+from slamfront.training.photometric import change_light
+from slamfront.training.recipe import DataRecipe, Recipe
+from slamfront.training.rendered import RenderedPair
+from slamfront.training.rendered_file import RenderedPairs
+from slamfront.training.shapes import draw_shapes
+from slamfront.types import Float32Array, FloatArray, Image
+
+_MOST_MAGNIFIED = 3.0
+MAX_KEYPOINTS = 512
+"""Rows of the arrays of keypoints; those without one are nan."""
+
+
+class DetectorExample(TypedDict):
+    """An image for the detector: image (1,H,W) in [0,1], keypoints_xy (512,2) px, seen (H,W) bool."""
+
+    image: Tensor
+    keypoints_xy: Tensor
+    seen: Tensor
+
+
+class PairExample(TypedDict):
+    """Two images, (2,1,H,W), (2,512,2) and (2,H,W) as in `DetectorExample`, and points that correspond.
+
+    points_xy: (2,N,2) px, the same places in both. valid: (N,) bool, whether both are seen.
+    grid_xy: (h,w,2) px, the centres of the first image's cells in the second.
+    """
+
+    image: Tensor
+    keypoints_xy: Tensor
+    seen: Tensor
+    points_xy: Tensor
+    valid: Tensor
+    grid_xy: Tensor
+
+
+class Shapes(Dataset[DetectorExample]):
+    """Drawn shapes with their corners."""
+
+    def __init__(self, config: DataRecipe, seed: int, count: int) -> None:
+        self._size, self._seed, self._count = (config.width, config.height), seed, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> DetectorExample:
+        shapes = draw_shapes(np.random.default_rng([self._seed, index]), self._size)
+        return {
+            "image": unit(shapes.image),
+            "keypoints_xy": padded(shapes.corners_xy),
+            "seen": torch.ones(shapes.image.shape, dtype=torch.bool),
+        }
+
+
+class PhotographPairs(Dataset[PairExample]):
+    """Photographs in two views each, with a homography and a change of light between them."""
+
+    def __init__(self, recipe: Recipe, count: int) -> None:
+        self._config, self._loss, self._seed, self._count = recipe.data, recipe.loss, recipe.seed, count
+        config = recipe.data
+        labels, self.labels_origin = load_labels(config.labels)
+        paths = {str(path.relative_to(config.photographs)): path for path in photographs_in(config.photographs)}
+        known = [name for name in paths if name in labels]
+        if not known:
+            raise TrainingError(f"{config.labels}: none of its photographs lies in {config.photographs}")
+        self._photographs = [(_read(paths[name]), labels[name]) for name in known]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> PairExample:
+        rng = np.random.default_rng([self._seed, index])
+        photograph, labels = self._photographs[rng.integers(len(self._photographs))]
+        config = self._config
+        size = (config.width, config.height)
+        first_from_photograph = _cut(rng, photograph, size)
+        second_from_first = random_homography(rng, size, config.warp)
+        views = [first_from_photograph, second_from_first @ first_from_photograph]
+        images = [change_light(warp(photograph, view, size), rng, config.light) for view in views]
+        photograph_size = (photograph.shape[1], photograph.shape[0])
+        seen = [warped_area(photograph_size, view, size) for view in views]
+        for image, area in zip(images, seen):
+            image[~area] = 0
+        count = max(int(photograph.size / config.label_density), 1)
+        keypoints = labels.keypoints_xy[:count].astype(np.float64)
+        found = [_inside(carry(view, keypoints), size) for view in views]
+        points = _points(rng, found[0], size, self._loss.points)
+        carried = carry(second_from_first, points) + rng.normal(0, self._loss.jitter_px, points.shape)
+        return {
+            "image": torch.stack([unit(image) for image in images]),
+            "keypoints_xy": torch.stack([padded(one) for one in found]),
+            # Where nothing was seen the image is black, and the detector is to find nothing there
+            "seen": torch.ones((2, config.height, config.width), dtype=torch.bool),
+            "points_xy": torch.from_numpy(np.stack((points, carried)).astype(np.float32)),
+            "valid": torch.from_numpy(_seen_at(seen[0], points) & _seen_at(seen[1], carried)),
+            "grid_xy": torch.from_numpy(_cells(second_from_first, size)),
+        }
+
+
+class MixedPairs(Dataset[PairExample]):
+    """Photographs, and rendered pairs among them, which train the descriptors alone: they have no labels.
+
+    Raises TrainingError where the rendered images are smaller than what the recipe cuts out.
+    """
+
+    def __init__(self, recipe: Recipe, rendered: Path, count: int) -> None:
+        self._recipe, self._photographs, self._rendered = (
+            recipe,
+            PhotographPairs(recipe, count),
+            RenderedPairs(rendered),
+        )
+        data = recipe.data
+        if self._rendered.size[0] < data.width or self._rendered.size[1] < data.height:
+            raise TrainingError(f"{rendered}: its images are smaller than {data.width}x{data.height}")
+
+    def __len__(self) -> int:
+        return len(self._photographs)
+
+    def __getitem__(self, index: int) -> PairExample:
+        rng = np.random.default_rng([self._recipe.seed, index, 1])
+        if rng.random() >= self._recipe.data.rendered_share:
+            return self._photographs[index]
+        return self._example(self._rendered[int(rng.integers(len(self._rendered)))], rng)
+
+    def _example(self, pair: RenderedPair, rng: np.random.Generator) -> PairExample:
+        data, loss = self._recipe.data, self._recipe.loss
+        size = (data.width, data.height)
+        wide, high = self._rendered.size
+        first, second = (rng.integers(0, [wide - size[0] + 1, high - size[1] + 1]).tolist() for _ in range(2))
+        pair = pair.cropped(((first[0], first[1]), (second[0], second[1])), size)
+        corners = cv2.goodFeaturesToTrack(pair.images[0], loss.points, 0.01, 4)
+        found = np.zeros((0, 2)) if corners is None else corners.reshape(-1, 2).astype(np.float64)
+        points = _points(rng, found, size, loss.points)
+        carried, valid = pair.warp(points)
+        sizes = pair.magnification(points)
+        valid &= (sizes[:, 0] < _MOST_MAGNIFIED) & (sizes[:, 1] > 1 / _MOST_MAGNIFIED)
+        carried = carried + rng.normal(0, loss.jitter_px, points.shape)
+        centres = _centres(size)
+        return {
+            "image": torch.stack([unit(change_light(image, rng, data.light)) for image in pair.images]),
+            "keypoints_xy": torch.full((2, MAX_KEYPOINTS, 2), torch.nan),
+            "seen": torch.zeros((2, data.height, data.width), dtype=torch.bool),
+            "points_xy": torch.from_numpy(np.stack((points, carried)).astype(np.float32)),
+            "valid": torch.from_numpy(valid),
+            "grid_xy": torch.from_numpy(pair.warp(centres.reshape(-1, 2))[0].reshape(centres.shape).astype(np.float32)),
+        }
+
+
+def _cut(rng: np.random.Generator, photograph: Image, size: tuple[int, int]) -> FloatArray:
+    """Return the homography that cuts a piece of `size` out of a photograph, a little turned, scaled and tilted."""
+    height, width = photograph.shape
+    fit = max(size[0] / width, size[1] / height)
+    scale = float(np.exp(rng.uniform(np.log(max(fit, 0.5)), np.log(max(fit, 1.1)))))
+    shift = rng.uniform(0, 1, 2) * (np.array([width, height]) * scale - size)
+    cut = np.array([[scale, 0, -shift[0]], [0, scale, -shift[1]], [0, 0, 1]])
+    tilt = random_homography(rng, size, WarpConfig(rotation_deg=10.0, scale=1.1, perspective=0.05, shift=0.0))
+    if rng.random() < 0.5:
+        tilt = tilt @ np.array([[-1.0, 0, size[0] - 1], [0, 1, 0], [0, 0, 1]])
+    return tilt @ cut
+
+
+def _points(rng: np.random.Generator, keypoints_xy: FloatArray, size: tuple[int, int], count: int) -> FloatArray:
+    """Return points (count,2) of the first image: half of them keypoints as far as there are, the others anywhere."""
+    chosen = rng.permutation(len(keypoints_xy))[: count * 3 // 4]
+    anywhere = rng.uniform(0, 1, (count - len(chosen), 2)) * (np.array(size) - 1)
+    return np.concatenate([keypoints_xy[chosen], anywhere])
+
+
+def _inside(points_xy: FloatArray, size: tuple[int, int]) -> FloatArray:
+    return points_xy[((points_xy > -0.5) & (points_xy < np.array(size) - 0.5)).all(axis=1)]
+
+
+def _seen_at(area: np.ndarray, points_xy: FloatArray) -> np.ndarray:
+    height, width = area.shape
+    columns, rows = np.rint(np.clip(points_xy, -1e4, 1e4)).astype(np.int64).T
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    return np.asarray(inside & area[rows.clip(0, height - 1), columns.clip(0, width - 1)])
+
+
+def _centres(size: tuple[int, int]) -> FloatArray:
+    rows, columns = np.mgrid[0 : size[1] : CELL, 0 : size[0] : CELL]
+    return np.stack((columns, rows), axis=-1) + (CELL - 1) / 2
+
+
+def _cells(second_from_first: FloatArray, size: tuple[int, int]) -> Float32Array:
+    centres = _centres(size)
+    return carry(second_from_first, centres.reshape(-1, 2)).reshape(centres.shape).astype(np.float32)
+
+
+def _read(path: Path) -> Image:
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise TrainingError(f"{path}: not an image that can be read")
+    return np.asarray(image)
+
+
+def unit(image: Image) -> Tensor:
+    """Return an image (H,W) of bytes as (1,H,W) in [0,1]."""
+    return torch.from_numpy(image)[None].float() / 255
+
+
+def padded(keypoints_xy: np.ndarray) -> Tensor:
+    """Return keypoints (N,2) as rows of (512,2), the others nan; the first ones where there are more."""
+    rows = torch.full((MAX_KEYPOINTS, 2), torch.nan)
+    kept = torch.from_numpy(np.ascontiguousarray(keypoints_xy[:MAX_KEYPOINTS], np.float32))
+    rows[: len(kept)] = kept
+    return rows

@@ -1,0 +1,64 @@
+"""Random homographies, and what of an image still lies inside after one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from slamfront.types import BoolArray, FloatArray, Image
+
+
+@dataclass(frozen=True)
+class WarpConfig:
+    """How far a random homography goes."""
+
+    rotation_deg: float = 45.0
+    """Turned by up to this much, either way."""
+    scale: float = 1.5
+    """Scaled by up to this factor, up or down."""
+    perspective: float = 0.15
+    """Corners are moved by up to this share of the sides."""
+    shift: float = 0.15
+    """Moved by up to this share of the sides."""
+
+
+def random_homography(rng: np.random.Generator, size: tuple[int, int], config: WarpConfig) -> FloatArray:
+    """Return a homography (3,3) that carries pixels (x, y, 1) of an image of a size (w, h) into one of the same size.
+
+    Corners are moved first, each by itself, and the result is turned, scaled and shifted about the centre.
+    """
+    width, height = size
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64) - 0.5
+    moved = corners + rng.uniform(-1, 1, (4, 2)) * config.perspective * np.array(size)
+    turn = np.deg2rad(rng.uniform(-1, 1) * config.rotation_deg)
+    factor = np.exp(rng.uniform(-1, 1) * np.log(config.scale))
+    rotation = factor * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    centre = np.array(size) / 2 - 0.5
+    moved = (moved - centre) @ rotation.T + centre + rng.uniform(-1, 1, 2) * config.shift * np.array(size)
+    return np.asarray(cv2.getPerspectiveTransform(corners.astype(np.float32), moved.astype(np.float32)), np.float64)
+
+
+def warp(image: Image, target_from_source: FloatArray, size: tuple[int, int]) -> Image:
+    """Return an image (H,W) carried by a homography to a size (w, h), mirrored where nothing was seen."""
+    carried = cv2.warpPerspective(
+        image, target_from_source, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
+    return np.asarray(carried)
+
+
+def warped_area(source_size: tuple[int, int], target_from_source: FloatArray, size: tuple[int, int]) -> BoolArray:
+    """Return which pixels (h,w) of the target show something of an image of `source_size` (w, h)."""
+    width, height = source_size
+    seen = np.ones((height, width), np.uint8)
+    return np.asarray(cv2.warpPerspective(seen, target_from_source, size, flags=cv2.INTER_NEAREST), np.bool_)
+
+
+def carry(target_from_source: FloatArray, points_xy: FloatArray) -> FloatArray:
+    """Return points (N,2) carried by a homography; those behind the camera lie far outside."""
+    if not len(points_xy):
+        return np.zeros((0, 2))
+    homogeneous = points_xy @ target_from_source[:, :2].T + target_from_source[:, 2]
+    w = homogeneous[:, 2:]
+    return np.where(w > 1e-6, homogeneous[:, :2] / np.maximum(w, 1e-6), -1e6)

@@ -1,0 +1,106 @@
+"""A recipe: everything that decides a training, in one YAML file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from slamfront.training.homographies import WarpConfig
+from slamfront.training.photometric import PhotometricConfig
+
+
+@dataclass(frozen=True)
+class NetworkRecipe:
+    """The network, and where it begins."""
+
+    kind: Literal["superpoint", "superpoint-lite"] = "superpoint"
+    """`superpoint` has the official layout, `superpoint-lite` is made for CPUs."""
+    start: Path | None = None
+    """Checkpoint of an earlier training whose weights to begin with."""
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """What the network sees."""
+
+    photographs: Path = Path("photographs")
+    """Folder of photographs."""
+    labels: Path = Path("labels.npz")
+    """Their keypoints, from `slamfront label`."""
+    rendered: Path | None = None
+    """File of rendered pairs, with parallax and occlusion, from tools/render_pairs.py."""
+    rendered_share: float = 0.2
+    """Share of the pairs that are rendered ones, where there is such a file; they train the descriptors alone."""
+    width: int = 160
+    """Width of what is cut out, px; a multiple of 8."""
+    height: int = 160
+    """Height of what is cut out, px; a multiple of 8."""
+    label_density: float = 250.0
+    """Pixels for each keypoint: of a photograph's labels the strongest are taken, one for so many pixels."""
+    warp: WarpConfig = field(default_factory=WarpConfig)
+    light: PhotometricConfig = field(default_factory=PhotometricConfig)
+    workers: int = 1
+    """Processes that prepare data."""
+
+
+@dataclass(frozen=True)
+class LossRecipe:
+    """What is made small."""
+
+    descriptor: Literal["dual-softmax", "hinge"] = "dual-softmax"
+    """Contrastive loss over sampled keypoints, or the paper's over all cells."""
+    descriptor_weight: float = 0.5
+    """Weight beside the detector's loss."""
+    sigma_px: float = 0.6
+    """Spread of the detector's targets."""
+    temperature: float = 0.06
+    """Temperature that the dual softmax starts with; it is learned."""
+    points: int = 256
+    """Corresponding points of a pair."""
+    jitter_px: float = 0.6
+    """Standard deviation of the second point about the true one, since found keypoints are not exact either."""
+
+
+@dataclass(frozen=True)
+class ScheduleRecipe:
+    """How the weights are moved."""
+
+    steps: int = 20000
+    batch: int = 16
+    """Images or pairs of a step, over all devices."""
+    learning_rate: float = 2e-3
+    """Highest rate; it rises over the warm-up and falls along a cosine to a hundredth."""
+    warmup: int = 300
+    weight_decay: float = 1e-4
+    clip: float = 5.0
+    """Longest gradient."""
+    average: float = 0.998
+    """The weights that count are a running mean of the learned ones, with this memory."""
+
+
+@dataclass(frozen=True)
+class ReportRecipe:
+    """What is told and kept, and when."""
+
+    log_every: int = 50
+    validate_every: int = 1000
+    save_every: int = 500
+    photographs: Path | None = None
+    """Folder of photographs to validate on; None validates on none."""
+    pairs: int = 48
+    """Pairs to validate on."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training."""
+
+    task: Literal["magicpoint", "superpoint"] = "superpoint"
+    """`magicpoint` trains the detector on drawn shapes, `superpoint` detector and descriptors on pairs."""
+    seed: int = 0
+    network: NetworkRecipe = field(default_factory=NetworkRecipe)
+    data: DataRecipe = field(default_factory=DataRecipe)
+    loss: LossRecipe = field(default_factory=LossRecipe)
+    schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
+    report: ReportRecipe = field(default_factory=ReportRecipe)

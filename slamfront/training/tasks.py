@@ -1,0 +1,189 @@
+"""The trainings themselves: which network, which examples, and what is made small."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import torch
+import yaml
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from slamfront import config
+from slamfront.errors import TrainingError
+from slamfront.models.superpoint import DenseExtractor, SuperPoint, SuperPointLite
+from slamfront.training.checkpoints import load_training
+from slamfront.training.datasets import MixedPairs, PhotographPairs, Shapes
+from slamfront.training.losses import (
+    detector_loss,
+    detector_targets,
+    dual_softmax_loss,
+    hinge_loss,
+    sample_at,
+)
+from slamfront.training.normalisation import fold, normalise
+from slamfront.training.recipe import Recipe
+from slamfront.training.validation import validate_detector, validate_pairs
+
+Batch = Mapping[str, Tensor]
+_COLDEST = 0.01
+
+
+class Task(Protocol):
+    """What a training needs to know: its examples, its losses, and how good the network is."""
+
+    def examples(self, count: int) -> Dataset[object]:
+        """Return as many examples, each a function of the seed and its number."""
+
+    def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Return what is to be made small, by name; their sum counts."""
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Return figures of a network in evaluation, by name."""
+
+
+class Trained(nn.Module):
+    """A network that learns: with batch norm, and the temperature of its contrastive loss."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.network: DenseExtractor = normalise(new_network(recipe.network.kind))
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(recipe.loss.temperature)))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return detector logits (B,65,h,w) and unit descriptors (B,D,h,w) of images (B,1,H,W)."""
+        features = self.network(image)
+        return features.logits, features.descriptors
+
+    def temperature(self) -> Tensor:
+        """Return the temperature, which may not vanish."""
+        return self.log_temperature.exp().clamp_min(_COLDEST)
+
+
+def new_network(kind: str) -> DenseExtractor:
+    """Return a network of a kind with random weights."""
+    return SuperPointLite() if kind == "superpoint-lite" else SuperPoint()
+
+
+def new_model(recipe: Recipe) -> Trained:
+    """Return the model of a recipe, with the weights it begins with.
+
+    Raises WeightsError where the checkpoint to begin with cannot be read, TrainingError where it is of another network.
+    """
+    torch.manual_seed(recipe.seed)
+    model = Trained(recipe)
+    if recipe.network.start is not None:
+        state = load_training(recipe.network.start).averaged
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            raise TrainingError(f"{recipe.network.start}: holds no {recipe.network.kind} to begin with") from error
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def network_of(weights: str) -> nn.Module:
+    """Return the network, ready for use, of a training's checkpoint (.pt), or of any other weights by file or name.
+
+    Raises WeightsError where they are missing, damaged or of no known layout.
+    """
+    if not weights.endswith(".pt"):
+        from slamfront.models.checkpoints import load_network  # safetensors, which a training can do without
+
+        return load_network(weights)
+    state = load_training(Path(weights))
+    recipe = config.from_mapping(Recipe, yaml.safe_load(state.recipe))
+    model = Trained(recipe)
+    model.load_state_dict(state.averaged)
+    return fold(model.eval().network).requires_grad_(False)
+
+
+def task_of(recipe: Recipe) -> Task:
+    """Return the task of a recipe; TrainingError where its data cannot be used."""
+    if recipe.data.width % 8 or recipe.data.height % 8:
+        size = f"{recipe.data.width}x{recipe.data.height}"
+        raise TrainingError(f"data.width and data.height must be multiples of 8, got {size}")
+    return MagicPoint(recipe) if recipe.task == "magicpoint" else PointsAndDescriptors(recipe)
+
+
+class MagicPoint:
+    """The detector on drawn shapes (DeTone et al., "Toward Geometric Deep SLAM", 2017)."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+
+    def examples(self, count: int) -> Dataset[object]:
+        """Return drawn shapes."""
+        return Shapes(self._recipe.data, self._recipe.seed, count)
+
+    def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Return the detector's cross-entropy."""
+        logits, descriptors = model(batch["image"])
+        # Every parameter takes part, as training on several devices wants it
+        unused = 0.0 * (descriptors.sum() + _bare(model).temperature())
+        return {"detector": _detector(self._recipe, logits, batch["keypoints_xy"], batch["seen"]) + unused}
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Return how well corners of shapes not seen in training are found."""
+        assert isinstance(network, DenseExtractor)
+        return validate_detector(
+            network, Shapes(self._recipe.data, self._recipe.seed + 1, 8 * self._recipe.report.pairs)
+        )
+
+
+class PointsAndDescriptors:
+    """Detector and descriptors together, on two views of each photograph (section 5 of SuperPoint)."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._validation: Path | None = recipe.report.photographs
+
+    def examples(self, count: int) -> Dataset[object]:
+        """Return pairs of views of photographs, with rendered ones among them where the recipe has those."""
+        rendered = self._recipe.data.rendered
+        if rendered is None:
+            return PhotographPairs(self._recipe, count)
+        return MixedPairs(self._recipe, rendered, count)
+
+    def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Return the detector's cross-entropy in both views, and the descriptors' loss between them."""
+        recipe = self._recipe
+        logits, descriptors = model(batch["image"].flatten(0, 1))
+        bare = _bare(model)
+        detector = _detector(recipe, logits, batch["keypoints_xy"].flatten(0, 1), batch["seen"].flatten(0, 1))
+        first, second = descriptors.unflatten(0, (-1, 2)).unbind(1)
+        if recipe.loss.descriptor == "hinge":
+            seen = batch["seen"][:, 1, ::8, ::8]
+            loss = hinge_loss(first, second, batch["grid_xy"], seen) + 0.0 * bare.temperature()
+        else:
+            first_xy, second_xy = batch["points_xy"].unbind(1)
+            corners = bare.network.corners
+            loss = dual_softmax_loss(
+                sample_at(first, first_xy, corners),
+                sample_at(second, second_xy, corners),
+                second_xy,
+                batch["valid"],
+                bare.temperature(),
+            )
+        return {"detector": detector, "descriptor": recipe.loss.descriptor_weight * loss}
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Return how well keypoints of other photographs are found again and matched."""
+        assert isinstance(network, DenseExtractor)
+        if self._validation is None:
+            return {}
+        return validate_pairs(network, self._validation, self._recipe.report.pairs)
+
+
+def _detector(recipe: Recipe, logits: Tensor, keypoints_xy: Tensor, seen: Tensor) -> Tensor:
+    height, width = seen.shape[-2:]
+    targets = detector_targets(keypoints_xy.float(), (width, height), recipe.loss.sigma_px)
+    return detector_loss(logits.float(), targets, seen)
+
+
+def _bare(model: nn.Module) -> Trained:
+    bare = getattr(model, "module", model)  # inside what spreads it over devices
+    assert isinstance(bare, Trained)
+    return bare

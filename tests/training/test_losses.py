@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from slamfront.models.detection import refine_subpixel, score_map
+from slamfront.training.losses import detector_loss, detector_targets, dual_softmax_loss, hinge_loss, sample_at
+
+NOWHERE = [float("nan")] * 2
+
+
+def test_targets_of_a_cell_are_probabilities() -> None:
+    points = torch.tensor([[[10.3, 12.7], [7.6, 7.6], [8.0, 8.0], NOWHERE]])
+    targets = detector_targets(points, (32, 24))
+    assert targets.shape == (1, 65, 3, 4)
+    assert (targets >= 0).all()
+    torch.testing.assert_close(targets.sum(1), torch.ones(1, 3, 4))
+    assert targets[0, 64, 2, 3] == 1  # an empty cell is all dustbin
+
+
+@pytest.mark.parametrize("point", [[10.3, 12.7], [11.0, 11.0], [9.51, 13.49]])
+def test_a_parabola_finds_the_exact_place_of_a_target(point: list[float]) -> None:
+    targets = detector_targets(torch.tensor([[point]]), (32, 24))
+    scores = score_map(targets.clamp_min(1e-12).log())[0]
+    peak = torch.tensor([[scores.max(0).values.argmax(), scores.max(1).values.argmax()]])
+    # a Gaussian's logarithm is a parabola, so that only rounding is left
+    torch.testing.assert_close(refine_subpixel(scores, peak)[0], torch.tensor(point), atol=1e-3, rtol=0)
+
+
+def test_the_detector_loss_is_least_for_the_targets_themselves() -> None:
+    targets = detector_targets(torch.tensor([[[10.3, 12.7]]]), (32, 24))
+    seen = torch.ones(1, 24, 32, dtype=torch.bool)
+    best = detector_loss(targets.clamp_min(1e-12).log(), targets, seen)
+    assert best < detector_loss(targets.clamp_min(1e-12).log() * 0.5, targets, seen)
+    assert best < detector_loss(torch.zeros_like(targets), targets, seen)
+
+
+def test_cells_that_are_not_seen_do_not_count() -> None:
+    targets = detector_targets(torch.tensor([[[10.3, 12.7]]]), (32, 24))
+    seen = torch.ones(1, 24, 32, dtype=torch.bool)
+    seen[:, 8:16, 8:16] = False
+    wrong = torch.zeros_like(targets)
+    wrong[:, 64] = 30.0  # right wherever nothing is
+    assert detector_loss(wrong, targets, seen) < 1e-6
+    assert detector_loss(wrong, targets, torch.zeros_like(seen)) == 0
+
+
+def test_descriptors_are_read_where_cells_have_their_centres() -> None:
+    maps = torch.nn.functional.normalize(torch.randn(1, 6, 3, 4, generator=torch.Generator().manual_seed(0)), dim=1)
+    sampled = sample_at(maps, torch.tensor([[[3.5, 3.5], [19.5, 11.5]]]), corners=False)
+    torch.testing.assert_close(sampled[0], torch.stack((maps[0, :, 0, 0], maps[0, :, 1, 2])))
+
+
+def test_the_dual_softmax_prefers_true_pairs_and_forgives_neighbours() -> None:
+    own = torch.eye(4)[None]
+    places = torch.tensor([[[0.0, 0], [40, 0], [80, 0], [120, 0]]])
+    valid = torch.ones(1, 4, dtype=torch.bool)
+    temperature = torch.tensor(0.1)
+    right = dual_softmax_loss(own, own, places, valid, temperature)
+    assert right < dual_softmax_loss(own, own[:, [1, 0, 2, 3]], places, valid, temperature)
+    # two that look alike cost something, unless they are the same place
+    alike = own[:, [0, 0, 2, 3]]
+    apart = dual_softmax_loss(alike, alike, places, valid, temperature)
+    places[0, 1, 0] = 5
+    assert dual_softmax_loss(alike, alike, places, valid, temperature) < 0.1 * apart
+
+
+def test_pairs_that_are_not_valid_change_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    first, second = (torch.nn.functional.normalize(torch.randn(1, 5, 8, generator=generator), dim=2) for _ in range(2))
+    places, valid = 100 * torch.rand(1, 5, 2, generator=generator), torch.tensor([[True, True, True, False, False]])
+    whole = dual_softmax_loss(first, second, places, valid, torch.tensor(0.1))
+    part = dual_softmax_loss(first[:, :3], second[:, :3], places[:, :3], valid[:, :3], torch.tensor(0.1))
+    torch.testing.assert_close(whole, part)
+    assert dual_softmax_loss(first, second, places, torch.zeros_like(valid), torch.tensor(0.1)) == 0
+
+
+def test_the_hinge_is_zero_for_descriptors_that_keep_both_margins() -> None:
+    rows, columns = torch.meshgrid(torch.arange(3), torch.arange(4), indexing="ij")
+    centres = torch.stack((columns, rows), -1)[None] * 24.0 + 3.5  # so far apart that each is its own positive alone
+    maps = torch.eye(12).view(1, 12, 3, 4)
+    seen = torch.ones(1, 3, 4, dtype=torch.bool)
+    far = torch.full_like(centres, -1e6)
+    assert hinge_loss(maps, -maps, far, seen) == 0
+    assert hinge_loss(maps, maps, centres, seen) > 0  # 8 px apart are the cells of the second
