@@ -60,6 +60,8 @@ class ExtractorConfig:
     """Refine keypoints below the pixel (SuperPoint)."""
     weights: str = "superpoint"
     """Name of known weights, or a checkpoint file (SuperPoint)."""
+    engine: Literal["torch", "openvino"] = "torch"
+    """What runs the network; OpenVINO, an optional extra, is faster on CPUs but seconds later to start (SuperPoint)."""
 
 
 @dataclass(frozen=True)

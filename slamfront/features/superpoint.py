@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +11,10 @@ import torch
 from torch import Tensor
 
 from slamfront.config import ExtractorConfig
-from slamfront.errors import WeightsError
-from slamfront.features.balance import balanced
+from slamfront.errors import ConfigError, WeightsError
+from slamfront.geometry.balance import balanced
 from slamfront.models.checkpoints import load_network
+from slamfront.models.compiled import CompiledExtractor
 from slamfront.models.detection import (
     refine_subpixel,
     sample_descriptors,
@@ -21,7 +23,7 @@ from slamfront.models.detection import (
     suppress_non_maxima,
 )
 from slamfront.models.precision import prepare_for_inference
-from slamfront.models.superpoint import OpenSuperPoint, SuperPoint
+from slamfront.models.superpoint import DenseExtractor, DenseFeatures
 from slamfront.types import Features, Image
 
 # The network sees nothing beyond the edge, so what it says this close to it, px, is not trusted
@@ -39,15 +41,23 @@ class SuperPointExtractor:
         self,
         config: ExtractorConfig,
         device: torch.device | str = "cpu",
-        network: SuperPoint | OpenSuperPoint | None = None,
+        network: DenseExtractor | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         """Take `config.weights`, or the network given, to the device in its fastest data type or the one given.
 
-        Raises WeightsError when the weights are missing or not SuperPoint's.
+        Raises WeightsError when the weights are missing or not SuperPoint's, ConfigError when the engine is.
         """
         self._config, self._device = config, torch.device(device)
+        compiled = config.engine == "openvino"
+        if compiled and self._device.type != "cpu":
+            raise ConfigError(f"extractor.engine openvino runs on the CPU, not on {self._device.type}")
+        # OpenVINO lowers the precision by itself, where that is faster
+        dtype = torch.float32 if compiled else dtype
         self._network = prepare_for_inference(_loaded(config) if network is None else network, device, dtype)
+        self._dense: Callable[[Tensor], DenseFeatures] = self._network
+        if compiled:
+            self._dense = CompiledExtractor(self._network)
 
     @property
     def fingerprint(self) -> str:
@@ -67,11 +77,11 @@ class SuperPointExtractor:
         """
         config, size = self._config, (image.shape[1], image.shape[0])
         unit = torch.from_numpy(np.divide(image, np.float32(255)))
-        dense = self._network(unit[None, None].to(self._device))
+        dense = self._dense(unit[None, None].to(self._device))
         scores = score_map(dense.logits)
         suppressed = suppress_non_maxima(scores, config.nms_radius)[0]
         pixels, strengths = select_keypoints(suppressed, None, config.threshold, _BORDER_PX)
-        rows = balanced(_array(pixels.float()), _array(strengths), size, config.max_keypoints, config.grid)
+        rows = balanced(_array(pixels.float()), _array(strengths), size[0], config.max_keypoints, config.grid)
         chosen = torch.from_numpy(rows).to(self._device)
         pixels, strengths = pixels[chosen], strengths[chosen]
         keypoints_xy = refine_subpixel(scores[0], pixels) if config.subpixel else pixels.float()
@@ -80,9 +90,9 @@ class SuperPointExtractor:
         return Features(_array(keypoints_xy), _array(strengths), _array(descriptors), size, ones)
 
 
-def _loaded(config: ExtractorConfig) -> SuperPoint | OpenSuperPoint:
+def _loaded(config: ExtractorConfig) -> DenseExtractor:
     network = load_network(config.weights)
-    if not isinstance(network, SuperPoint | OpenSuperPoint):
+    if not isinstance(network, DenseExtractor):
         raise WeightsError(
             f"extractor.weights: {config.weights} holds a {type(network).__name__}, the extractor needs SuperPoint"
         )
