@@ -77,6 +77,8 @@ class FrontEnd:
         # Odometry goes on evenly when the map is corrected: see Tracked
         self._map_from_odom = Pose.identity()
         self._world = world
+        if world is not None:
+            self._places.update(world)  # now, so that the first lost frame need not wait for it
         self.first_own_id = 0 if world is None else world.next_id
         self._reference_id = -1
         self._last_ids = self._local_rows = np.zeros(0, np.int64)
