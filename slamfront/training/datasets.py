@@ -38,6 +38,7 @@ class DetectorExample(TypedDict):
 class PairExample(TypedDict):
     """Two images, (2,1,H,W), (2,512,2) and (2,H,W) as in `DetectorExample`, and points that correspond.
 
+    area: (2,H,W) bool, what shows something. second_from_first: (3,3), nan where no plane is seen.
     points_xy: (2,N,2) px, the same places in both. valid: (N,) bool, whether both are seen.
     grid_xy: (h,w,2) px, the centres of the first image's cells in the second.
     """
@@ -45,6 +46,8 @@ class PairExample(TypedDict):
     image: Tensor
     keypoints_xy: Tensor
     seen: Tensor
+    area: Tensor
+    second_from_first: Tensor
     points_xy: Tensor
     valid: Tensor
     grid_xy: Tensor
@@ -107,6 +110,8 @@ class PhotographPairs(Dataset[PairExample]):
             "keypoints_xy": torch.stack([padded(one) for one in found]),
             # Where nothing was seen the image is black, and the detector is to find nothing there
             "seen": torch.ones((2, config.height, config.width), dtype=torch.bool),
+            "area": torch.from_numpy(np.stack(seen)),
+            "second_from_first": torch.from_numpy(second_from_first.astype(np.float32)),
             "points_xy": torch.from_numpy(np.stack((points, carried)).astype(np.float32)),
             "valid": torch.from_numpy(_seen_at(seen[0], points) & _seen_at(seen[1], carried)),
             "grid_xy": torch.from_numpy(_cells(second_from_first, size)),
@@ -156,6 +161,8 @@ class MixedPairs(Dataset[PairExample]):
             "image": torch.stack([unit(change_light(image, rng, data.light)) for image in pair.images]),
             "keypoints_xy": torch.full((2, MAX_KEYPOINTS, 2), torch.nan),
             "seen": torch.zeros((2, data.height, data.width), dtype=torch.bool),
+            "area": torch.ones((2, data.height, data.width), dtype=torch.bool),
+            "second_from_first": torch.full((3, 3), torch.nan),
             "points_xy": torch.from_numpy(np.stack((points, carried)).astype(np.float32)),
             "valid": torch.from_numpy(valid),
             "grid_xy": torch.from_numpy(pair.warp(centres.reshape(-1, 2))[0].reshape(centres.shape).astype(np.float32)),

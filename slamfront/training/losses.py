@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from slamfront.models.detection import CELL
+from slamfront.models.detection import CELL, suppress_non_maxima
 
 _REACH = 2
 """Pixels on either side of a keypoint that its target covers."""
@@ -47,6 +47,50 @@ def detector_loss(logits: Tensor, targets: Tensor, seen: Tensor) -> Tensor:
     cells = F.pixel_unshuffle(seen[:, None].to(logits.dtype), CELL).amin(1)
     entropy = -(targets * logits.log_softmax(dim=1)).sum(1)
     return (entropy * cells).sum() / cells.sum().clamp_min(1.0)
+
+
+def agreement_loss(scores: Tensor, second_from_first: Tensor, area: Tensor, points: int = 128) -> Tensor:
+    """Return how far apart, in px, two views of a plane place the same keypoints: no label is exact enough for that.
+
+    The strongest maxima of each view, each the mean place of the scores around it, are carried into the other view, and
+    compared with the mean place of the scores around there. The loss is even beyond 2 px, where it is another keypoint
+    (after the reprojection loss of Zhao et al., "ALIKE", 2022, section III-D).
+
+    scores: (B,2,H,W) probabilities. second_from_first: (B,3,3); nan where a pair shows no plane. area: (B,2,H,W) bool,
+    what shows something.
+    """
+    total, count = scores.new_zeros(()), scores.new_zeros(())
+    first_from_second = torch.linalg.inv(second_from_first.nan_to_num(0) + 1e-9 * torch.eye(3, device=scores.device))
+    plane = torch.isfinite(second_from_first).flatten(1).all(1)
+    for one, other, homography in ((0, 1, second_from_first), (1, 0, first_from_second)):
+        with torch.no_grad():
+            peaks = suppress_non_maxima(scores[:, one].detach(), 4) * area[:, one]
+            rows = peaks.flatten(1).topk(points, dim=1).indices
+            pixels = torch.stack((rows % scores.shape[-1], rows // scores.shape[-1]), dim=-1)
+        places, inside = _mean_places(scores[:, one], pixels)
+        homogeneous = F.pad(places, (0, 1), value=1.0) @ homography.nan_to_num(0).transpose(1, 2)
+        carried = homogeneous[..., :2] / homogeneous[..., 2:].clamp_min(1e-3)
+        target = carried.detach().clamp(-1e4, 1e4).round().long()
+        found, there = _mean_places(scores[:, other], target)
+        x, y = target[..., 0].clamp(0, area.shape[-1] - 1), target[..., 1].clamp(0, area.shape[-2] - 1)
+        shown = area[:, other].flatten(1).gather(1, y * area.shape[-1] + x)
+        valid = inside & there & shown & plane[:, None]
+        gaps = torch.where(valid, (found - carried).square().sum(-1).clamp(1e-8, 4.0).sqrt(), 0.0)
+        total, count = total + gaps.sum(), count + valid.sum()
+    return total / count.clamp_min(1)
+
+
+def _mean_places(scores: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the means (B,N,2) of places around pixels (B,N,2), weighted by scores (B,H,W), and which lie inside."""
+    height, width = scores.shape[-2:]
+    inside = ((pixels >= _REACH) & (pixels < pixels.new_tensor([width - _REACH, height - _REACH]))).all(-1)
+    steps = torch.arange(-_REACH, _REACH + 1, device=scores.device)
+    offsets = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1).view(1, 1, -1, 2)
+    around = torch.where(inside[..., None], pixels, _REACH)[:, :, None] + offsets
+    index = around[..., 1] * width + around[..., 0]
+    weights = scores.flatten(1).gather(1, index.flatten(1)).view(index.shape) + 1e-9
+    mean = (weights[..., None] * around).sum(2) / weights.sum(2, keepdim=True)
+    return mean, inside
 
 
 def sample_at(descriptors: Tensor, points_xy: Tensor, corners: bool) -> Tensor:

@@ -52,6 +52,8 @@ class LossRecipe:
     """Contrastive loss over sampled keypoints, or the paper's over all cells."""
     descriptor_weight: float = 0.5
     """Weight beside the detector's loss."""
+    agreement_weight: float = 0.0
+    """Weight of the distance between the places that two views find for the same keypoints."""
     sigma_px: float = 0.6
     """Spread of the detector's targets."""
     temperature: float = 0.06

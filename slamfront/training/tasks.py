@@ -14,10 +14,12 @@ from torch.utils.data import Dataset
 
 from slamfront import config
 from slamfront.errors import TrainingError
+from slamfront.models.detection import score_map
 from slamfront.models.superpoint import DenseExtractor, SuperPoint, SuperPointLite
 from slamfront.training.checkpoints import load_training
 from slamfront.training.datasets import MixedPairs, PhotographPairs, Shapes
 from slamfront.training.losses import (
+    agreement_loss,
     detector_loss,
     detector_targets,
     dual_softmax_loss,
@@ -167,7 +169,12 @@ class PointsAndDescriptors:
                 batch["valid"],
                 bare.temperature(),
             )
-        return {"detector": detector, "descriptor": recipe.loss.descriptor_weight * loss}
+        losses = {"detector": detector, "descriptor": recipe.loss.descriptor_weight * loss}
+        if recipe.loss.agreement_weight > 0:
+            scores = score_map(logits).unflatten(0, (-1, 2))
+            distance = agreement_loss(scores, batch["second_from_first"], batch["area"])
+            losses["agreement"] = recipe.loss.agreement_weight * distance
+        return losses
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Return how well keypoints of other photographs are found again and matched."""

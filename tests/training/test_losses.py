@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from slamfront.models.detection import refine_subpixel, score_map
-from slamfront.training.losses import detector_loss, detector_targets, dual_softmax_loss, hinge_loss, sample_at
+from slamfront.training.losses import (
+    agreement_loss,
+    detector_loss,
+    detector_targets,
+    dual_softmax_loss,
+    hinge_loss,
+    sample_at,
+)
 
 NOWHERE = [float("nan")] * 2
 
@@ -83,3 +90,33 @@ def test_the_hinge_is_zero_for_descriptors_that_keep_both_margins() -> None:
     far = torch.full_like(centres, -1e6)
     assert hinge_loss(maps, -maps, far, seen) == 0
     assert hinge_loss(maps, maps, centres, seen) > 0  # 8 px apart are the cells of the second
+
+
+def bumps(places: list[tuple[float, float]]) -> torch.Tensor:
+    rows, columns = torch.meshgrid(torch.arange(48.0), torch.arange(64.0), indexing="ij")
+    return sum((torch.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 0.72) for x, y in places), torch.zeros(48, 64))
+
+
+def test_views_agree_where_they_place_keypoints_alike() -> None:
+    shift = torch.tensor([[[1.0, 0, 10.25], [0, 1, 5.5], [0, 0, 1]]])
+    area = torch.ones(1, 2, 48, 64, dtype=torch.bool)
+    first = [(12.0, 10.0), (30.3, 25.1)]
+
+    def loss(error_px: float) -> float:
+        second = [(x + 10.25 + error_px, y + 5.5) for x, y in first]
+        return float(agreement_loss(torch.stack((bumps(first), bumps(second)))[None], shift, area, points=2))
+
+    assert loss(0.0) < 0.05  # a mean over 5x5 pixels cuts off the tails of the bumps
+    assert loss(0.5) == pytest.approx(0.5, abs=0.05)
+    assert loss(1.0) == pytest.approx(1.0, abs=0.15)
+    assert float(agreement_loss(torch.rand(1, 2, 48, 64), torch.full((1, 3, 3), torch.nan), area)) == 0
+
+
+def test_views_that_disagree_are_moved_together() -> None:
+    identity, area = torch.eye(3)[None], torch.ones(1, 2, 48, 64, dtype=torch.bool)
+    logs = torch.stack((bumps([(20.0, 20.0)]), bumps([(20.8, 20.0)])))[None].clamp_min(1e-4).log().requires_grad_()
+    agreement_loss(logs.exp(), identity, area, points=1).backward()
+    assert logs.grad is not None
+    assert torch.isfinite(logs.grad).all()
+    # less of the loss: the first bump moves right, the second left
+    assert logs.grad[0, 0, 20, 21] < 0 < logs.grad[0, 1, 20, 21]
