@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from slamfront.config import ExtractorConfig
-from slamfront.features.balance import balanced
+from slamfront.geometry.balance import balanced
 from slamfront.types import Features, Image
 
 # Detect this many times the wanted keypoints, so that balancing finds some in the faint parts of the image too
@@ -75,7 +75,7 @@ def _keypoints(
         return [], None
     xy = cv2.KeyPoint_convert(found).astype(np.float32).reshape(-1, 2)
     scores = np.array([k.response for k in found], np.float32)
-    rows = balanced(xy, scores, (image.shape[1], image.shape[0]), config.max_keypoints, config.grid)
+    rows = balanced(xy, scores, image.shape[1], config.max_keypoints, config.grid)
     return detector.compute(image, [found[row] for row in rows.tolist()])
 
 

@@ -1,1 +1,1 @@
-"""Poses, cameras, epipolar geometry and alignment: numpy only, no state."""
+"""Poses, cameras, epipolar geometry, alignment, and choosing pixels that cover an image: numpy only, no state."""

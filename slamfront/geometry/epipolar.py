@@ -34,29 +34,6 @@ def epipolar_lines(fundamental: ArrayLike, pixels_xy: ArrayLike) -> Array:
         return lines / np.hypot(lines[:, 0], lines[:, 1])[:, None]
 
 
-def sampson_distance(fundamental: ArrayLike, first_xy: ArrayLike, second_xy: ArrayLike) -> Array:
-    """Return how far matched pixels (N,2) and (N,2) must move to agree with F, to first order, (N,) px (Eq. 11.9)."""
-    f = np.asarray(fundamental, dtype=np.float64)
-    first, second = _homogeneous(first_xy), _homogeneous(second_xy)
-    in_second, in_first = first @ f.T, second @ f
-    residual = np.einsum("ij,ij->i", second, in_second)
-    gradient = np.sqrt((in_second[:, :2] ** 2).sum(1) + (in_first[:, :2] ** 2).sum(1))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.abs(residual) / gradient
-
-
-def triangulation_angle(second_from_first: Pose, rays_first: ArrayLike, rays_second: ArrayLike) -> Array:
-    """Return the angle (N,), radians, between rays (N,3) of two cameras that meet in a point.
-
-    Only the rotation matters. Depth is the less certain the smaller the angle: below about a degree a point is as good
-    as at infinity.
-    """
-    turned = np.asarray(rays_first, dtype=np.float64) @ second_from_first.rotation.T
-    other = np.asarray(rays_second, dtype=np.float64)
-    # The arc tangent keeps the digits of small angles, which an arc cosine loses.
-    return np.arctan2(np.linalg.norm(np.cross(turned, other), axis=1), np.einsum("ij,ij->i", turned, other))
-
-
 def _homogeneous(pixels_xy: ArrayLike) -> Array:
     xy = np.asarray(pixels_xy, dtype=np.float64).reshape(-1, 2)
     return np.column_stack([xy, np.ones(len(xy))])

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from slamfront.config import TrackerConfig
+from slamfront.geometry.balance import balanced
 from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap, KeyframeRecord
@@ -167,14 +168,8 @@ def align_landmarks(
 
 
 def _spread(xy: FloatArray, proof: np.ndarray, width: int, count: int) -> IntArray:
-    """Return at most `count` of the pixels (M,2), cells of a grid taking turns, those of most proof first."""
-    if len(xy) <= count:
-        return np.arange(len(xy))
-    cells = (xy // (width / _COLUMNS)).astype(np.int64) @ np.array([1, _COLUMNS])
-    order = np.lexsort((-proof, cells))
-    starts = np.flatnonzero(np.r_[True, np.diff(cells[order]) != 0])
-    turn = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
-    return np.sort(order[np.lexsort((-proof[order], turn))[:count]])
+    """Return at most `count` of the pixels (M,2), ascending, spread over the image, those of most proof first."""
+    return np.sort(balanced(xy, proof, width, count, _COLUMNS))
 
 
 def _expected_disparity(world: KeyframeMap, positions_m: FloatArray, camera_from_world: Pose) -> FloatArray | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from slamfront.types import Float32Array, IntArray
+import numpy as np
+from numpy.typing import NDArray
 
 
 def balanced(
-    keypoints_xy: Float32Array, scores: Float32Array, image_size: tuple[int, int], count: int, columns: int
-) -> IntArray:
+    keypoints_xy: NDArray[Any], scores: NDArray[Any], image_width: int, count: int, columns: int
+) -> NDArray[np.int64]:
     """Return the rows of at most `count` keypoints (N,2), balanced over a grid with `columns` columns of square cells.
 
     Cells take turns, each giving its strongest keypoint that is left; `columns` = 0 takes the strongest of the whole
@@ -17,7 +18,7 @@ def balanced(
     """
     if columns <= 0 or len(scores) <= count:
         return np.argsort(-scores, kind="stable")[:count]
-    side = image_size[0] / columns
+    side = image_width / columns
     cells = (keypoints_xy[:, 1] // side).astype(np.int64) * columns + (keypoints_xy[:, 0] // side).astype(np.int64)
     order = np.lexsort((-scores, cells))
     sorted_cells = cells[order]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slamfront.features.balance import balanced
+from slamfront.geometry.balance import balanced
 
 
 def cells_of(xy: np.ndarray, width: int, columns: int) -> np.ndarray:
@@ -17,7 +17,7 @@ def test_every_cell_that_has_keypoints_gives_its_strongest() -> None:
     xy = (rng.random((4000, 2)) * [640, 480]).astype(np.float32)
     # Strength grows to the right: without balance, the left half would stay empty
     scores = (xy[:, 0] / 640 + 0.01 * rng.random(4000)).astype(np.float32)
-    rows = balanced(xy, scores, (640, 480), 480, 8)
+    rows = balanced(xy, scores, 640, 480, 8)
     assert len(rows) == len(set(rows)) == 480
     cells = cells_of(xy, 640, 8)
     for cell in np.unique(cells, axis=0):
@@ -26,14 +26,14 @@ def test_every_cell_that_has_keypoints_gives_its_strongest() -> None:
         # 48 cells share 480 places
         assert len(taken) == 10
         assert scores[taken].min() >= np.sort(scores[members])[-10]
-    strongest = balanced(xy, scores, (640, 480), 480, 0)
+    strongest = balanced(xy, scores, 640, 480, 0)
     assert xy[strongest, 0].min() > 500
 
 
 def test_places_that_poor_cells_leave_go_to_rich_ones() -> None:
     xy = np.array([[5, 5]] * 20 + [[95, 5]], np.float32)
     scores = np.linspace(1, 2, 21, dtype=np.float32)
-    rows = balanced(xy, scores, (100, 50), 10, 2)
+    rows = balanced(xy, scores, 100, 10, 2)
     assert 20 in rows and len(rows) == 10
     assert set(rows) == {20, *range(11, 20)}
 
@@ -50,11 +50,11 @@ def test_rows_are_distinct_and_as_many_as_can_be(
 ) -> None:
     rng = np.random.default_rng(seed)
     xy = (rng.random((count, 2)) * (np.array(size) - 0.5)).astype(np.float32)
-    rows = balanced(xy, rng.random(count).astype(np.float32), size, wanted, columns)
+    rows = balanced(xy, rng.random(count).astype(np.float32), size[0], wanted, columns)
     assert len(rows) == len(set(rows)) == min(count, wanted)
 
 
 @pytest.mark.parametrize("columns", [0, 3])
 def test_equal_scores_are_taken_in_order(columns: int) -> None:
     xy = np.full((6, 2), 4, np.float32)
-    np.testing.assert_array_equal(balanced(xy, np.ones(6, np.float32), (30, 30), 4, columns), [0, 1, 2, 3])
+    np.testing.assert_array_equal(balanced(xy, np.ones(6, np.float32), 30, 4, columns), [0, 1, 2, 3])
