@@ -191,6 +191,13 @@ _TOUR = route(
     [(2.0, -1.0, 1.5), (2.0, 1.2, 1.45), (3.0, 2.0, 1.4), (6.0, 2.0, 1.5), (10.0, 2.0, 1.45), (10.3, 1.0, 1.4),
      (10.32, -0.9, 1.5), (9.0, -1.05, 1.45), (5.0, -1.05, 1.4)], 24.0, 1.3, closed=True,
 )  # fmt: skip
+# Into each room by its door from the corridor, round and out again, so that the rooms are seen from the same places
+_VISITS = route(
+    [(x0 + x, y, 1.45) for x0 in (0.0, 4.16, 8.32)
+     for x, y in ((1.4, -1.05), (2.0, -0.6), (2.0, 0.8), (2.7, 1.6), (2.0, 2.4), (1.3, 1.6), (2.0, 0.8), (2.0, -0.6),
+                  (2.6, -1.05))] + [(11.5, -1.2, 1.45), (11.0, -1.4, 1.45), (6.0, -1.4, 1.45), (1.0, -1.4, 1.45)],
+    40.0, 1.3, closed=True,
+)  # fmt: skip
 _DRIVE = route([(x, 0.6 * math.sin(x / 9), 1.65) for x in range(0, 101, 2)], 10.0, 8.0, closed=False, drop_m=0.3)
 _WALK = route(
     [(x, 1.1 + 0.25 * math.sin(x), 1.5 + 0.04 * math.sin(3 * x)) for x in np.linspace(1, 20, 60)],
@@ -203,7 +210,7 @@ _RECIPES: dict[str, _Recipe] = {
     "corridor": _Recipe(places.corridor, _WALK, 256, {"frames": 400}),
     "fast": _Recipe(places.room, orbit((0.0, 0.0, 1.45), (1.35, 1.1), 4.0, 1.1), 320, {"frames": 150, "blur": 8.0}),
     "house": _Recipe(places.house, _TOUR, 200, {"frames": 800}),
-    "look-alike": _Recipe(places.alike_house, _TOUR, 200, {"frames": 800}),
+    "look-alike": _Recipe(places.alike_house, _VISITS, 200, {"frames": 1200}),
     "low-texture": _Recipe(places.room, _LOOP, 160, {"frames": 330, "style": "low"}),
     "repeated": _Recipe(places.room, _LOOP, 320, {"frames": 330, "style": "repeated"}),
     "room": _Recipe(places.room, _ROOM, 320),
