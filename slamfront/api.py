@@ -137,11 +137,11 @@ class Slam:
         self._session.reset()
 
     def on_keyframe(self, callback: KeyframeCallback) -> None:
-        """Call back with every new keyframe, within the `push` that makes it."""
+        """Call back with every new keyframe, within the `push` after the one that makes it, or `close`."""
         self._session.front.listeners.append(lambda keyframe, _: callback(keyframe))
 
     def on_factors(self, callback: FactorCallback) -> None:
-        """Call back with what each keyframe adds to a factor graph, within the `push` that makes it.
+        """Call back with what each keyframe adds to a factor graph, when `on_keyframe` does with the keyframe.
 
         The graph's keys are those of `slamfront.backend.factors`: X(keyframe id) and L(landmark id). Every key comes as
         a value once, before or with its first factor, so that `isam2.update(graph, values)` can take them as they are;

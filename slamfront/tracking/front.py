@@ -49,9 +49,10 @@ KeyframeListener = Callable[[KeyFrame, Window], None]
 class FrontEnd:
     """Tracks frames against a keyframe map that it owns; nothing here reads files, starts threads or draws.
 
-    `listeners` are called with every new keyframe and the window that holds its observations. A front end that is given
-    a map takes it over, begins lost in it, and goes on with it once it is found there; with `config.localize_only` it
-    reads the map and never changes it.
+    `listeners` are called with every new keyframe and the window that holds its observations, in the step after its
+    own, or in `finish`: by then its neighbours have been searched for its landmarks. A front end that is given a map
+    takes it over, begins lost in it, and goes on with it once it is found there; with `config.localize_only` it reads
+    the map and never changes it.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class FrontEnd:
         if world is not None:
             self._places.update(world)  # now, so that the first lost frame need not wait for it
         self.first_own_id = 0 if world is None else world.next_id
-        self._reference_id = -1
+        self._reference_id = self._unfinished_id = -1
         self._last_ids = self._local_rows = np.zeros(0, np.int64)
         self._state = State.INITIALIZING if world is None else State.LOST
         self._disparity_sigma_px = 1.0
@@ -94,6 +95,8 @@ class FrontEnd:
         """Return where the camera was when the frame was taken; FrameError for a frame that does not fit the camera."""
         frame.check()
         watch = _Stopwatch()
+        self._finish_keyframe()
+        watch.mark("finish keyframe")
         self._apply_corrections()
         watch.mark("correct")
         last, view = self.view, self._observe(frame)
@@ -161,7 +164,8 @@ class FrontEnd:
         return late
 
     def finish(self) -> None:
-        """Take the corrections that are still to come into the map."""
+        """Finish the last keyframe, and take the corrections that are still to come into the map."""
+        self._finish_keyframe()
         self._apply_corrections()
 
     def reset(self) -> None:
@@ -303,9 +307,18 @@ class FrontEnd:
         keyframe = insert_keyframe(self.world, view)
         cull_landmarks(self.world, keyframe.id)
         triangulate_with_neighbours(self.world, keyframe, view)
-        fuse_with_neighbours(self.world, keyframe)
         view.adopt(keyframe)
-        self._reference_id = keyframe.id
+        self._reference_id = self._unfinished_id = keyframe.id
+
+    def _finish_keyframe(self) -> None:
+        """Do for the newest keyframe what can wait until its own frame is answered, so that no frame takes long."""
+        keyframe = None if self._world is None else self._world.keyframes.get(self._unfinished_id)
+        self._unfinished_id = -1
+        if keyframe is None or self.view is None:
+            return
+        fuse_with_neighbours(self.world, keyframe)
+        self.view.adopt(keyframe)
+        self._last_ids = self.world.landmarks.ids(keyframe.landmark_rows)
         self._publish(keyframe, self._config.backend.window)
         cull_keyframes(self.world, keyframe, self._config.keyframes)
 

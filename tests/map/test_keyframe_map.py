@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from slamfront.geometry.pose import Pose
+from slamfront.map.landmarks import PATCH_SIZE
 from tests.map.worlds import NONE, add_keyframe, add_landmarks, assert_consistent, chain, empty_map, observers
 
 
@@ -30,6 +31,27 @@ def test_landmarks_remember_where_they_were_first_seen() -> None:
     np.testing.assert_allclose(marks.anchor_distances_m[rows], np.linalg.norm(offset, axis=1), rtol=1e-6)
     directions = -offset / np.linalg.norm(offset, axis=1, keepdims=True)
     np.testing.assert_allclose(marks.view_directions[rows], directions, atol=1e-12)
+
+
+def test_a_landmark_that_is_anchored_anew_looks_as_it_does_there() -> None:
+    world = empty_map()
+    first = add_keyframe(world)
+    rows = add_landmarks(world, first, np.arange(4))
+    second = add_keyframe(world, 30, rows, 0.4, seed=1)
+    before = world.landmarks.positions_m.copy()
+    patches = np.full((2, PATCH_SIZE, PATCH_SIZE), 7, np.uint8)
+    world.anchor(second, np.array([1, 3]), patches)
+    marks = world.landmarks
+    np.testing.assert_array_equal(marks.anchor_ids[rows], [first.id, second.id, first.id, second.id])
+    for keyframe, keypoint in ((first, 0), (second, 1), (first, 2), (second, 3)):
+        row = rows[keypoint]
+        np.testing.assert_array_equal(marks.anchor_xy[row], keyframe.features.keypoints_xy[keypoint])
+        np.testing.assert_array_equal(marks.descriptors[row], keyframe.features.descriptors[keypoint])
+        assert (marks.patches[row] == (7 if keyframe is second else 0)).all()
+        distance_m = np.linalg.norm(marks.positions_m[row] - keyframe.world_from_camera.translation_m)
+        assert marks.anchor_distances_m[row] == pytest.approx(distance_m, rel=1e-6)
+    np.testing.assert_array_equal(marks.positions_m, before)
+    np.testing.assert_array_equal(marks.observations[rows], 2)
 
 
 def test_view_direction_is_that_of_the_newest_keyframe() -> None:

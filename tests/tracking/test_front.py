@@ -465,6 +465,26 @@ def test_listeners_hear_of_the_first_keyframe_too(sensor: Sensor) -> None:
     assert calls == [0]
 
 
+def test_a_keyframe_is_told_in_the_step_after_its_own_or_at_the_end() -> None:
+    seen = clip("room", "rgbd")
+    front = front_for(seen, replace(CONFIG, keyframes=KeyframeConfig(max_interval=5, min_interval=1)))
+    heard: list[int] = []
+    front.listeners.append(lambda keyframe, _: heard.append(keyframe.time_ns))
+    front.step(seen.frames[0])
+    assert len(heard) == 1, "the first keyframe has no neighbours to search"
+    waiting: list[int] = []
+    for frame in seen.frames[1:]:
+        heard.clear()
+        answer = front.step(frame)
+        assert heard == waiting
+        waiting = [frame.time_ns] if answer.is_keyframe else []
+        if answer.frame_id > 15 and waiting:
+            break
+    heard.clear()
+    front.finish()
+    assert heard == waiting != []
+
+
 def test_listeners_change_nothing() -> None:
     heard, _ = told("rgbd")
     config = replace(CONFIG, keyframes=KeyframeConfig(max_interval=5, min_interval=1))
