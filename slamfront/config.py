@@ -58,7 +58,7 @@ class ExtractorConfig:
     """No two keypoints are closer than this, px (SuperPoint)."""
     subpixel: bool = True
     """Refine keypoints below the pixel (SuperPoint)."""
-    weights: str = "superpoint"
+    weights: str = "superpoint-lite"
     """Name of known weights, or a checkpoint file (SuperPoint)."""
     engine: Literal["torch", "openvino"] = "torch"
     """What runs the network; OpenVINO, an optional extra, is faster on CPUs but seconds later to start (SuperPoint)."""

@@ -25,7 +25,7 @@ def main(
     folder: tyro.conf.Positional[Path],
     out: tyro.conf.Positional[Path],
     extractor: Literal["orb", "sift", "superpoint"] = "orb",
-    weights: str = "superpoint",
+    weights: str = "superpoint-lite",
     pattern: tuple[str, ...] = ("*.jpg", "*.png"),
     seed: int = 0,
 ) -> None:

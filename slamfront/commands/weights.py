@@ -56,6 +56,9 @@ def _info(given: Weights) -> None:
     for name in given.names:
         if name in packaged:
             facts = {"licence": _PACKAGED, "files": ", ".join(str(path) for path in packaged[name])}
+            card = packaged[name][0].with_name(f"{name}.md")
+            if card.is_file():
+                facts["model card"] = str(card)
         else:
             entry = entry_named(name)
             path = cached_path(entry)
