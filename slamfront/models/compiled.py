@@ -31,7 +31,8 @@ class CompiledExtractor:
     def __init__(self, network: DenseExtractor) -> None:
         if not openvino_is_installed():
             raise ConfigError("OpenVINO is not installed: pip install 'slamfront[openvino]', or take engine torch")
-        self._network, self._request, self._size = network, None, (0, 0)
+        self._network, self._size = network, (0, 0)
+        self._request: Any = None
 
     def __call__(self, image: Tensor) -> DenseFeatures:
         """Compute dense features of one grey image (1,1,H,W) in [0,1], as the network itself does.
@@ -39,7 +40,7 @@ class CompiledExtractor:
         Raises FrameError where the image is smaller than one cell.
         """
         height, width = image.shape[-2:]
-        if self._request is None or self._size != (height, width):
+        if self._size != (height, width):
             self._network(image)  # refuses what the network refuses
             self._request, self._size = _compiled(self._network, (height, width)), (height, width)
         logits, descriptors = self._request.infer([np.ascontiguousarray(image.numpy(), np.float32)]).values()
