@@ -74,6 +74,8 @@ class MatcherConfig:
     """Best distance over second best, at most (nearest)."""
     threshold: float = 0.1
     """Smallest matching score (SuperGlue, LightGlue)."""
+    adaptive: bool = True
+    """Stop after the first layer that is sure, and drop hopeless keypoints on the way (LightGlue)."""
     weights: str = ""
     """Name of known weights, or a checkpoint file; empty takes the matcher's default."""
 
@@ -277,4 +279,4 @@ def _plain(value: Any) -> Any:
         return to_mapping(value)
     if isinstance(value, Path):
         return str(value)
-    return list(value) if isinstance(value, tuple) else value
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +19,8 @@ from slamfront.models.assignment import (
     mask_assignment,
     mutual_matches,
 )
+
+RunLayer = Callable[..., tuple[Tensor, Tensor]]
 
 _RELEASED_NAME = re.compile(r"^(self_attn|cross_attn)\.(\d+)\.")
 
@@ -206,7 +208,8 @@ class TokenConfidence(nn.Module):
 
 
 class LightGlue(nn.Module):
-    """LightGlue with the layout of its authors' checkpoints; the lite size is `LightGlue(dim=128, layers=6)`.
+    """LightGlue with the layout of its authors' checkpoints; the lite size is
+    `LightGlue(dim=96, layers=5, heads=3, input_dim=128)`.
 
     State dicts in the naming of the released files are accepted as well (see `canonical_names`).
     """
@@ -241,15 +244,19 @@ class LightGlue(nn.Module):
         """Return the confidence above which a point counts as settled after a layer (section 3.3)."""
         return min(max(0.8 + 0.1 * math.exp(-4.0 * layer / len(self.transformers)), 0.0), 1.0)
 
-    def states(self, points0: ImagePoints, points1: ImagePoints) -> Iterator[tuple[Tensor, Tensor]]:
+    def states(
+        self, points0: ImagePoints, points1: ImagePoints, run: RunLayer | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the states (B,M,D), (B,N,D) of two batches of non-empty keypoint sets after each layer.
 
-        With `log_assignment[i]` and `token_confidence[i]` this is what training with deep supervision needs.
+        With `log_assignment[i]` and `token_confidence[i]` this is what training with deep supervision needs. `run`
+        calls a layer with its inputs, where something else is wanted than that they are called.
         """
         x0, x1 = self._embed(points0), self._embed(points1)
         rotation0, rotation1 = self._rotation(points0), self._rotation(points1)
         for layer in self.transformers:
-            x0, x1 = layer(x0, x1, rotation0, rotation1, points0.mask, points1.mask)
+            inputs = (x0, x1, rotation0, rotation1, points0.mask, points1.mask)
+            x0, x1 = layer(*inputs) if run is None else run(layer, *inputs)
             yield x0, x1
 
     def forward(self, points0: ImagePoints, points1: ImagePoints) -> Tensor:

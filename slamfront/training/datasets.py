@@ -82,7 +82,7 @@ class PhotographPairs(Dataset[PairExample]):
         known = [name for name in paths if name in labels]
         if not known:
             raise TrainingError(f"{config.labels}: none of its photographs lies in {config.photographs}")
-        self._photographs = [(_read(paths[name]), labels[name]) for name in known]
+        self._photographs = [(read_photograph(paths[name]), labels[name]) for name in known]
 
     def __len__(self) -> int:
         return self._count
@@ -92,7 +92,7 @@ class PhotographPairs(Dataset[PairExample]):
         photograph, labels = self._photographs[rng.integers(len(self._photographs))]
         config = self._config
         size = (config.width, config.height)
-        first_from_photograph = _cut(rng, photograph, size)
+        first_from_photograph = cut(rng, photograph, size)
         second_from_first = random_homography(rng, size, config.warp)
         views = [first_from_photograph, second_from_first @ first_from_photograph]
         images = [change_light(warp(photograph, view, size), rng, config.light) for view in views]
@@ -169,7 +169,7 @@ class MixedPairs(Dataset[PairExample]):
         }
 
 
-def _cut(rng: np.random.Generator, photograph: Image, size: tuple[int, int]) -> FloatArray:
+def cut(rng: np.random.Generator, photograph: Image, size: tuple[int, int]) -> FloatArray:
     """Return the homography that cuts a piece of `size` out of a photograph, a little turned, scaled and tilted."""
     height, width = photograph.shape
     fit = max(size[0] / width, size[1] / height)
@@ -210,7 +210,8 @@ def _cells(second_from_first: FloatArray, size: tuple[int, int]) -> Float32Array
     return carry(second_from_first, centres.reshape(-1, 2)).reshape(centres.shape).astype(np.float32)
 
 
-def _read(path: Path) -> Image:
+def read_photograph(path: Path) -> Image:
+    """Return a grey image (H,W); TrainingError where it cannot be read."""
     image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if image is None:
         raise TrainingError(f"{path}: not an image that can be read")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from slamfront.errors import OutputError, TrainingError
+from slamfront.errors import TrainingError
+from slamfront.training.arrays import load_arrays, save_arrays
 from slamfront.types import Float32Array
 
+_KEYS = ("names", "counts", "table", "origin")
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".webp", ".tif", ".tiff"})
 
 
@@ -37,30 +37,20 @@ def photographs_in(folder: Path) -> list[Path]:
 def save_labels(path: Path, labels: Mapping[str, ImageLabels], origin: str) -> None:
     """Write labels by file name, whole or not at all; `origin` tells how they were found. Raises OutputError."""
     found = [labels[name] for name in labels]
-    whole = path.with_name(f".{path.name}.{os.getpid()}")
     empty = np.zeros((0, 3), np.float32)
-    table = np.concatenate([empty, *(np.column_stack((one.keypoints_xy, one.scores)) for one in found)])
-    counts = np.array([len(one.scores) for one in found], np.int64)
-    try:
-        with whole.open("wb") as file:
-            np.savez_compressed(
-                file, names=np.array(list(labels), np.str_), counts=counts, table=table, origin=np.array(origin)
-            )
-        whole.replace(path)
-    except OSError as error:
-        whole.unlink(missing_ok=True)
-        raise OutputError(f"{path}: the labels cannot be written ({error.strerror})") from error
+    arrays = {
+        "names": np.array(list(labels), np.str_),
+        "counts": np.array([len(one.scores) for one in found], np.int64),
+        "table": np.concatenate([empty, *(np.column_stack((one.keypoints_xy, one.scores)) for one in found)]),
+        "origin": np.array(origin),
+    }
+    save_arrays(path, arrays, "the labels", compressed=True)
 
 
 def load_labels(path: Path) -> tuple[dict[str, ImageLabels], str]:
     """Read labels by file name, and how they were found; TrainingError where the file is missing or something else."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            names, counts, table, origin = (file[key] for key in ("names", "counts", "table", "origin"))
-    except FileNotFoundError as error:
-        raise TrainingError(f"{path}: no such file of labels; `slamfront label` makes it") from error
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise TrainingError(f"{path}: not a file of labels, or damaged") from error
+    arrays = load_arrays(path, _KEYS, "labels", "`slamfront label`")
+    names, counts, table, origin = (arrays[key] for key in _KEYS)
     if len(names) != len(counts) or counts.sum() != len(table) or table.ndim != 2:
         raise TrainingError(f"{path}: not a file of labels, or damaged")
     parts = np.split(table.astype(np.float32), np.cumsum(counts)[:-1])

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -24,7 +24,7 @@ from slamfront.errors import OutputError, TrainingError
 from slamfront.models.precision import cpu_has_bfloat16
 from slamfront.training.checkpoints import TrainingState, load_training, save_training
 from slamfront.training.recipe import Recipe, ScheduleRecipe
-from slamfront.training.tasks import Task, Trained, new_model, task_of
+from slamfront.training.tasks import Model, Task, new_model, task_of
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ class _Training:
     def _validate(self) -> dict[str, float]:
         if not self._place.first:
             return {}
-        figures = self._task.validate(self._averaged.eval().network)
+        figures = self._task.validate(cast(Model, self._averaged.eval()).network)
         self._tell(figures, kind="validation")
         return figures
 
@@ -211,9 +211,9 @@ def learning_rate(schedule: ScheduleRecipe, step: int) -> float:
     return schedule.learning_rate * (_FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
 
 
-def _parameter_groups(model: Trained, weight_decay: float) -> list[dict[str, Any]]:
+def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Weights decay; offsets, norms and the temperature do not."""
-    parameters = list(model.parameters())
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},

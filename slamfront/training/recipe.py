@@ -14,8 +14,8 @@ from slamfront.training.photometric import PhotometricConfig
 class NetworkRecipe:
     """The network, and where it begins."""
 
-    kind: Literal["superpoint", "superpoint-lite"] = "superpoint"
-    """`superpoint` has the official layout, `superpoint-lite` is made for CPUs."""
+    kind: Literal["superpoint", "superpoint-lite", "superglue", "lightglue", "lightglue-lite"] = "superpoint"
+    """Those without `-lite` have the official layouts, those with it are made for CPUs."""
     start: Path | None = None
     """Checkpoint of an earlier training whose weights to begin with."""
 
@@ -42,6 +42,20 @@ class DataRecipe:
     light: PhotometricConfig = field(default_factory=PhotometricConfig)
     workers: int = 1
     """Processes that prepare data."""
+
+
+@dataclass(frozen=True)
+class PairsRecipe:
+    """What a matcher sees: features of pairs of images, from tools/extract_pairs.py."""
+
+    files: tuple[Path, ...] = ()
+    """Files of pairs to learn from."""
+    shares: tuple[float, ...] = ()
+    """How often each file is drawn from; their sum counts as 1."""
+    validation: tuple[Path, ...] = ()
+    """Files of pairs to validate on."""
+    keypoints: int = 256
+    """The strongest of each image that take part."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +91,8 @@ class ScheduleRecipe:
     weight_decay: float = 1e-4
     clip: float = 5.0
     """Longest gradient."""
+    thrifty: bool = False
+    """Compute the layers of LightGlue again for the gradient instead of keeping them: slower, for larger batches."""
     average: float = 0.998
     """The weights that count are a running mean of the learned ones, with this memory."""
 
@@ -98,11 +114,13 @@ class ReportRecipe:
 class Recipe:
     """Everything that decides a training."""
 
-    task: Literal["magicpoint", "superpoint"] = "superpoint"
-    """`magicpoint` trains the detector on drawn shapes, `superpoint` detector and descriptors on pairs."""
+    task: Literal["magicpoint", "superpoint", "matcher", "confidence"] = "superpoint"
+    """`magicpoint` trains the detector on drawn shapes, `superpoint` detector and descriptors on pairs, `matcher`
+    SuperGlue or LightGlue on their features, `confidence` what tells LightGlue that it may stop."""
     seed: int = 0
     network: NetworkRecipe = field(default_factory=NetworkRecipe)
     data: DataRecipe = field(default_factory=DataRecipe)
+    pairs: PairsRecipe = field(default_factory=PairsRecipe)
     loss: LossRecipe = field(default_factory=LossRecipe)
     schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
     report: ReportRecipe = field(default_factory=ReportRecipe)

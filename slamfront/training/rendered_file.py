@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slamfront.errors import OutputError, TrainingError
+from slamfront.errors import TrainingError
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
+from slamfront.training.arrays import load_arrays, save_arrays
 from slamfront.training.rendered import RenderedPair
 from slamfront.types import Float32Array, Image
 
@@ -42,21 +41,14 @@ def save_pairs(path: Path, pairs: Iterable[RenderedPair], origin: str) -> int:
             scales.append(scale)
         cameras.append([(camera.fx, camera.fy, camera.cx, camera.cy) for camera in pair.cameras])
         poses.append(pair.second_from_first.matrix())
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "images": _bytes(images), "image_ends": _ends(images), "depths": _bytes(depths), "depth_ends": _ends(depths),
         "scales": np.array(scales, np.float64).reshape(-1, 2),
         "cameras": np.array(cameras, np.float64).reshape(-1, 2, 4),
         "second_from_first": np.array(poses, np.float64).reshape(-1, 4, 4),
         "size": np.array(size, np.int64), "origin": np.array(origin),
     }  # fmt: skip
-    whole = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with whole.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        whole.replace(path)
-    except OSError as error:
-        whole.unlink(missing_ok=True)
-        raise OutputError(f"{path}: the pairs cannot be written ({error.strerror})") from error
+    save_arrays(path, arrays, "the pairs")
     return len(poses)
 
 
@@ -68,13 +60,7 @@ class RenderedPairs(Sequence[RenderedPair]):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                self._arrays = {key: file[key] for key in _KEYS}
-        except FileNotFoundError as error:
-            raise TrainingError(f"{path}: no such file of pairs; tools/render_pairs.py makes it") from error
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-            raise TrainingError(f"{path}: not a file of rendered pairs, or damaged") from error
+        self._arrays = load_arrays(path, _KEYS, "rendered pairs", "tools/render_pairs.py")
         count = len(self._arrays["second_from_first"])
         shapes = {"image_ends": (2 * count,), "depth_ends": (2 * count,), "scales": (count, 2), "size": (2,),
                   "cameras": (count, 2, 4), "second_from_first": (count, 4, 4)}  # fmt: skip

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 import yaml
@@ -26,6 +26,7 @@ from slamfront.training.losses import (
     hinge_loss,
     sample_at,
 )
+from slamfront.training.matchers import Confidence, Matching
 from slamfront.training.normalisation import fold, normalise
 from slamfront.training.recipe import Recipe
 from slamfront.training.validation import validate_detector, validate_pairs
@@ -34,8 +35,20 @@ Batch = Mapping[str, Tensor]
 _COLDEST = 0.01
 
 
+class Model(Protocol):
+    """What learns: a module around a network."""
+
+    network: nn.Module
+
+    def finished(self) -> nn.Module:
+        """Return the network, ready for use."""
+
+
 class Task(Protocol):
-    """What a training needs to know: its examples, its losses, and how good the network is."""
+    """What a training needs to know: its model, its examples, its losses, and how good the network is."""
+
+    def model(self) -> nn.Module:
+        """Return a `Model` with random weights."""
 
     def examples(self, count: int) -> Dataset[object]:
         """Return as many examples, each a function of the seed and its number."""
@@ -64,19 +77,25 @@ class Trained(nn.Module):
         """Return the temperature, which may not vanish."""
         return self.log_temperature.exp().clamp_min(_COLDEST)
 
+    def finished(self) -> nn.Module:
+        """Return the network, ready for use, with batch norm folded away."""
+        return fold(self.eval().network).requires_grad_(False)
+
 
 def new_network(kind: str) -> DenseExtractor:
     """Return a network of a kind with random weights."""
+    if kind not in ("superpoint", "superpoint-lite"):
+        raise TrainingError(f"network.kind {kind} finds no keypoints: superpoint or superpoint-lite")
     return SuperPointLite() if kind == "superpoint-lite" else SuperPoint()
 
 
-def new_model(recipe: Recipe) -> Trained:
+def new_model(recipe: Recipe) -> nn.Module:
     """Return the model of a recipe, with the weights it begins with.
 
     Raises WeightsError where the checkpoint to begin with cannot be read, TrainingError where it is of another network.
     """
     torch.manual_seed(recipe.seed)
-    model = Trained(recipe)
+    model = task_of(recipe).model()
     if recipe.network.start is not None:
         state = load_training(recipe.network.start).averaged
         try:
@@ -97,9 +116,9 @@ def network_of(weights: str) -> nn.Module:
         return load_network(weights)
     state = load_training(Path(weights))
     recipe = config.from_mapping(Recipe, yaml.safe_load(state.recipe))
-    model = Trained(recipe)
+    model = task_of(recipe).model()
     model.load_state_dict(state.averaged)
-    return fold(model.eval().network).requires_grad_(False)
+    return cast(Model, model).finished()
 
 
 def task_of(recipe: Recipe) -> Task:
@@ -107,7 +126,13 @@ def task_of(recipe: Recipe) -> Task:
     if recipe.data.width % 8 or recipe.data.height % 8:
         size = f"{recipe.data.width}x{recipe.data.height}"
         raise TrainingError(f"data.width and data.height must be multiples of 8, got {size}")
-    return MagicPoint(recipe) if recipe.task == "magicpoint" else PointsAndDescriptors(recipe)
+    tasks: dict[str, Callable[[Recipe], Task]] = {
+        "magicpoint": MagicPoint,
+        "superpoint": PointsAndDescriptors,
+        "matcher": Matching,
+        "confidence": Confidence,
+    }
+    return tasks[recipe.task](recipe)
 
 
 class MagicPoint:
@@ -115,6 +140,10 @@ class MagicPoint:
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
+
+    def model(self) -> Trained:
+        """Return an extractor."""
+        return Trained(self._recipe)
 
     def examples(self, count: int) -> Dataset[object]:
         """Return drawn shapes."""
@@ -141,6 +170,10 @@ class PointsAndDescriptors:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
         self._validation: Path | None = recipe.report.photographs
+
+    def model(self) -> Trained:
+        """Return an extractor."""
+        return Trained(self._recipe)
 
     def examples(self, count: int) -> Dataset[object]:
         """Return pairs of views of photographs, with rendered ones among them where the recipe has those."""

@@ -161,7 +161,7 @@ def test_a_file_gives_back_its_pairs(pairs: list[RenderedPair], tmp_path: Path) 
 
 
 def test_foreign_and_damaged_files_are_refused(pairs: list[RenderedPair], tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="no such file of pairs"):
+    with pytest.raises(TrainingError, match="no such file of rendered pairs"):
         RenderedPairs(tmp_path / "none.npz")
     (tmp_path / "text.npz").write_text("not pairs")
     with pytest.raises(TrainingError, match="not a file of rendered pairs"):
