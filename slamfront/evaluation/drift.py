@@ -6,7 +6,7 @@ Geiger et al., "Are we ready for Autonomous Driving? The KITTI Vision Benchmark 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -53,9 +53,7 @@ class Drift:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        values = {name: getattr(self, name) for name in self.__slots__ if name != "lengths"}
-        values["lengths"] = [{name: getattr(one, name) for name in one.__slots__} for one in self.lengths]
-        return values
+        return asdict(self)
 
 
 def drift(pairs: Pairs, lengths_m: Sequence[float] | None = None, scale: float = 1.0) -> Drift | None:

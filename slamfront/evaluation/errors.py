@@ -5,7 +5,7 @@ Sturm et al., "A Benchmark for the Evaluation of RGB-D SLAM Systems", IROS 2012.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -39,7 +39,7 @@ class Statistics:
 
     def to_mapping(self) -> dict[str, float]:
         """Return plain values for JSON."""
-        return {"rmse": self.rmse, "mean": self.mean, "median": self.median, "max": self.max}
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,14 +86,7 @@ class RelativeError:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return {
-            "delta": self.delta,
-            "unit": self.unit,
-            "all_pairs": self.all_pairs,
-            "steps": self.steps,
-            "translation_m": self.translation_m.to_mapping(),
-            "rotation_deg": self.rotation_deg.to_mapping(),
-        }
+        return asdict(self)
 
 
 def absolute_error(pairs: Pairs, kind: AlignmentKind) -> AbsoluteError:

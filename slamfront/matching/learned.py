@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ _KEPT = 16
 MatchingNetwork = TypeVar("MatchingNetwork", SuperGlue, LightGlue)
 
 
-class LearnedMatcher:
+class LearnedMatcher(ABC, Generic[MatchingNetwork]):
     """A matching network as a matcher.
 
     The tensors of features that come back, as a keyframe's do with every frame, stay on the device. An instance belongs
@@ -34,14 +35,19 @@ class LearnedMatcher:
 
     def __init__(
         self,
-        network: SuperGlue | LightGlue,
-        descriptor_dim: int,
-        threshold: float,
-        device: torch.device | str,
-        dtype: torch.dtype | None,
+        config: MatcherConfig,
+        device: torch.device | str = "cpu",
+        network: MatchingNetwork | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        self._network = prepare_for_inference(network, device, dtype)
-        self._descriptor_dim, self._threshold = descriptor_dim, threshold
+        """Take `config.weights`, or the network given, to the device in its fastest data type or the one given.
+
+        Raises WeightsError when the weights are missing or another network's.
+        """
+        network = self._load(config) if network is None else network
+        self._config = config
+        self._descriptor_dim = self._descriptor_dim_of(network)
+        self._network: MatchingNetwork = prepare_for_inference(network, device, dtype)
         self._points: OrderedDict[int, tuple[Features, ImagePoints]] = OrderedDict()
 
     @torch.no_grad()
@@ -50,10 +56,22 @@ class LearnedMatcher:
 
         Any number of keypoints will do, also none. Raises ConfigError for descriptors that the network does not know.
         """
-        found = self._network.match(self._points_of(first), self._points_of(second), self._threshold)
-        partners, scores = found.matches0.cpu().numpy(), found.scores0.float().cpu().numpy()
+        found = self._run(self._points_of(first), self._points_of(second))
+        partners, scores = (values.cpu().numpy() for values in found)
         rows = np.flatnonzero(partners >= 0)
         return Matches(np.column_stack([rows, partners[rows]]), scores[rows])
+
+    @abstractmethod
+    def _load(self, config: MatcherConfig) -> MatchingNetwork:
+        """Return the network that the configuration names."""
+
+    @abstractmethod
+    def _descriptor_dim_of(self, network: MatchingNetwork) -> int:
+        """Return the length of the descriptors that a network takes."""
+
+    @abstractmethod
+    def _run(self, first: ImagePoints, second: ImagePoints) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return for each point of the first image the row of its match, or -1, and its score, float32."""
 
     def _points_of(self, features: Features) -> ImagePoints:
         """Return the features as tensors on the device; the entry holds the features, so no other can have their id."""

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import torch
+from torch import Tensor
 
 from slamfront.config import MatcherConfig
 from slamfront.matching.learned import LearnedMatcher, matching_network
+from slamfront.models.assignment import ImagePoints
 from slamfront.models.superglue import SuperGlue
 
 
-class SuperGlueMatcher(LearnedMatcher):
+class SuperGlueMatcher(LearnedMatcher[SuperGlue]):
     """Matches by a graph network and optimal transport (Sarlin et al., CVPR 2020); see `LearnedMatcher`."""
 
     name = "superglue"
 
-    def __init__(
-        self,
-        config: MatcherConfig,
-        device: torch.device | str = "cpu",
-        network: SuperGlue | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        """Take `config.weights`, or the network given, to the device in its fastest data type or the one given.
+    def _load(self, config: MatcherConfig) -> SuperGlue:
+        return matching_network(config, SuperGlue, self.name)
 
-        Raises WeightsError when the weights are missing or not SuperGlue's.
-        """
-        network = matching_network(config, SuperGlue, "superglue") if network is None else network
-        super().__init__(network, network.dim, config.threshold, device, dtype)
+    def _descriptor_dim_of(self, network: SuperGlue) -> int:
+        return network.dim
+
+    def _run(self, first: ImagePoints, second: ImagePoints) -> tuple[Tensor, Tensor]:
+        found = self._network.match(first, second, self._config.threshold)
+        return found.matches0, found.scores0.float()
