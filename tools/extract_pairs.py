@@ -2,8 +2,10 @@
 
     python tools/extract_pairs.py PHOTOS photograph-features.npz --count 12000
     python tools/extract_pairs.py rendered.npz rendered-features.npz --repeats 3
+    python tools/extract_pairs.py rgbd_dataset_freiburg1_desk desk-features.npz --posed --stride 5
 
-A folder of photographs gives pairs by homographies, a file of tools/render_pairs.py pairs with parallax and occlusion.
+A folder of photographs gives pairs by homographies, a file of tools/render_pairs.py pairs with parallax and occlusion,
+and an RGB-D sequence with known poses (TUM, 7-Scenes, any that slamfront reads) pairs of its frames.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from pathlib import Path
 import cv2
 import torch
 
-from slamfront.errors import SlamfrontError
+from slamfront.errors import SlamfrontError, TrainingError
 from slamfront.models.superpoint import DenseExtractor
 from slamfront.training.feature_pairs import (
     FeaturePair,
@@ -28,6 +30,7 @@ from slamfront.training.feature_pairs import (
 )
 from slamfront.training.homographies import WarpConfig
 from slamfront.training.photometric import PhotometricConfig
+from slamfront.training.posed import posed_pairs
 from slamfront.training.rendered import RenderedPair
 from slamfront.training.rendered_file import RenderedPairs
 from slamfront.training.tasks import network_of
@@ -42,8 +45,10 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="file to write")
     parser.add_argument("--weights", default="superpoint-lite", help="extractor: known weights or a file")
     parser.add_argument("--keypoints", type=int, default=256, help="the strongest so many of an image are kept")
-    parser.add_argument("--count", type=int, default=12000, help="pairs of photographs")
-    parser.add_argument("--width", type=int, default=320, help="width of the views of photographs, px")
+    parser.add_argument("--count", type=int, default=12000, help="pairs of photographs, or of a sequence's frames")
+    parser.add_argument("--posed", action="store_true", help="the source is an RGB-D sequence with known poses")
+    parser.add_argument("--stride", type=int, default=1, help="take every n-th frame of a sequence")
+    parser.add_argument("--width", type=int, default=320, help="width of the views, px")
     parser.add_argument("--height", type=int, default=240, help="height of the views of photographs, px")
     parser.add_argument("--repeats", type=int, default=3, help="lights in which each rendered pair is taken")
     parser.add_argument("--seed", type=int, default=0)
@@ -62,11 +67,25 @@ def main() -> None:
 def pairs_of(given: argparse.Namespace) -> tuple[Iterator[PlanePair | RenderedPair], tuple[int, int]]:
     """Return the pairs of images that the source gives, and their size."""
     light = PhotometricConfig()
+    if given.posed:
+        return posed(given, light)
     if given.source.is_dir():
         size = (given.width, given.height)
         return photograph_pairs(given.source, given.count, given.seed, size, WarpConfig(), light), size
     rendered = RenderedPairs(given.source)
     return lit_pairs(rendered, given.repeats, given.seed, light), rendered.size
+
+
+def posed(given: argparse.Namespace, light: PhotometricConfig) -> tuple[Iterator[RenderedPair], tuple[int, int]]:
+    """Return the pairs of frames of a sequence, and their size."""
+    from slamfront import open_source
+    from slamfront.config import SourceConfig
+
+    source = open_source(str(given.source), SourceConfig(stride=given.stride, width=given.width), "rgbd")
+    if source.reference is None:
+        raise TrainingError(f"{given.source} has no known poses")
+    pairs = posed_pairs(source, source.reference, given.count, given.seed)
+    return lit_pairs(pairs, given.repeats, given.seed, light), (source.camera.width, source.camera.height)
 
 
 def _extracted(network: DenseExtractor, pairs: Iterator[PlanePair | RenderedPair], most: int) -> Iterator[FeaturePair]:

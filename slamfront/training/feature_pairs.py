@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
@@ -105,7 +105,7 @@ def lit_pairs(
         rng = np.random.default_rng([seed, index])
         for _ in range(repeats):
             lit = np.stack([change_light(image, rng, light) for image in pair.images])
-            yield RenderedPair(lit, pair.inverse_depths, pair.cameras, pair.second_from_first)
+            yield replace(pair, images=lit)
 
 
 @torch.no_grad()

@@ -21,7 +21,6 @@ FAR_OUTSIDE_PX = -1e6
 """Both coordinates of points that lie behind a camera or on nothing."""
 # Inverse depth is linear in the pixel on a plane, so that interpolation is exact; this leaves room for its rounding.
 _SAME_SURFACE = 0.01
-_SAME_EDGE = 0.02
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 _GRID_PX = 4
 _TRIES = 200
@@ -65,12 +64,15 @@ class RenderedPair:
     images              uint8 (2,H,W)
     inverse_depths      float32 (2,H,W), 1/m along z at pixel centres; 0 where there is nothing
     cameras             pinhole
+    tolerance           inverse depths are of one surface when they differ by no more than this share; twice that at
+                        edges. Rendered depth is exact but for its rounding; a sensor's needs several times as much
     """
 
     images: Image
     inverse_depths: Float32Array
     cameras: tuple[Camera, Camera]
     second_from_first: Pose
+    tolerance: float = _SAME_SURFACE
 
     @property
     def depths_m(self) -> Float32Array:
@@ -126,7 +128,8 @@ class RenderedPair:
     def reversed(self) -> RenderedPair:
         """Return the pair with its views exchanged."""
         cameras = (self.cameras[1], self.cameras[0])
-        return RenderedPair(self.images[::-1], self.inverse_depths[::-1], cameras, self.second_from_first.inverse())
+        back = self.second_from_first.inverse()
+        return RenderedPair(self.images[::-1], self.inverse_depths[::-1], cameras, back, self.tolerance)
 
     def cropped(self, corners_xy: tuple[tuple[int, int], tuple[int, int]], size: tuple[int, int]) -> RenderedPair:
         """Return a piece of a size (width, height) of each view, given the top left pixel of each."""
@@ -141,20 +144,22 @@ class RenderedPair:
         )
         images = np.stack([self.images[part] for part in parts])
         inverse_depths = np.stack([self.inverse_depths[part] for part in parts])
-        return RenderedPair(images, inverse_depths, (first, second), self.second_from_first)
+        return RenderedPair(images, inverse_depths, (first, second), self.second_from_first, self.tolerance)
 
     @cached_property
     def _surfaces(self) -> tuple[_Surface, _Surface]:
-        return _Surface(self.inverse_depths[0]), _Surface(self.inverse_depths[1])
+        first, second = (_Surface(inverse_depth, self.tolerance) for inverse_depth in self.inverse_depths)
+        return first, second
 
 
 class _Surface:
     """Inverse depth (H,W) that can be asked for between pixels."""
 
-    def __init__(self, inverse_depth: Float32Array) -> None:
+    def __init__(self, inverse_depth: Float32Array, tolerance: float) -> None:
+        self._tolerance = tolerance
         self._even = np.ascontiguousarray(inverse_depth)
         self._nearest = cv2.dilate(self._even, _NEIGHBOURS)
-        across, down = _jumps(self._even), _jumps(self._even.T).T
+        across, down = _jumps(self._even, tolerance), _jumps(self._even.T, tolerance).T
         self._torn = across[1:] | across[:-1] | down[:, 1:] | down[:, :-1]
 
     def at(self, points_xy: FloatArray) -> FloatArray:
@@ -165,9 +170,9 @@ class _Surface:
     def shows(self, points_xy: FloatArray, inverse_depth: FloatArray) -> BoolArray:
         """Return whether points (N,2) of an inverse depth (N,) lie on the surface, or on the nearer side of a jump."""
         value, torn = self._interpolated(points_xy)
-        on_surface = ~torn & (np.abs(value - inverse_depth) <= _SAME_SURFACE * inverse_depth)
+        on_surface = ~torn & (np.abs(value - inverse_depth) <= self._tolerance * inverse_depth)
         columns, rows = np.rint(points_xy).astype(int).T
-        on_edge = np.abs(self._nearest[rows, columns] - inverse_depth) <= _SAME_EDGE * inverse_depth
+        on_edge = np.abs(self._nearest[rows, columns] - inverse_depth) <= 2 * self._tolerance * inverse_depth
         return np.asarray(on_surface | on_edge)
 
     def _interpolated(self, points_xy: FloatArray) -> tuple[FloatArray, BoolArray]:
@@ -189,11 +194,11 @@ class _Surface:
         return left_top, points - left_top, corners.astype(np.float64)
 
 
-def _jumps(inverse_depth: Float32Array) -> BoolArray:
+def _jumps(inverse_depth: Float32Array, tolerance: float) -> BoolArray:
     """Return between which neighbours of a row (H,W-1) one surface ends: where the slope is that of neither side."""
     slope = np.diff(inverse_depth, axis=1)
     change = np.abs(np.diff(slope, axis=1))
-    limit = _SAME_SURFACE * np.maximum(inverse_depth[:, 1:], inverse_depth[:, :-1])
+    limit = tolerance * np.maximum(inverse_depth[:, 1:], inverse_depth[:, :-1])
     left, right = np.pad(change, ((0, 0), (1, 0)), mode="edge"), np.pad(change, ((0, 0), (0, 1)), mode="edge")
     return np.asarray((left > limit) & (right > limit))
 
