@@ -10,6 +10,7 @@ import poselib
 
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
+from slamfront.solve.essential import poselib_pose
 from slamfront.solve.triangulate import parallax_rad, reprojection_error_px, triangulate
 from slamfront.types import BoolArray, FloatArray
 
@@ -45,7 +46,8 @@ def relative_pose(
     if len(first_xy) < _MIN_POINTS:
         return f"{len(first_xy)} matches, {_MIN_POINTS} are needed"
     first_xy, second_xy = np.asarray(first_xy, np.float64), np.asarray(second_xy, np.float64)
-    candidates, support = _essential_poses(first_xy, second_xy, camera, max_error_px, seed)
+    essential = poselib_pose(first_xy, second_xy, camera, camera, max_error_px, seed)
+    candidates, support = ([essential[0]], essential[1]) if essential else ([], 0)
     candidates = candidates + _homography_poses(first_xy, second_xy, camera, max_error_px, seed, _PLANE_SHARE * support)
     views = sorted(
         (_judge(pose, first_xy, second_xy, camera, max_error_px) for pose in candidates),
@@ -81,23 +83,6 @@ def rotation_between(first_rays: FloatArray, second_rays: FloatArray) -> FloatAr
         error = np.linalg.norm(second - first @ rotation.T, axis=1)
         chosen = error <= np.median(error)
     return rotation
-
-
-def _essential_poses(
-    first_xy: FloatArray, second_xy: FloatArray, camera: Camera, max_error_px: float, seed: int
-) -> tuple[list[Pose], int]:
-    model = {
-        "model": "PINHOLE",
-        "width": camera.width,
-        "height": camera.height,
-        "params": [camera.fx, camera.fy, camera.cx, camera.cy],
-    }
-    options = {"max_epipolar_error": max_error_px, "max_iterations": 3000, "min_iterations": 100, "seed": seed}
-    estimate, info = poselib.estimate_relative_pose(first_xy, second_xy, model, model, options, {})
-    norm = float(np.linalg.norm(estimate.t))
-    if info["num_inliers"] < 8 or not norm > 0 or not np.all(np.isfinite(estimate.Rt)):
-        return [], 0
-    return [Pose(estimate.R, estimate.t / norm)], int(info["num_inliers"])
 
 
 def _homography_poses(
