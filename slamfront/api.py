@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slamfront.build import adjuster_of, build_front, resolve, whole_map_backend, write_map
+from slamfront.build import adjuster_of, build_front, resolve, whole_map_backend, write_maps
 from slamfront.calibration import Calibration
 from slamfront.config import RunConfig
 from slamfront.errors import FrameError, MapError, SourceError
@@ -111,9 +111,22 @@ class Slam:
         world = self._session.world
         return None if world is None else self._session.journal.last_pose(world)
 
-    def trajectory(self) -> Trajectory:
-        """Return world_from_camera of all frames that have a pose, with all corrections so far."""
-        return self._session.journal.trajectory(self._session.world)
+    @property
+    def map_ids(self) -> tuple[int, ...]:
+        """The maps by their numbers: a further one begins where tracking was lost for long, until it is joined."""
+        return tuple(self._session.front.maps)
+
+    def trajectory(self, map_id: int | None = None) -> Trajectory:
+        """Return world_from_camera of all frames that have a pose in a map, with all corrections so far.
+
+        Without a number, it is the map that frames are placed in by now. Raises MapError for one that does not exist,
+        or was joined to another.
+        """
+        if map_id is None:
+            return self._session.journal.trajectory(self._session.world)
+        if map_id not in self._session.front.maps:
+            raise MapError(f"there is no map {map_id}; the maps are {', '.join(map(str, self.map_ids)) or 'none yet'}")
+        return self._session.journal.trajectory(self._session.front.maps[map_id])
 
     def map(self) -> Snapshot | None:
         """Return a copy of the map: landmarks, keyframes, trajectory and the newest image; None before a frame."""
@@ -122,12 +135,14 @@ class Slam:
     def save_map(self, path: Path | str) -> None:
         """Write the map as it is now, to be used again by a `config.load_map`; after `close` it is adjusted as a whole.
 
-        Raises MapError while there is no map, OutputError where it cannot be written.
+        Further maps, which could not be joined, go beside it: map 1 of `room.map` to `room-1.map`; the one that places
+        most frames, or else the loaded one, to `path`. Raises MapError while there is no map, OutputError where it
+        cannot be written.
         """
-        world = self._session.world
+        world = self._session.main_map
         if world is None or not world.keyframes:
             raise MapError("there is no map yet that could be saved")
-        write_map(world, Path(path), self._config, self.sensor)
+        write_maps(self._session.front.maps, world, Path(path), self._config, self.sensor)
 
     def reset(self) -> None:
         """Forget every frame so far, and begin a new map; one that is only localised in stays, to be found again.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from slamfront.pipeline import Audience, FinishingAdjuster, InlineAdjuster, NoAd
 from slamfront.pipeline.closers import InlineCloser, Solve, ThreadedCloser
 from slamfront.pipeline.session import WholeMapBackend
 from slamfront.protocols import Adjuster, Backend, Extractor, Matcher, Source
+from slamfront.sinks.trajectory import numbered
 from slamfront.sources.guess import open_source
 from slamfront.tracking.front import FrontEnd
 from slamfront.types import PoseGraph, Sensor
@@ -118,8 +119,25 @@ def build_front(config: RunConfig, camera: Camera, sensor: Sensor, adjuster: Adj
 
 
 def write_map(world: KeyframeMap, path: Path, config: RunConfig, sensor: Sensor) -> None:
-    """Write the map that a resolved configuration made; raises OutputError."""
+    """Write a map that a resolved configuration made; raises OutputError."""
     save_map(world, path, _header(config, sensor))
+
+
+def write_maps(
+    maps: Mapping[int, KeyframeMap], main: KeyframeMap, path: Path, config: RunConfig, sensor: Sensor
+) -> list[Path]:
+    """Write the maps of a run that hold keyframes, and return where they are; raises OutputError.
+
+    The main map goes to `path`, others beside it: map 1 of `room.map` to `room-1.map`. A run that was given a map
+    writes what became of that to `path`, so that it is never replaced by another place.
+    """
+    first = maps[0] if config.load_map is not None and 0 in maps else main
+    written = []
+    for number, world in maps.items():
+        if world.keyframes:
+            written.append(path if world is first else numbered(path, number))
+            write_map(world, written[-1], config, sensor)
+    return written
 
 
 @contextmanager

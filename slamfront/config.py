@@ -135,6 +135,19 @@ class LoopConfig:
 
 
 @dataclass(frozen=True)
+class MapsConfig:
+    """What is done when tracking is lost, and nothing of the map is seen again for long."""
+
+    enabled: bool = True
+    """Begin a new map, and keep the old one until its place is seen again: then both become one."""
+    new_after_s: float = 3.0
+    """Seconds of frames without a known place before a new map is begun: longer than a hand covers the lens, and
+    several times what finding a known place takes."""
+    most: int = 10
+    """Maps that are kept apart at most: with so many, none is begun any more."""
+
+
+@dataclass(frozen=True)
 class BackendConfig:
     """Bundle adjustment."""
 
@@ -187,6 +200,7 @@ class RunConfig:
     keyframes: KeyframeConfig = field(default_factory=KeyframeConfig)
     backend: BackendConfig = field(default_factory=BackendConfig)
     loops: LoopConfig = field(default_factory=LoopConfig)
+    maps: MapsConfig = field(default_factory=MapsConfig)
     viewer: ViewerConfig = field(default_factory=ViewerConfig)
 
 

@@ -143,6 +143,7 @@ class KeyFrame(_Frozen):
     landmark_ids  int64 (N,): the landmark that each feature observes, -1 = none
     right_x       float32 (N,): the keypoint's x in the right image, px, NaN = unknown. With a depth camera it is
                   that of a right camera at `camera.baseline_m`.
+    map_id        the map that it was made in, whose world the pose is in: see Tracked
     """
 
     id: int
@@ -152,6 +153,7 @@ class KeyFrame(_Frozen):
     landmark_ids: IntArray
     right_x: Float32Array
     camera: Camera
+    map_id: int = 0
 
 
 class State(str, Enum):
@@ -181,6 +183,8 @@ class Tracked(_Frozen):
                             a pose, which is then unknown without bound: nothing is made up for a frame that is lost
     stage_ms                time of each stage, ms
     reason                  why there is no pose, or what was unusual; empty when all is well
+    map_id                  the map whose world the pose is in: 0, until tracking was lost for long and a new map was
+                            begun, whose world is another until the maps are joined
     """
 
     frame_id: int
@@ -195,6 +199,7 @@ class Tracked(_Frozen):
     is_keyframe: bool = False
     stage_ms: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     reason: str = ""
+    map_id: int = 0
 
     @property
     def map_from_odom(self) -> Pose | None:

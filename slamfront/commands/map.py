@@ -113,8 +113,8 @@ def _merge(given: Map) -> None:
     joint = find_joint(world, other, Nearest(MatcherConfig().ratio), places, scaled=header.sensor == "mono")
     if joint is None:
         raise MapError(f"{path} and {other_path} show no common place by which they could be merged")
-    both, fused = join(world, other, joint)
-    save_map(both, given.output, MapHeader.now(header.sensor, header.features, header.matcher))
+    fused = join(world, other, joint)
+    save_map(world, given.output, MapHeader.now(header.sensor, header.features, header.matcher))
     print(f"common     {joint.pairs} landmarks in {joint.keyframes} keyframes; {fused} were fused")
-    print(f"merged     {len(both.keyframes)} keyframes, {len(both.landmarks)} landmarks")
+    print(f"merged     {len(world.keyframes)} keyframes, {len(world.landmarks)} landmarks")
     print(f"map        {given.output}")

@@ -89,14 +89,13 @@ def follow(spec: str, config: RunConfig, output: Path | None, plots: bool = True
 
 
 def _kept(summary: RunSummary, path: Path, config: RunConfig) -> str:
-    """Write the map of a run and return where it is, or why there is none."""
-    from slamfront.build import write_map
+    """Write the maps of a run and return where they are, or why there is none."""
+    from slamfront.build import write_maps
 
     if summary.world is None or not summary.world.keyframes:
         return f"nothing was mapped, {path} was not written"
     assert config.sensor != "auto"
-    write_map(summary.world, path, config, config.sensor)
-    return str(path)
+    return ", ".join(map(str, write_maps(summary.maps, summary.world, path, config, config.sensor)))
 
 
 def _report(summary: RunSummary, result: RunResult, metrics: TrajectoryMetrics | None, folder: Path) -> str:
@@ -117,10 +116,15 @@ def _report(summary: RunSummary, result: RunResult, metrics: TrajectoryMetrics |
         )
     if summary.loops:
         lines.append(f"loops      {len(summary.loops)} closed")
+    elsewhere = {number: summary.journal.count_placed_by(world) for number, world in summary.others.items()}
+    for number, count in elsewhere.items():
+        lines.append(f"{'':<11}{count} frames are in map {number}, which shows no place of the main one: map-{number}/")
     counts = {
         "frames skipped": summary.skipped,
         "frames dropped": summary.dropped,
-        "poses of a map that was begun anew": summary.journal.tracked_count - len(summary.trajectory),
+        "poses of a map that was begun anew": summary.journal.tracked_count
+        - len(summary.trajectory)
+        - sum(elsewhere.values()),
         "windows not adjusted": summary.windows_failed,
     }
     lines += [f"{'':<11}{count} {what}" for what, count in counts.items() if count]

@@ -2,60 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
-from numpy.typing import NDArray
 
-from slamfront.geometry.pose import Sim3
-from slamfront.map.arrays import Arrays, from_arrays, to_arrays
-from slamfront.map.keyframe_map import KeyframeMap
+from slamfront.geometry.pose import Pose, Sim3
+from slamfront.map.keyframe_map import KeyframeMap, KeyframeRecord
+from slamfront.types import IntArray
 
 
-def joined(world: KeyframeMap, other: KeyframeMap, world_from_other: Sim3) -> KeyframeMap:
-    """Return a map that holds copies of both; landmarks that are in both maps are there twice, to be fused.
+def absorb(world: KeyframeMap, other: KeyframeMap, world_from_other: Sim3) -> IntArray:
+    """Take all of another map, which is empty afterwards, into a map, and return the new rows of its landmarks (L,).
 
-    What comes from `world` keeps its ids and rows. Ids of `other`'s keyframes grow by `world.next_id`, and rows of its
-    landmarks come after those of `world`. Both have the same camera and kind of descriptors; ValueError otherwise.
+    What `world` had keeps its ids and rows. Keyframes of `other` keep their ids too, unless both maps use the same
+    ones: then they grow by `world.next_id`. Landmarks that are in both maps are there twice, to be fused. Both have the
+    same camera and kind of descriptors; ValueError otherwise.
     """
-    mine_sizes, mine = to_arrays(world)
-    sizes, theirs = to_arrays(other)
-    if (sizes.descriptor_width, sizes.binary) != (mine_sizes.descriptor_width, mine_sizes.binary):
+    mine, theirs = world.landmarks.descriptors, other.landmarks.descriptors
+    if (mine.shape[1], mine.dtype) != (theirs.shape[1], theirs.dtype):
         raise ValueError("maps of different descriptors cannot be joined")
-    first_row = int(mine["landmarks/rows"].max(initial=-1)) + 1
-    _carry(theirs, world_from_other, world.next_id, first_row, mine_sizes.most_uses + 1)
-    both = replace(
-        mine_sizes,
-        keyframes=mine_sizes.keyframes + sizes.keyframes,
-        features=mine_sizes.features + sizes.features,
-        landmarks=mine_sizes.landmarks + sizes.landmarks,
-        retired=mine_sizes.retired + sizes.retired,
-        next_keyframe_id=mine_sizes.next_keyframe_id + sizes.next_keyframe_id,
-        most_uses=mine_sizes.most_uses + 1,
-    )
-    return from_arrays(world.camera, both, {name: np.concatenate([mine[name], theirs[name]]) for name in mine})
-
-
-def _carry(arrays: Arrays, similarity: Sim3, first_id: int, first_row: int, uses: int) -> None:
-    """Change the arrays of a map to another world, its keyframes to ids and its landmarks to rows from the first on."""
-    rotation, scale = similarity.rotation, similarity.scale
-    rows = arrays["landmarks/rows"]
-    seen = arrays["features/landmark_rows"]
-    changed: dict[str, NDArray[np.generic]] = {
-        "keyframes/ids": arrays["keyframes/ids"] + first_id,
-        "keyframes/rotations": rotation @ arrays["keyframes/rotations"],
-        "keyframes/positions_m": similarity.apply(arrays["keyframes/positions_m"]),
-        "features/landmark_rows": np.where(seen >= 0, np.searchsorted(rows, seen) + first_row, -1),
-        "landmarks/rows": np.arange(len(rows)) + first_row,
-        # New in this map, whoever lived in the row before
-        "landmarks/uses": np.full(len(rows), uses),
-        "landmarks/positions_m": similarity.apply(arrays["landmarks/positions_m"]),
-        "landmarks/anchor_ids": arrays["landmarks/anchor_ids"] + first_id,
-        "landmarks/anchor_distances_m": np.float32(scale) * arrays["landmarks/anchor_distances_m"],
-        "landmarks/view_directions": arrays["landmarks/view_directions"] @ rotation.T,
-        "landmarks/created_by": arrays["landmarks/created_by"] + first_id,
-        "retired/ids": arrays["retired/ids"] + first_id,
-        "retired/heirs": arrays["retired/heirs"] + first_id,
-        "retired/positions_m": scale * arrays["retired/positions_m"],
+    clash = any(world.knows(i) for i in (*other.keyframes, *other.retired))
+    shift = world.next_id if clash else 0
+    world.void_ids(other.next_id + shift, other.landmarks.most_uses)
+    rows = _carry_landmarks(world, other, world_from_other, shift)
+    records = [_carried(record, world_from_other, rows, shift) for record in other.keyframes.values()]
+    scale = world_from_other.scale
+    retired = {
+        gone + shift: (heir + shift, Pose(pose.rotation, scale * pose.translation_m))
+        for gone, (heir, pose) in other.retired.items()
     }
-    arrays.update(changed)
+    scales = {i + shift: scale * other.scale(i) for i in (*other.keyframes, *other.retired)}
+    other.clear()
+    world.adopt(records, retired, scales)
+    return rows
+
+
+def _carry_landmarks(world: KeyframeMap, other: KeyframeMap, similarity: Sim3, shift: int) -> IntArray:
+    """Copy the other map's landmarks, and return the row of each of its rows (L,), -1 for those without one."""
+    theirs, marks = np.flatnonzero(other.landmarks.alive), world.landmarks
+    rows = marks.take_rows(len(theirs))
+    source = other.landmarks.values()
+    for name, values in marks.values().items():
+        values[rows] = source[name][theirs]
+    marks.positions_m[rows] = similarity.apply(marks.positions_m[rows])
+    marks.view_directions[rows] = marks.view_directions[rows] @ similarity.rotation.T
+    marks.anchor_distances_m[rows] *= np.float32(similarity.scale)
+    marks.anchor_ids[rows] += shift
+    marks.created_by[rows] += shift
+    new_rows = np.full(other.landmarks.capacity, -1, np.int64)
+    new_rows[theirs] = rows
+    return new_rows
+
+
+def _carried(record: KeyframeRecord, similarity: Sim3, rows: IntArray, shift: int) -> KeyframeRecord:
+    """Return the keyframe itself, changed to the other world, with the new rows of its landmarks."""
+    record.id += shift
+    record.world_from_camera = similarity.apply_to_pose(record.world_from_camera)
+    record.landmark_rows = np.where(record.landmark_rows >= 0, rows[record.landmark_rows], -1)
+    return record

@@ -174,6 +174,27 @@ class KeyframeMap:
         """Id of the next keyframe."""
         return self._next_id
 
+    def void_ids(self, next_id: int, uses: int) -> None:
+        """Use no id from now on that another map may have: keyframes from `next_id` on, landmarks beyond `uses`."""
+        self._next_id = max(self._next_id, next_id)
+        self.landmarks.void_ids(uses)
+
+    def adopt(
+        self,
+        keyframes: Iterable[KeyframeRecord],
+        retired: Mapping[int, tuple[int, Pose]],
+        scales: Mapping[int, float],
+    ) -> None:
+        """Take over keyframes of this world whose landmarks are in the map already, and what hangs on them."""
+        everyone = {**self.keyframes, **{record.id: record for record in keyframes}}
+        self.keyframes = dict(sorted(everyone.items()))
+        self._retired.update(retired)
+        self._scales.update(scales)
+        size = len(self._table_landmark)
+        while size < sum(len(record.landmark_rows) for record in self.keyframes.values()):
+            size *= 2
+        self._lay_out(size)
+
     @property
     def retired(self) -> Mapping[int, tuple[int, Pose]]:
         """For each keyframe that was culled its heir, and heir_from_camera."""
@@ -189,13 +210,8 @@ class KeyframeMap:
     ) -> KeyframeMap:
         """Return the map made of its parts, which are taken over; keyframes come in order of their ids."""
         world = KeyframeMap(camera, landmarks.descriptors)
-        world.landmarks = landmarks
-        world.keyframes = {record.id: record for record in keyframes}
-        world._retired, world._next_id = dict(retired), next_id
-        size = _TABLE_ROWS
-        while size < sum(len(record.landmark_rows) for record in world.keyframes.values()):
-            size *= 2
-        world._lay_out(size)
+        world.landmarks, world._next_id = landmarks, next_id
+        world.adopt(keyframes, retired, {})
         return world
 
     # --- landmarks and observations

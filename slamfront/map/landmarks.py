@@ -67,7 +67,7 @@ class Landmarks:
             self._grow()
         rows = np.array([self._free.pop() for _ in range(count)], np.int64)
         self.alive[rows] = True
-        self._uses[rows] += 1
+        self._uses[rows] = np.maximum(self._uses[rows], self._first_use) + 1
         self.observations[rows] = 0
         self.seen[rows] = self.expected[rows] = 1
         return rows
@@ -90,8 +90,12 @@ class Landmarks:
 
     @property
     def most_uses(self) -> int:
-        """How often the row that was used most was taken."""
-        return int(self._uses.max())
+        """The largest number of uses in any id, or any that is void."""
+        return max(int(self._uses.max()), self._first_use)
+
+    def void_ids(self, uses: int) -> None:
+        """Let every landmark to come have an id of more than `uses` uses, as none has that another map counted."""
+        self._first_use = max(self._first_use, uses)
 
     def emptied(self) -> Landmarks:
         """Return landmarks of this kind without any, and none of whose ids will have been used before."""

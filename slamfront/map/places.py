@@ -132,28 +132,44 @@ class PlaceIndex:
             self._rows[int(self._ids[row])] = row
 
     def update(self, world: KeyframeMap) -> None:
-        """Take in the keyframes that a map has and the index has not, and forget those that the map has lost."""
-        for gone in [i for i in (*self._rows, *self._waiting) if i not in world.keyframes]:
+        """Take in the keyframes that a map has and the index has not, and forget those that were culled from it.
+
+        Keyframes of other maps whose ids are other ones stay.
+        """
+        for gone in [i for i in (*self._rows, *self._waiting) if i not in world.keyframes and world.knows(i)]:
             self.remove(gone)
         for keyframe_id, record in world.keyframes.items():
             if keyframe_id not in self:
                 self.add(keyframe_id, record.features)
 
-    def scores(self, features: Features) -> tuple[IntArray, Float32Array]:
-        """Return the ids (K,) of all keyframes, and how much like the features their places look (K,), at most 1."""
+    def forget(self, world: KeyframeMap) -> None:
+        """Forget all keyframes of a map that will be cleared."""
+        for gone in [i for i in (*self._rows, *self._waiting) if world.knows(i)]:
+            self.remove(gone)
+
+    def scores(self, features: Features, *worlds: KeyframeMap) -> tuple[IntArray, Float32Array]:
+        """Return the ids (K,) of the keyframes of some maps, or of all, and how much like the features their places
+        look (K,), at most 1.
+        """
         count = len(self._rows)
         if self._vocabulary is None or count == 0 or len(features) == 0:
             return np.zeros(0, np.int64), np.zeros(0, np.float32)
-        return self._ids[:count].copy(), self._table[:count] @ self._vocabulary.describe(features.descriptors)
+        ids, scores = self._ids[:count], self._table[:count] @ self._vocabulary.describe(features.descriptors)
+        asked = np.isin(ids, [i for world in worlds for i in world.keyframes]) if worlds else np.ones(count, bool)
+        return ids[asked], scores[asked]
 
-    def query(self, features: Features, limit: int = 10, world: KeyframeMap | None = None) -> list[int]:
+    def query(self, features: Features, limit: int = 10, *worlds: KeyframeMap) -> list[int]:
         """Return the ids of at most `limit` keyframes that look like the features most, best first.
 
-        With the map, the best keyframe of each place comes first, in the order that `grouped` gives.
+        With maps, only their keyframes, and the best one of each place comes first, in the order that `grouped` gives.
         """
-        ids, scores = self.scores(features)
+        ids, scores = self.scores(features, *worlds)
         order = ids[np.argsort(-scores, kind="stable")].tolist()
-        heads = [] if world is None else [keyframe_id for keyframe_id, _ in grouped(world, ids, scores)]
+        places: list[tuple[int, float]] = []
+        for world in worlds:
+            own = np.isin(ids, list(world.keyframes))
+            places += grouped(world, ids[own], scores[own])
+        heads = [keyframe_id for keyframe_id, _ in sorted(places, key=lambda place: -place[1])]
         return [*heads, *(i for i in order if i not in heads)][:limit]
 
     def _begin(self) -> None:

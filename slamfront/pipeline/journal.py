@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 
 import numpy as np
 
@@ -65,6 +66,10 @@ class Journal:
     def tracked_count(self) -> int:
         """Number of frames that have a pose, from when they were answered or from later."""
         return len(self._references) - self._references.count(_NO_REFERENCE)
+
+    def count_placed_by(self, world: KeyframeMap) -> int:
+        """Return how many frames a map has a pose for."""
+        return sum(count for reference, count in Counter(self._references).items() if world.knows(reference))
 
     def poses(self, world: KeyframeMap | None) -> dict[int, Pose]:
         """Return world_from_camera by frame id, as the map knows it now, in order of time.

@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from slamfront.errors import FrameError, SlamfrontError
 from slamfront.map import KeyframeMap
@@ -41,7 +41,10 @@ _READER_S = 3.0
 class RunSummary:
     """What came of a run.
 
-    world        the map at the end, and a snapshot of it; None when no frame could be used
+    world        the map at the end, of several the one that places most frames, and a snapshot of the one that frames
+                 were placed in last; None when no frame could be used
+    maps         all maps by their numbers: more than one where tracking was lost for long, and no common place was seen
+                 since
     skipped      frames that could not be used; dropped  those of a live source that came too fast
     first_own_id  id from which on keyframes are of this run, and not of a map that it began with
     windows_skipped, windows_failed   windows of the map that were not adjusted
@@ -61,6 +64,7 @@ class RunSummary:
     fps: float
     first_own_id: int = 0
     loops: tuple[Loop, ...] = ()
+    maps: Mapping[int, KeyframeMap] = field(default_factory=dict)
     ended: str = ""
     failure: SlamfrontError | None = None
 
@@ -71,8 +75,13 @@ class RunSummary:
 
     @property
     def trajectory(self) -> Trajectory:
-        """Poses of all frames that the final map can place."""
+        """Poses of all frames that `world` can place."""
         return self.journal.trajectory(self.world)
+
+    @property
+    def others(self) -> Mapping[int, KeyframeMap]:
+        """The maps but `world`, by their numbers."""
+        return {number: world for number, world in self.maps.items() if world is not self.world}
 
 
 class _Stop:
@@ -118,7 +127,7 @@ def run(
         failure, dropped = drive(source, session, audience, stop)
     return RunSummary(
         session.journal,
-        session.world,
+        session.main_map,
         session.snapshot(),
         session.skipped + getattr(source, "skipped", 0),
         dropped + getattr(source, "dropped", 0),
@@ -127,6 +136,7 @@ def run(
         session.fps,
         front.first_own_id,
         front.loops,
+        dict(front.maps),
         str(failure) if failure else stop.reason,
         failure,
     )

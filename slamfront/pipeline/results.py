@@ -68,6 +68,8 @@ class RunFolder:
     final.tum, keyframes.tum        poses with all corrections in; for KITTI sources also online.kitti and final.kitti
     landmarks.ply, colmap/          the map
     loops.csv                       the loops that were closed: frames, landmarks, what the map was wrong by, the way
+    map-N/                          the same of each map that was not joined to the others: final.tum, keyframes.tum,
+                                    landmarks.ply, colmap/; while it ran, its poses went to online-N.tum
     metrics.json, errors.csv        figures, and the errors against the reference where the source has one
     *.png                           the map, the trajectory against truth, its errors, and the time of each stage
     """
@@ -79,7 +81,10 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             for name in _WRITTEN:
                 (self.path / name).unlink(missing_ok=True)
-            shutil.rmtree(self.path / _COLMAP, ignore_errors=True)
+            for further in self.path.glob("online-[0-9]*.tum"):
+                further.unlink()
+            for folder in (self.path / _COLMAP, *self.path.glob("map-[0-9]*")):
+                shutil.rmtree(folder, ignore_errors=True)
         except OSError as error:
             raise OutputError(f"cannot write results to {self.path}: {error.strerror or error}") from error
 
@@ -106,9 +111,16 @@ class RunFolder:
         self, summary: RunSummary, source: Source, config: RunConfig, memory_mb: float | None, plots: bool = True
     ) -> tuple[RunResult, TrajectoryMetrics | None]:
         """Write everything that is known after the last frame, and return its figures; raises OutputError."""
-        self._write_poses(summary, kitti=source.name.startswith("kitti"))
+        poses = self._write_poses(summary, self.path, summary.world)
+        if source.name.startswith("kitti"):
+            self._write_kitti(summary, poses)
         self._write_loops(summary)
-        self._write_map(summary)
+        if summary.world is not None:
+            write_model(self.path, summary.world)
+        for number, world in summary.others.items():
+            folder = self.path / f"map-{number}"
+            self._write_poses(summary, folder, world)
+            write_model(folder, world)
         metrics = _compare(summary, source)
         result = _result(summary, source, config, memory_mb)
         result = result if metrics is None else result.with_trajectory(metrics)
@@ -117,17 +129,17 @@ class RunFolder:
             self._draw(summary)
         return result, metrics
 
-    def _write_poses(self, summary: RunSummary, kitti: bool) -> None:
-        journal, world = summary.journal, summary.world
+    def _write_poses(self, summary: RunSummary, folder: Path, world: KeyframeMap | None) -> list[Pose | None]:
+        """Write the poses that a map has for frames, and return them for each frame, and its keyframes."""
+        journal = summary.journal
         known = journal.poses(world)
         poses = [known.get(frame_id) for frame_id in journal.frame_ids.tolist()]
         everyone = list(world.keyframes.values()) if world is not None else []
         # Keyframes of an earlier run have the times of its clock
         records = [record for record in everyone if record.id >= summary.first_own_id]
         keyframe_poses = [record.world_from_camera for record in records]
-        write_final(self.path, journal.times_ns, poses, [record.time_ns for record in records], keyframe_poses)
-        if kitti:
-            self._write_kitti(summary, poses)
+        write_final(folder, journal.times_ns, poses, [record.time_ns for record in records], keyframe_poses)
+        return poses
 
     def _write_loops(self, summary: RunSummary) -> None:
         """Write a line for each loop; a frame of an earlier run, whose map this one began in, is left empty."""
@@ -154,10 +166,6 @@ class RunFolder:
             pose_at = {time_ns: online.pose(row) for row, time_ns in enumerate(online.times_ns.tolist())}
             time_of = dict(zip(ids.tolist(), journal.times_ns.tolist()))
             write_every_pose(self.path / "online.kitti", [pose_at.get(time_of.get(i, -1)) for i in every])
-
-    def _write_map(self, summary: RunSummary) -> None:
-        if summary.world is not None:
-            write_model(self.path, summary.world)
 
     def _draw(self, summary: RunSummary) -> None:
         if summary.snapshot is not None:

@@ -69,8 +69,13 @@ class Session:
 
     @property
     def world(self) -> KeyframeMap | None:
-        """The map, None before the first frame."""
+        """The map that frames are placed in, None before the first frame."""
         return self.front.world if self._last is not None else None
+
+    @property
+    def main_map(self) -> KeyframeMap | None:
+        """The map that places most frames, the oldest of several that place as many; None before the first frame."""
+        return max(self.front.maps.values(), key=self.journal.count_placed_by, default=None)
 
     @property
     def state(self) -> State:
@@ -118,14 +123,16 @@ class Session:
         """Take in the corrections that are still to come, and adjust the whole map."""
         self.adjuster.finish()
         self.front.finish()
-        if self._whole_map is None or self.front.keyframe_count < _MIN_FINAL_KEYFRAMES:
+        large = [world for world in self.front.maps.values() if len(world.keyframes) >= _MIN_FINAL_KEYFRAMES]
+        if self._whole_map is None or not large:
             return
         self._report("adjusting the whole map")
-        try:
-            with self._whole_map() as backend:
-                apply(self.front.world, backend.solve(self.front.whole_window()))
-        except BackendError as error:
-            log.warning("the map stays as it is, without a last adjustment: %s", error)
+        for world in large:
+            try:
+                with self._whole_map() as backend:
+                    apply(world, backend.solve(self.front.whole_window(world)))
+            except BackendError as error:
+                log.warning("the map stays as it is, without a last adjustment: %s", error)
 
     def _scale_of(self, tracked: Tracked) -> float:
         return 1.0 if tracked.reference_id is None else self.front.world.scale(tracked.reference_id)

@@ -11,7 +11,7 @@ from slamfront.errors import OutputError
 from slamfront.sinks.lines import LineFile
 from slamfront.types import Tracked
 
-_COLUMNS = ("frame_id", "time_ns", "state", "inliers", "is_keyframe", "reason", "total_ms")
+_COLUMNS = ("frame_id", "time_ns", "state", "inliers", "is_keyframe", "map_id", "reason", "total_ms")
 
 
 class Stats:
@@ -38,6 +38,7 @@ class Stats:
             tracked.state.value,
             tracked.inliers,
             int(tracked.is_keyframe),
+            tracked.map_id,
             " ".join(tracked.reason.split()),
             f"{sum(tracked.stage_ms.values()):.3f}",
             *("" if time_ms is None else f"{time_ms:.3f}" for time_ms in times_ms),

@@ -16,22 +16,37 @@ _HEADER = "# time_s tx ty tz qx qy qz qw (world_from_camera, as known when the f
 class OnlineTrajectory:
     """A sink that streams the pose of every tracked frame to a TUM file, as it was known at the time.
 
-    Each line is handed to the system at once: a run that is killed keeps what it has. Raises OutputError.
+    Poses in the world of a further map, which was begun after tracking was lost, go to a file of their own: beside
+    `online.tum`, those of map 1 to `online-1.tum`. Each line is handed to the system at once: a run that is killed
+    keeps what it has. Raises OutputError.
     """
 
     def __init__(self, path: Path) -> None:
-        self._lines = LineFile(path, _HEADER)
+        self._path = path
+        self._files = {0: LineFile(path, _HEADER)}
 
     def write(self, tracked: Tracked) -> None:
         """Append the pose of a frame; one without a pose leaves no line."""
         pose = tracked.online_world_from_camera
         if pose is not None:
             values = (*pose.translation_m.tolist(), *pose.quaternion_xyzw().tolist())
-            self._lines.add(" ".join([format_seconds(tracked.time_ns), *(f"{value:.9f}" for value in values)]))
+            line = " ".join([format_seconds(tracked.time_ns), *(f"{value:.9f}" for value in values)])
+            self._file(tracked.map_id).add(line)
 
     def close(self) -> None:
-        """Close the file; a second call does nothing."""
-        self._lines.close()
+        """Close the files; a second call does nothing."""
+        for file in self._files.values():
+            file.close()
+
+    def _file(self, number: int) -> LineFile:
+        if number not in self._files:
+            self._files[number] = LineFile(numbered(self._path, number), _HEADER)
+        return self._files[number]
+
+
+def numbered(path: Path, number: int) -> Path:
+    """Return where what belongs to a further map goes, beside the file of the main one: `room.map`, `room-1.map`."""
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
 def write_poses(path: Path, times_ns: Sequence[int] | IntArray, poses: Sequence[Pose | None]) -> None:

@@ -31,7 +31,7 @@ class LoopClosing:
 
     def look(self, world: KeyframeMap, keyframe: KeyframeRecord, disparity_sigma_px: float) -> None:
         """Look for a loop that a new keyframe closes, and hand it over; or the whole map, some time after a loop."""
-        if self._open is not None or not self._closer.idle:
+        if not self.idle:
             return
         if self._adjust_at and keyframe.id >= self._adjust_at[0]:
             self._adjust_at.pop(0)
@@ -54,6 +54,16 @@ class LoopClosing:
         if finished:  # without an answer: it failed
             self._open = None
         return moved
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being worked out that a `take` has not seen."""
+        return self._open is None and self._closer.idle
+
+    def joined(self, world: KeyframeMap) -> None:
+        """Begin anew in a map that has taken in another one, and have it adjusted as a whole, as after a loop."""
+        self.restart()
+        self._adjust_at = [world.next_id + after for after in _ADJUST_AFTER]
 
     def restart(self) -> None:
         """Forget the loop that is being closed, and what the last keyframes looked like."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,11 +15,13 @@ from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose, Sim3
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap, KeyframeRecord
+from slamfront.map.atlas import Atlas
 from slamfront.map.places import PlaceIndex, packaged_vocabulary
 from slamfront.map.window import apply, local_window, whole_window
 from slamfront.protocols import Adjuster, Extractor, Matcher
 from slamfront.tracking.closing import LoopClosing
 from slamfront.tracking.initializer import Initializer
+from slamfront.tracking.joining import fuse_across
 from slamfront.tracking.keyframes import KeyframePolicy, cull_keyframes, cull_landmarks
 from slamfront.tracking.local_map import (
     align_view,
@@ -35,13 +38,22 @@ from slamfront.tracking.motion import ConstantVelocity
 from slamfront.tracking.ranging import NoRanging, ranging_of
 from slamfront.tracking.recognition import LikeliestFirst
 from slamfront.tracking.relocalizer import Relocalizer
+from slamfront.tracking.reunion import Reunion
+from slamfront.tracking.sighting import Sighter
 from slamfront.tracking.view import View
 from slamfront.types import Frame, KeyFrame, Sensor, State, Tracked, Window
+
+log = logging.getLogger(__name__)
 
 # Fewest landmarks of a first map from one frame with distances
 _MIN_FIRST_LANDMARKS = 50
 # A map of at most this many keyframes that is lost is begun anew: it was a false start
 _FALSE_START_KEYFRAMES = 3
+# Nobody looked around in what a frame comes after the last one by more than this
+_LONGEST_INTERVAL_NS = 500_000_000
+
+# Keyframes about the newest one that get to observe what a joined map shows there
+_JOINED_BY = 4
 
 KeyframeListener = Callable[[KeyFrame, Window], None]
 
@@ -75,9 +87,12 @@ class FrontEnd:
         self._places = PlaceIndex(packaged_vocabulary(extractor_name))
         self._relocalizer = Relocalizer(matcher, config.tracker, config.seed, LikeliestFirst(self._places))
         self._loops = self._loop_closing()
+        sighter = Sighter(matcher, config.loops, config.tracker, sensor == "mono", config.seed)
+        self._reunion = Reunion(self._places, sighter, sensor == "mono")
         # Odometry goes on evenly when the map is corrected: see Tracked
-        self._map_from_odom = Pose.identity()
-        self._world = world
+        self._map_from_odom = self._odom_from_camera = Pose.identity()
+        self._atlas = Atlas(world)
+        self._lost_ns = 0
         if world is not None:
             self._places.update(world)  # now, so that the first lost frame need not wait for it
         self.first_own_id = 0 if world is None else world.next_id
@@ -111,8 +126,10 @@ class FrontEnd:
             reason = self._follow_local_map(view)
             watch.mark("local map")
         if reason:
-            self._lose(view)
-            return self._answer(view, watch, reason)
+            self._lose(view, last)
+            reason = self._begin_another_map(view, reason)
+            watch.mark("lost")
+            return self._answer(view, watch, reason, is_keyframe=not reason)
         due = not self._frozen and self._policy.due(view, self.world, self._reference, self._adjuster.idle)
         if due:
             self._add_keyframe(view)
@@ -120,25 +137,33 @@ class FrontEnd:
             self._look_for_loop()
             watch.mark("loop")
         self._motion.observe(frame.time_ns, view.pose)
+        if self._lost_ns:
+            self._lost_ns = 0
+            self._initializer.restart()
         return self._answer(view, watch, "", is_keyframe=due)
 
     # --- what others may ask
 
     @property
     def world(self) -> KeyframeMap:
-        """The map; it may be read between two steps, on the thread that calls `step`."""
-        assert self._world is not None
-        return self._world
+        """The map that frames are placed in; it may be read between two steps, on the thread that calls `step`."""
+        assert self._atlas.active is not None
+        return self._atlas.active
+
+    @property
+    def maps(self) -> Mapping[int, KeyframeMap]:
+        """All maps by their numbers: more than one where tracking was lost for long; empty before the first frame."""
+        return self._atlas.maps
 
     @property
     def keyframe_count(self) -> int:
         """Number of keyframes in the map."""
-        return 0 if self._world is None else len(self._world.keyframes)
+        return 0 if self._atlas.active is None else len(self.world.keyframes)
 
     @property
     def landmark_count(self) -> int:
         """Number of landmarks in the map."""
-        return 0 if self._world is None else len(self._world.landmarks)
+        return 0 if self._atlas.active is None else len(self.world.landmarks)
 
     @property
     def loops(self) -> tuple[Loop, ...]:
@@ -154,9 +179,9 @@ class FrontEnd:
         """The camera of the frames, without its baseline for a monocular run."""
         return self._camera
 
-    def whole_window(self) -> Window:
-        """Return the whole map as one window, for a last adjustment."""
-        return whole_window(self.world, self._disparity_sigma_px)
+    def whole_window(self, world: KeyframeMap) -> Window:
+        """Return the whole of a map as one window, for a last adjustment."""
+        return whole_window(world, self._disparity_sigma_px)
 
     def take_late(self) -> list[Tracked]:
         """Return answers to earlier frames, which had none while a single camera waited for its first map."""
@@ -169,7 +194,7 @@ class FrontEnd:
         self._apply_corrections()
 
     def reset(self) -> None:
-        """Forget all frames and free the map, to begin anew; a map that is only localised in stays, to be found again.
+        """Forget all frames and free the maps, to begin anew; a map that is only localised in stays, to be found again.
 
         Ids of keyframes and landmarks are not used again.
         """
@@ -180,12 +205,13 @@ class FrontEnd:
         self._last_ids = self._local_rows = np.zeros(0, np.int64)
         self._late, self.view = [], None
         self._state = State.LOST if self._frozen else State.INITIALIZING
-        self._map_from_odom = Pose.identity()
-        if self._loops is not None:
-            self._loops.restart()
-        if self._world is not None and not self._frozen:
-            self._world.clear()
-            self._places.update(self._world)
+        self._map_from_odom = self._odom_from_camera = Pose.identity()
+        self._lost_ns = 0
+        self._forget_loops()
+        if not self._frozen:
+            for world in self.maps.values():
+                self._places.forget(world)
+            self._atlas.clear()
 
     # --- the steps
 
@@ -195,8 +221,8 @@ class FrontEnd:
             self._disparity_sigma_px = ranging.disparity_sigma_px
         shutter = Shutter(self._camera, self._motion.angular_velocity(frame.time_ns))
         view = View(frame, ranging, self._extractor, shutter)
-        if self._world is None:
-            self._world = KeyframeMap(self._camera, view.features.descriptors)
+        if self._atlas.active is None:
+            self._atlas.begin(KeyframeMap(self._camera, view.features.descriptors))
         return view
 
     def _begin(self, view: View) -> str:
@@ -269,9 +295,15 @@ class FrontEnd:
 
     def _relocalize(self, view: View) -> str:
         view.forget()
-        found = self._relocalizer.locate(view, self.world)
+        lost = self._state is State.LOST
+        found = self._relocalizer.locate(view, self.world, *(self._atlas.kept.values() if lost else ()))
         if isinstance(found, str):
             return found
+        if found not in self.world.keyframes:
+            self._atlas.enter(next(number for number, other in self._atlas.kept.items() if found in other.keyframes))
+            self._stand_still(view)
+            self._adjuster.forget()
+            self._forget_loops()
         self._reference_id = found
         self._local_rows = local_landmarks(self.world, self._reference, self._config.tracker)
         if self._state is State.LOST:
@@ -312,7 +344,7 @@ class FrontEnd:
 
     def _finish_keyframe(self) -> None:
         """Do for the newest keyframe what can wait until its own frame is answered, so that no frame takes long."""
-        keyframe = None if self._world is None else self._world.keyframes.get(self._unfinished_id)
+        keyframe = None if self._atlas.active is None else self.world.keyframes.get(self._unfinished_id)
         self._unfinished_id = -1
         if keyframe is None or self.view is None:
             return
@@ -321,6 +353,35 @@ class FrontEnd:
         self._last_ids = self.world.landmarks.ids(keyframe.landmark_rows)
         self._publish(keyframe, self._config.backend.window)
         cull_keyframes(self.world, keyframe, self._config.keyframes)
+        if self._atlas.kept:
+            self._apply_corrections()
+            self._join_maps(keyframe)
+
+    def _join_maps(self, keyframe: KeyframeRecord) -> None:
+        """Make one map of the active one and a kept one whose place a new keyframe shows, in the world of the older."""
+        world, active = self.world, self._atlas.active_id
+        if self._loops is not None and not self._loops.idle:
+            return  # an answer about the active map as it is now would be misunderstood
+        found = self._reunion.look(self._atlas.kept, world, keyframe, self._disparity_sigma_px)
+        if found is None or self.view is None:
+            return
+        number, joint = found
+        near = [world.keyframes[i] for i in (keyframe.id, *world.covisible(keyframe)[:_JOINED_BY].tolist())]
+        kept_from_world, others = joint.world_from_other, list(self._atlas.maps[number].keyframes.values())
+        before = self._reference.world_from_camera
+        if number < active:
+            self._atlas.join(number, active, kept_from_world)
+            self._move_along(kept_from_world, before)
+        else:
+            self._atlas.join(active, number, kept_from_world.inverse())
+        fuse_across(self.world, near, others)
+        self.view.adopt(keyframe)
+        self._last_ids = self.world.landmarks.ids(keyframe.landmark_rows)
+        self._adjuster.forget()
+        self._reunion.restart()
+        if self._loops is not None:
+            self._loops.joined(self.world)
+        log.info("map %d was joined to map %d by %d landmarks", *sorted((number, active))[::-1], joint.pairs)
 
     def _loop_closing(self) -> LoopClosing | None:
         config, scaled = self._config, self._sensor == "mono"
@@ -341,10 +402,12 @@ class FrontEnd:
         if self.listeners:
             window = local_window(self.world, keyframe.id, size, sigma_px, shared=False)
             for listener in self.listeners:
-                listener(self.world.keyframe(keyframe.id), window)
+                listener(replace(self.world.keyframe(keyframe.id), map_id=self._atlas.active_id), window)
 
-    def _lose(self, view: View) -> None:
+    def _lose(self, view: View, last: View | None) -> None:
         view.forget()
+        if last is not None and self._state is State.LOST:
+            self._lost_ns += min(view.frame.time_ns - last.frame.time_ns, _LONGEST_INTERVAL_NS)
         if self._state is not State.LOST:
             self._relocalizer.restart()
         self._state = State.LOST
@@ -354,10 +417,45 @@ class FrontEnd:
             self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self.world.clear()
+        """Forget the map, and go back to the one before where there is one."""
+        self._places.forget(self.world)
         self._motion.forget()
-        self._state = State.INITIALIZING
-        self._map_from_odom = Pose.identity()
+        self._forget_loops()
+        if self._atlas.kept:
+            self._atlas.drop()
+            self._state = State.LOST
+        else:
+            self.world.clear()
+            self._state = State.INITIALIZING
+            self._map_from_odom = self._odom_from_camera = Pose.identity()
+
+    def _begin_another_map(self, view: View, reason: str) -> str:
+        """Begin a new map where tracking has been lost for long, and keep the old; return why there is no pose, if
+        so.
+        """
+        config = self._config.maps
+        long = self._lost_ns >= 1e9 * config.new_after_s
+        if not long or not config.enabled or self._frozen or len(self.maps) >= config.most or not self.keyframe_count:
+            return reason
+        self._atlas.begin(KeyframeMap(self._camera, view.features.descriptors))
+        self._adjuster.forget()
+        self._forget_loops()
+        missing = self._begin(view)
+        if missing:
+            if not self.keyframe_count:
+                self._begin_anew()
+            return f"{reason}; no new map yet: {missing}"
+        self._stand_still(view)
+        self._lost_ns = 0
+        log.info("tracking was lost for long: map %d begins", self._atlas.active_id)
+        return ""
+
+    def _stand_still(self, view: View) -> None:
+        """Let odometry go on from where it was, in a map of whose world nothing is known."""
+        self._map_from_odom = view.pose.inverse() @ self._odom_from_camera.inverse()
+
+    def _forget_loops(self) -> None:
+        self._reunion.restart()
         if self._loops is not None:
             self._loops.restart()
 
@@ -374,14 +472,17 @@ class FrontEnd:
             self._adjuster.forget()
         after, scale = reference.world_from_camera, self.world.scale(reference.id) / scale
         if after is not before:
-            self._move_along(Sim3.from_pose(after, scale) @ Sim3.from_pose(before.inverse()))
+            self._move_along(Sim3.from_pose(after, scale) @ Sim3.from_pose(before.inverse()), before)
 
-    def _move_along(self, new_from_old: Sim3) -> None:
+    def _move_along(self, new_from_old: Sim3, reference: Pose) -> None:
         """Expect the camera where the map has moved to about it; odometry does not notice."""
         self._motion.moved(new_from_old)
-        view, reference = self.view, self._reference.world_from_camera
+        view = self.view
         here = reference if view is None or view.camera_from_world is None else view.pose.inverse()
-        self._map_from_odom = new_from_old.apply_to_pose(here) @ here.inverse() @ self._map_from_odom
+        there = new_from_old.apply_to_pose(here)
+        self._map_from_odom = there @ here.inverse() @ self._map_from_odom
+        if view is not None and view.camera_from_world is not None:
+            view.camera_from_world = there.inverse()
 
     @property
     def _reference(self) -> KeyframeRecord:
@@ -393,8 +494,10 @@ class FrontEnd:
         state, frame = self._state, view.frame
         self._last_ids = self.world.landmarks.ids(view.landmark_rows)
         if view.camera_from_world is None or reason:
-            return Tracked(frame.id, frame.time_ns, state, stage_ms=watch.times_ms(), reason=reason)
+            stage_ms, number = watch.times_ms(), self._atlas.active_id
+            return Tracked(frame.id, frame.time_ns, state, stage_ms=stage_ms, reason=reason, map_id=number)
         answer = self._tracked(view, self._reference.id, watch.times_ms(), "", is_keyframe)
+        self._odom_from_camera = answer.odom_from_camera or self._odom_from_camera
         if state is State.RELOCALIZED:
             self._state = State.TRACKING
         return answer
@@ -416,6 +519,7 @@ class FrontEnd:
             is_keyframe=is_keyframe,
             stage_ms=stage_ms,
             reason=reason,
+            map_id=self._atlas.active_id,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from slamfront.geometry.align import align
 from slamfront.geometry.pose import Pose, Sim3
 from slamfront.map import KeyframeMap, KeyframeRecord
-from slamfront.map.joining import joined
+from slamfront.map.joining import absorb
 from slamfront.map.places import PlaceIndex
 from slamfront.protocols import Matcher
 from slamfront.tracking.mapping import observe_again
@@ -60,18 +61,25 @@ def find_joint(
                 start, best = found
     if start is None:
         return None
-    return _refined(world, other, start, scaled)
+    return refined(world, other, other.keyframes.values(), start, scaled)
 
 
-def join(world: KeyframeMap, other: KeyframeMap, joint: Joint) -> tuple[KeyframeMap, int]:
-    """Return one map of both, in the world of the first, and how many landmarks were fused."""
-    both = joined(world, other, joint.world_from_other)
-    count = len(both.landmarks)
-    for record in list(both.keyframes.values()):
-        strangers = _landmarks_around(both, record, record.id < world.next_id, world.next_id)
+def join(world: KeyframeMap, other: KeyframeMap, joint: Joint) -> int:
+    """Make the other map, which is empty afterwards, part of the first; return how many landmarks were fused."""
+    first, second = list(world.keyframes.values()), list(other.keyframes.values())
+    absorb(world, other, joint.world_from_other)
+    count = len(world.landmarks)
+    fuse_across(world, first, second)
+    fuse_across(world, second, first)
+    return count - len(world.landmarks)
+
+
+def fuse_across(world: KeyframeMap, records: Sequence[KeyframeRecord], others: Sequence[KeyframeRecord]) -> None:
+    """Let keyframes observe the landmarks of others about them, with which nothing connected them so far."""
+    for record in records:
+        strangers = _landmarks_around(world, record, others)
         if len(strangers):
-            observe_again(both, record, strangers)
-    return both, count - len(both.landmarks)
+            observe_again(world, record, strangers)
 
 
 def _between(
@@ -120,12 +128,16 @@ def _between(
     return similarity, int(inliers.sum())
 
 
-def _refined(world: KeyframeMap, other: KeyframeMap, start: Sim3, scaled: bool) -> Joint | None:
-    """Return the transform that the landmarks of all keyframes agree on, closer and closer; None where few do."""
+def refined(
+    world: KeyframeMap, other: KeyframeMap, records: Iterable[KeyframeRecord], start: Sim3, scaled: bool
+) -> Joint | None:
+    """Return how the other map lies by the landmarks that some of its keyframes show, closer and closer from a
+    similarity `start` on; None where few of them agree.
+    """
     similarity, pairs = start, np.zeros((0, 2), np.int64)
     keyframes = 0
     for radius_px in _RADII_PX:
-        found = [_pairs(world, other, record, similarity, radius_px) for record in other.keyframes.values()]
+        found = [_pairs(world, other, record, similarity, radius_px) for record in records]
         keyframes = sum(len(part) >= _MIN_PAIR for part in found)
         pairs = np.unique(np.concatenate(found), axis=0)
         if len(pairs) < _MIN_ALL or keyframes == 0:
@@ -166,14 +178,13 @@ def _aligned(source: FloatArray, target: FloatArray, scaled: bool) -> Sim3:
     return align(source, target, "sim3" if scaled else "se3").target_from_source
 
 
-def _landmarks_around(both: KeyframeMap, record: KeyframeRecord, first: bool, border_id: int) -> IntArray:
-    """Return rows of landmarks, of keyframes of the other map, that a keyframe may show and does not observe."""
+def _landmarks_around(world: KeyframeMap, record: KeyframeRecord, others: Sequence[KeyframeRecord]) -> IntArray:
+    """Return rows of landmarks, of the keyframes among others that stand near, that a keyframe does not observe."""
     place = record.world_from_camera
-    others = [r for r in both.keyframes.values() if (r.id < border_id) != first]
     distance = [float(np.linalg.norm(r.world_from_camera.translation_m - place.translation_m)) for r in others]
     facing = [float(r.world_from_camera.rotation[:, 2] @ place.rotation[:, 2]) > 0.5 for r in others]
     order = [i for i in np.argsort(distance).tolist() if facing[i]][:_AROUND]
-    rows = both.observed_by(np.array([others[i].id for i in order], np.int64))
-    seen = np.zeros(both.landmarks.capacity + 1, bool)
+    rows = world.observed_by(np.array([others[i].id for i in order], np.int64))
+    seen = np.zeros(world.landmarks.capacity + 1, bool)
     seen[record.landmark_rows] = True
     return rows[~seen[rows]]

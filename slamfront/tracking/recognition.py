@@ -16,11 +16,12 @@ class LikeliestFirst:
     def __init__(self, places: PlaceIndex) -> None:
         self._places, self._others = places, NewestFirst()
 
-    def ranked(self, view: View, world: KeyframeMap, count: int) -> Sequence[int]:
+    def ranked(self, view: View, worlds: Sequence[KeyframeMap], count: int) -> Sequence[int]:
         """Return the likeliest keyframes, and at last the next one in turn, or only these while no place is known."""
-        self._places.update(world)
-        likely = self._places.query(view.features, max(count - 1, 1), world)
-        rest = self._others.ranked(view, world, count - len(likely))
+        for world in worlds:
+            self._places.update(world)
+        likely = self._places.query(view.features, max(count - 1, 1), *worlds)
+        rest = self._others.ranked(view, worlds, count - len(likely))
         return [*likely, *(i for i in rest if i not in likely)]
 
     def restart(self) -> None:

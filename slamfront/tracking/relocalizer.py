@@ -24,8 +24,10 @@ MIN_SPREAD = 0.05
 class Ranking(Protocol):
     """Which keyframes a lost frame is compared with, the most promising first."""
 
-    def ranked(self, view: View, world: KeyframeMap, count: int) -> Sequence[int]:
-        """Return the ids of at most `count` keyframes; a next call for a frame that was not found may give others."""
+    def ranked(self, view: View, worlds: Sequence[KeyframeMap], count: int) -> Sequence[int]:
+        """Return the ids of at most `count` keyframes of some maps; a next call for a frame that was not found may give
+        others.
+        """
         ...
 
     def restart(self) -> None:
@@ -39,9 +41,9 @@ class NewestFirst:
     def __init__(self) -> None:
         self._next = 0
 
-    def ranked(self, view: View, world: KeyframeMap, count: int) -> Sequence[int]:
+    def ranked(self, view: View, worlds: Sequence[KeyframeMap], count: int) -> Sequence[int]:
         """Return the next keyframes in turn."""
-        ids = sorted(world.keyframes, reverse=True)
+        ids = sorted((i for world in worlds for i in world.keyframes), reverse=True)
         chosen = [ids[(self._next + i) % len(ids)] for i in range(min(count, len(ids)))]
         self._next += count
         return chosen
@@ -58,14 +60,17 @@ class Relocalizer:
         self._matcher, self._config, self._seed = matcher, config, seed
         self._ranking = ranking or NewestFirst()
 
-    def locate(self, view: View, world: KeyframeMap) -> int | str:
-        """Place the view and return the keyframe that it resembles, or return in one line why it stays without a pose.
+    def locate(self, view: View, *worlds: KeyframeMap) -> int | str:
+        """Place the view in one of some maps and return the keyframe that it resembles, or return in one line why it
+        stays without a pose.
 
         A pose comes from the landmarks of one keyframe by LO-RANSAC, and is accepted when twice the inliers of
-        tracking, scattered over the image, agree with it, counting the landmarks of the keyframes around.
+        tracking, scattered over the image, agree with it, counting the landmarks of the keyframes around. The maps
+        share no ids of keyframes.
         """
         most, reason = 0, ""
-        for keyframe_id in self._ranking.ranked(view, world, _TRIES):
+        for keyframe_id in self._ranking.ranked(view, worlds, _TRIES):
+            world = next(world for world in worlds if keyframe_id in world.keyframes)
             inliers = self._place(view, world, world.keyframes[keyframe_id])
             scattered = inliers == 0 or spread(view.xy) >= MIN_SPREAD * world.camera.width
             if inliers >= 2 * self._config.min_inliers and scattered:

@@ -28,6 +28,7 @@ def test_each_frame_has_a_line_while_the_run_goes_on(tmp_path: Path) -> None:
         "state": "tracking",
         "inliers": "100",
         "is_keyframe": "1",
+        "map_id": "0",
         "reason": "",
         "total_ms": "5.750",
         "extract_ms": "4.250",

@@ -504,7 +504,7 @@ def test_keyframes_are_told_in_the_answers_and_kept_in_the_map(rgbd_run: Run) ->
 
 
 def test_the_whole_map_is_one_window(rgbd_run: Run) -> None:
-    window = rgbd_run.front.whole_window()
+    window = rgbd_run.front.whole_window(rgbd_run.front.world)
     assert len(window.keyframe_ids) == rgbd_run.front.keyframe_count
     marks = rgbd_run.front.world.landmarks
     assert len(window.landmark_ids) == (marks.alive & (marks.observations > 1)).sum()

@@ -10,12 +10,13 @@ import pytest
 
 from slamfront.geometry.pose import Pose, Sim3, rotation_angle
 from slamfront.map import KeyframeMap
-from slamfront.map.joining import joined
+from slamfront.map.arrays import from_arrays, to_arrays
+from slamfront.map.joining import absorb
 from slamfront.map.places import PlaceIndex, packaged_vocabulary
 from slamfront.matching.nearest import Nearest
 from slamfront.tracking.joining import Joint, find_joint, join
 from slamfront.types import Sensor
-from tests.map.worlds import assert_consistent, chain
+from tests.map.worlds import add_keyframe, add_landmarks, assert_consistent, chain, empty_map
 from tests.tracking.worlds import CONFIG, Clip, clip, run_on
 
 MOVED = Sim3(2.0, Pose.exp(np.array([0.3, -0.2, 0.5, 0, 0, 0])).rotation, np.array([1.0, 2.0, 3.0]))
@@ -33,6 +34,10 @@ def halves(sensor: Sensor) -> tuple[Clip, KeyframeMap, KeyframeMap]:
     whole = clip("room-loop?speed=2", sensor, 60)
     first, last = (run_on(part(whole, *rows), CONFIG).front.world for rows in ((0, 36), (20, 60)))
     return whole, first, last
+
+
+def copied(world: KeyframeMap) -> KeyframeMap:
+    return from_arrays(world.camera, *to_arrays(world))
 
 
 def joint_of(first: KeyframeMap, last: KeyframeMap, scaled: bool = False) -> Joint | None:
@@ -54,7 +59,8 @@ def test_maps_of_one_camera_are_joined_with_their_scale() -> None:
     whole, first, last = halves("mono")
     joint = joint_of(first, last, scaled=True)
     assert joint is not None
-    both, _ = join(first, last, joint)
+    both = copied(first)
+    join(both, copied(last), joint)
     row_of = {time_ns: row for row, time_ns in enumerate(whole.truth.times_ns.tolist())}
     records = list(both.keyframes.values())
     estimate = np.array([record.world_from_camera.translation_m for record in records])
@@ -70,7 +76,9 @@ def test_the_joined_map_holds_both_and_common_landmarks_once() -> None:
     whole, first, last = halves("rgbd")
     joint = joint_of(first, last)
     assert joint is not None
-    both, fused = join(first, last, joint)
+    both, gone = copied(first), copied(last)
+    fused = join(both, gone, joint)
+    assert len(gone.keyframes) == len(gone.landmarks) == 0
     assert len(both.keyframes) == len(first.keyframes) + len(last.keyframes)
     assert fused > 50 and len(both.landmarks) == len(first.landmarks) + len(last.landmarks) - fused
     assert_consistent(both)
@@ -107,8 +115,10 @@ def test_what_is_carried_into_another_world_keeps_its_shape(culled: bool) -> Non
     if culled:
         other.remove_keyframe(records[1].id, records[2].id)
     other.remove_landmarks(records[0].landmark_rows[:4].copy())
-    both = joined(world, other, MOVED)
+    both = copied(world)
+    rows = absorb(both, copied(other), MOVED)
     assert_consistent(both)
+    np.testing.assert_array_equal(rows >= 0, other.landmarks.alive)
     assert both.next_id == world.next_id + other.next_id
     for keyframe_id in [*other.keyframes, *other.retired]:
         moved = both.world_from_keyframe(keyframe_id + world.next_id)
@@ -131,18 +141,21 @@ def test_what_is_carried_into_another_world_keeps_its_shape(culled: bool) -> Non
         )
 
 
-def test_joining_leaves_both_maps_as_they_are() -> None:
-    (world, records), (other, other_records) = chain(3), chain(3)
-    both = joined(world, other, MOVED)
-    both.landmarks.positions_m += 1.0
-    both.remove_keyframe(0, 1)
-    assert len(world.keyframes) == len(other.keyframes) == 3
-    assert_consistent(world)
-    assert_consistent(other)
-    np.testing.assert_array_equal(records[0].world_from_camera.matrix(), other_records[0].world_from_camera.matrix())
+def test_keyframes_keep_ids_that_are_not_taken() -> None:
+    (world, _), other = chain(3), empty_map()
+    other.void_ids(world.next_id, world.landmarks.most_uses)
+    record = add_keyframe(other, x_m=1.0)
+    add_landmarks(other, record, np.arange(5))
+    mine, theirs = (set(m.landmarks.ids(np.flatnonzero(m.landmarks.alive)).tolist()) for m in (world, other))
+    assert not mine & theirs
+    absorb(world, other, MOVED)
+    assert list(world.keyframes) == [0, 1, 2, 3] and world.keyframes[3] is record and world.next_id == 4
+    assert not theirs & set(world.landmarks.ids(np.flatnonzero(world.landmarks.alive)).tolist())
+    # Frames that hang on the keyframe follow the change of its unit of length
+    assert world.scale(3) == MOVED.scale and world.scale(2) == 1.0
 
 
 def test_maps_of_different_descriptors_are_not_joined() -> None:
     floats = KeyframeMap(chain(1)[0].camera, np.zeros((0, 256), np.float32))
     with pytest.raises(ValueError, match="different descriptors"):
-        joined(chain(2)[0], floats, MOVED)
+        absorb(chain(2)[0], floats, MOVED)

@@ -26,14 +26,14 @@ def test_the_first_keyframe_tried_stands_near_the_view(seen: Clip, world: Keyfra
     ranking = LikeliestFirst(PlaceIndex(packaged_vocabulary("orb")))
     times = {record.id: record.time_ns for record in world.keyframes.values()}
     for row in range(0, 60, 5):
-        first = ranking.ranked(view_of(seen.frames[row]), world, 3)[0]
+        first = ranking.ranked(view_of(seen.frames[row]), [world], 3)[0]
         # A second is 16 degrees of a turn or 1.6 m of a walk
         assert abs(times[first] - seen.frames[row].time_ns) < 0.5e9
 
 
 def test_every_keyframe_has_its_turn_once_in_a_while(seen: Clip, world: KeyframeMap) -> None:
     ranking, view = LikeliestFirst(PlaceIndex(packaged_vocabulary("orb"))), view_of(seen.frames[0])
-    tried = [ranking.ranked(view, world, 3) for _ in range(len(world.keyframes))]
+    tried = [ranking.ranked(view, [world], 3) for _ in range(len(world.keyframes))]
     assert {keyframe_id for ids in tried for keyframe_id in ids} == set(world.keyframes)
     assert all(len(set(ids)) == len(ids) <= 3 for ids in tried)
 
@@ -43,5 +43,5 @@ def test_keyframes_come_in_turn_while_no_place_is_known(seen: Clip, world: Keyfr
         def update(self, world: KeyframeMap) -> None:
             pass
 
-    ids = LikeliestFirst(Nowhere()).ranked(view_of(seen.frames[0]), world, 3)
+    ids = LikeliestFirst(Nowhere()).ranked(view_of(seen.frames[0]), [world], 3)
     assert list(ids) == sorted(world.keyframes, reverse=True)[:3]

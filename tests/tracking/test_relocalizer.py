@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -45,7 +46,7 @@ class Always:
     def __init__(self, keyframe_id: int) -> None:
         self._keyframe_id = keyframe_id
 
-    def ranked(self, view: View, world: KeyframeMap, count: int) -> list[int]:
+    def ranked(self, view: View, worlds: Sequence[KeyframeMap], count: int) -> list[int]:
         return [self._keyframe_id]
 
     def restart(self) -> None:

@@ -1,0 +1,91 @@
+"""Maps that were begun apart, because tracking was lost between them, found to show a common place."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from slamfront.geometry.pose import Sim3
+from slamfront.map import KeyframeMap, KeyframeRecord
+from slamfront.map.places import PlaceIndex
+from slamfront.tracking.joining import Joint, refined
+from slamfront.tracking.sighting import NEAR, Sighter, Sighting, unit_of_length
+
+log = logging.getLogger(__name__)
+
+# Keyframes of the kept maps that a new keyframe is compared with
+_CANDIDATES = 3
+# The landmarks of a second keyframe must lie this near, px, to where the first one's answer puts them
+_SAME_ANSWER_PX = 10.0
+# Keyframes, the newest and those about it, that tell how the maps lie
+_TELLING = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Clue:
+    """What one keyframe says: the kept map's number, and how the active map lies in it."""
+
+    number: int
+    kept_from_world: Sim3
+
+
+class Reunion:
+    """Looks for places of the kept maps in each new keyframe of the active one; two in a row have to agree.
+
+    A kept map tells nothing about where the camera may be by now, so that drift bounds nothing, as it does for loops:
+    what one keyframe shows may be another room that looks alike.
+    """
+
+    def __init__(self, places: PlaceIndex, sighter: Sighter, scaled: bool) -> None:
+        self._places, self._sighter, self._scaled = places, sighter, scaled
+        self._clue: _Clue | None = None
+
+    def look(
+        self,
+        kept: Mapping[int, KeyframeMap],
+        world: KeyframeMap,
+        keyframe: KeyframeRecord,
+        disparity_sigma_px: float,
+    ) -> tuple[int, Joint] | None:
+        """Return the number of a kept map that shows the place of a new keyframe of `world`, and how `world` lies in
+        it; None while nothing does, or only this keyframe.
+        """
+        clue, self._clue = self._clue, None
+        homes = {keyframe_id: number for number, other in kept.items() for keyframe_id in other.keyframes}
+        for keyframe_id in self._places.query(keyframe.features, _CANDIDATES, *kept.values()):
+            number = homes[keyframe_id]
+            other = kept[number]
+            sighting = self._sighter.sight(other, other.keyframes[keyframe_id], keyframe, disparity_sigma_px)
+            if sighting is None:
+                continue
+            scale = unit_of_length(other, sighting, world, keyframe) if self._scaled else 1.0
+            if scale is None:
+                continue
+            here = Sim3.from_pose(sighting.camera_from_world.inverse(), scale)
+            self._clue = _Clue(number, here @ Sim3.from_pose(keyframe.world_from_camera.inverse()))
+            if clue is not None and clue.number == number and _agrees(clue, other, keyframe, sighting):
+                near = [keyframe.id, *world.covisible(keyframe, NEAR)[: _TELLING - 1].tolist()]
+                records = [world.keyframes[i] for i in near]
+                joint = refined(other, world, records, self._clue.kept_from_world, self._scaled)
+                if joint is not None:
+                    return number, joint
+            log.debug("keyframe %d may show the place of keyframe %d, of map %d", keyframe.id, keyframe_id, number)
+            return None
+        return None
+
+    def restart(self) -> None:
+        """Forget what the last keyframe said."""
+        self._clue = None
+
+
+def _agrees(clue: _Clue, kept: KeyframeMap, keyframe: KeyframeRecord, sighting: Sighting) -> bool:
+    """Return whether landmarks of a kept map lie in a keyframe about where an earlier keyframe's answer puts them."""
+    camera_from_kept = clue.kept_from_world.apply_to_pose(keyframe.world_from_camera).inverse()
+    places = kept.landmarks.positions_m[sighting.landmark_rows]
+    found = keyframe.features.keypoints_xy[sighting.keypoint_rows]
+    with np.errstate(invalid="ignore"):
+        error_px = np.linalg.norm(kept.camera.project(camera_from_kept.apply(places)) - found, axis=1)
+    return bool(np.median(np.nan_to_num(error_px, nan=np.inf)) < _SAME_ANSWER_PX)

@@ -1,0 +1,130 @@
+"""A keyframe placed by the landmarks of another place than the map has it at, and checked closely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from slamfront.config import LoopConfig, TrackerConfig
+from slamfront.geometry.pose import Pose
+from slamfront.map import KeyframeMap, KeyframeRecord
+from slamfront.protocols import Matcher
+from slamfront.solve.pnp import PixelObservations, ransac_pose, refine_pose
+from slamfront.tracking.local_map import align_landmarks
+from slamfront.tracking.projection import match_projection, project
+from slamfront.tracking.relocalizer import MIN_SPREAD, spread
+from slamfront.tracking.view import ALIGNED_SIGMA_PX
+from slamfront.types import FloatArray, IntArray
+
+# Keyframes that share this many landmarks see the same place
+NEAR = 15
+# Radii in which landmarks of the place are looked for, px: about the pose by RANSAC, and about the refined one
+_SEARCH_PX = (10.0, 5.0)
+# Keyframes about the place whose landmarks are looked for
+PLACE_KEYFRAMES = 10
+# Landmarks of the place whose patches are looked for
+_MOST_ALIGNED = 300
+# Landmarks seen from both sides that tell a change of the unit of length
+_MIN_RATIOS = 15
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """Where a keyframe stands by the landmarks of a place, rows (M,), which it shows at its keypoints, rows (M,)."""
+
+    camera_from_world: Pose
+    landmark_rows: IntArray
+    keypoint_rows: IntArray
+
+
+class Sighter:
+    """Places a keyframe among the landmarks of another one's surroundings, where enough of them, well spread, agree."""
+
+    def __init__(self, matcher: Matcher, config: LoopConfig, tracker: TrackerConfig, scaled: bool, seed: int) -> None:
+        self._matcher, self._config, self._tracker = matcher, config, tracker
+        self._scaled, self._seed = scaled, seed
+
+    def sight(
+        self, world: KeyframeMap, match: KeyframeRecord, keyframe: KeyframeRecord, disparity_sigma_px: float
+    ) -> Sighting | None:
+        """Return where a keyframe, of this map or another, stands by what `match` and the keyframes about it observe.
+
+        Landmarks that it observes already tell nothing, and are left out. A pose by RANSAC is refined, and then checked
+        by the patches of the landmarks, in the image that the keyframe still has.
+        """
+        pose = self._first_pose(world, keyframe, match)
+        if pose is None:
+            return None
+        around = np.r_[match.id, world.covisible(match, NEAR)[:PLACE_KEYFRAMES]]
+        own = keyframe.landmark_rows if world.keyframes.get(keyframe.id) is keyframe else keyframe.landmark_rows[:0]
+        rows = np.setdiff1d(world.observed_by(around), own)
+        found = keypoints = rows[:0]
+        for radius_px in _SEARCH_PX:
+            projection = project(world.landmarks, rows, pose, world.camera)
+            keypoints, owners = match_projection(
+                projection, world.landmarks, keyframe.features, keyframe.tree, radius_px
+            )
+            found = projection.rows[owners]
+            xy = keyframe.features.keypoints_xy[keypoints].astype(np.float64)
+            right_x = np.full(len(found), np.nan) if self._scaled else keyframe.right_x[keypoints].astype(np.float64)
+            sigmas_px = keyframe.sigmas_px[keypoints].astype(np.float64)
+            observations = PixelObservations(
+                world.landmarks.positions_m[found], xy, right_x, sigmas_px, disparity_sigma_px
+            )
+            estimate = refine_pose(pose, observations, world.camera) if len(found) >= 4 else None
+            if estimate is None or estimate.inliers.sum() < self._tracker.min_inliers:
+                return None
+            pose = estimate.camera_from_world
+            found, keypoints = found[estimate.inliers], keypoints[estimate.inliers]
+        aligned = _aligned_pose(world, keyframe, rows, pose)
+        if aligned is None:
+            return None
+        pose, xy = aligned
+        if len(xy) < self._config.min_inliers or spread(xy) < MIN_SPREAD * world.camera.width:
+            return None
+        return Sighting(pose, found, keypoints)
+
+    def _first_pose(self, world: KeyframeMap, keyframe: KeyframeRecord, match: KeyframeRecord) -> Pose | None:
+        """Return where the keyframe stands by the landmarks that the other one observes, camera_from_world."""
+        matches = self._matcher.match(match.features, keyframe.features)
+        rows = match.landmark_rows[matches.indices[:, 0]]
+        rows, keypoints = rows[rows >= 0], matches.indices[rows >= 0, 1]
+        xy = keyframe.features.keypoints_xy[keypoints].astype(np.float64)
+        positions = world.landmarks.positions_m[rows]
+        result = ransac_pose(positions, xy, world.camera, self._tracker.max_error_px, self._seed)
+        if result is None or result[1].sum() < self._tracker.min_inliers:
+            return None
+        return result[0]
+
+
+def unit_of_length(world: KeyframeMap, sighting: Sighting, own: KeyframeMap, keyframe: KeyframeRecord) -> float | None:
+    """Return the unit of length at a keyframe of the map `own` in that of the place where it was sighted.
+
+    It is told by depths of the same landmarks; None where too few tell.
+    """
+    rows = keyframe.landmark_rows[sighting.keypoint_rows]
+    both = rows >= 0
+    here = keyframe.world_from_camera.inverse().apply(own.landmarks.positions_m[rows[both]])[:, 2]
+    places = world.landmarks.positions_m[sighting.landmark_rows[both]]
+    there = sighting.camera_from_world.apply(places)[:, 2]
+    usable = (here > 0) & (there > 0)
+    return float(np.median(there[usable] / here[usable])) if usable.sum() >= _MIN_RATIOS else None
+
+
+def _aligned_pose(
+    world: KeyframeMap, keyframe: KeyframeRecord, rows: IntArray, camera_from_world: Pose
+) -> tuple[Pose, FloatArray] | None:
+    """Return a keyframe's pose by the patches of landmarks, and where those that agree lie in it, (N,2) px."""
+    if keyframe.image is None:
+        return None
+    projection = project(world.landmarks, rows, camera_from_world, world.camera)
+    projection = projection.take(np.argsort(-world.landmarks.observations[projection.rows])[:_MOST_ALIGNED])
+    image = keyframe.image.astype(np.float32)
+    xy, trusted = align_landmarks(world, projection.rows, camera_from_world, projection.xy, image, keyframe.shutter)
+    xy, positions = xy[trusted], world.landmarks.positions_m[projection.rows[trusted]]
+    nothing, sigmas_px = np.full(len(xy), np.nan), np.full(len(xy), ALIGNED_SIGMA_PX)
+    if len(xy) < 4:
+        return None
+    estimate = refine_pose(camera_from_world, PixelObservations(positions, xy, nothing, sigmas_px), world.camera)
+    return None if estimate is None else (estimate.camera_from_world, xy[estimate.inliers])
