@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "follow the camera of a dataset, video or live camera, and map what it sees",
     "eval": "compare a trajectory with the true one",
     "eval-features": "measure keypoints, matches and homographies, and compare extractors in one report",
+    "eval-matching": "measure matches, homographies, relative poses and time, and compare matchers in one report",
     "bench": "run many sequences several times, and write one report",
     "map": "tell what is in map files, merge two, or write one for other programs",
     "label": "find the keypoints of photographs, for training",

@@ -8,17 +8,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from slamfront.errors import ConfigError, EvaluationError
-from slamfront.evaluation.homographies import Group, HomographyPair, PairReference, counted
-from slamfront.evaluation.matching import (
-    error_auc,
-    homography_corner_error,
-    keypoint_metrics,
-    match_metrics,
-    warp_points,
-)
-from slamfront.protocols import Extractor, Matcher
-from slamfront.types import BoolArray, Features, FloatArray, Image, Matches
+from slamfront.errors import ConfigError
+from slamfront.evaluation.contestants import Contestant, MatchedPair, judged_pairs, known_mean, matched_points
+from slamfront.evaluation.homographies import HomographyPair
+from slamfront.evaluation.matching import error_auc, homography_corner_error, keypoint_metrics, match_metrics
+from slamfront.evaluation.pairs import PairReference
+from slamfront.types import FloatArray
 
 AUC_THRESHOLDS_PX = (1.0, 3.0, 5.0)
 """Corner errors at which homographies are scored."""
@@ -59,7 +54,7 @@ class PairResult:
     """
 
     name: str
-    group: Group
+    group: str
     keypoints: float
     repeatability: float
     localization_error_px: float
@@ -86,54 +81,8 @@ class FeatureFigures:
     solved: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MatchedPair:
-    """A pair of images with the features that count, and which matches (K,) are right."""
-
-    pair: HomographyPair
-    first: Features
-    second: Features
-    matches: Matches
-    right: BoolArray
-
-
-class Contestant:
-    """An extractor and a matcher under one name; the features of the last first image are remembered."""
-
-    def __init__(self, name: str, extractor: Extractor, matcher: Matcher) -> None:
-        self.name = name
-        self._extractor, self._matcher = extractor, matcher
-        self._image: Image | None = None
-        self._features: Features | None = None
-
-    def match(self, pair: HomographyPair, max_distance_px: float) -> MatchedPair:
-        """Return the pair's features that count, and their matches."""
-        first, second = self._of_first(pair.first), self._extractor.extract(pair.second)
-        first = first.take(counted(warp_points(pair.second_from_first, first.keypoints_xy), pair.usable))
-        second = second.take(counted(np.asarray(second.keypoints_xy, np.float64), pair.usable))
-        matches = self._matcher.match(first, second)
-        from_xy, to_xy = matched_points(first, second, matches)
-        errors = np.linalg.norm(warp_points(pair.second_from_first, from_xy) - to_xy, axis=1)
-        return MatchedPair(pair, first, second, matches, errors <= max_distance_px)
-
-    def _of_first(self, image: Image) -> Features:
-        """Return the features of a first image, which several pairs of a sequence share."""
-        if self._features is None or self._image is not image:
-            self._image, self._features = image, self._extractor.extract(image)
-        return self._features
-
-
-def matched_points(first: Features, second: Features, matches: Matches) -> tuple[FloatArray, FloatArray]:
-    """Return the keypoints (K,2) of either image that belong together, px."""
-    rows = matches.indices
-    return (
-        np.asarray(first.keypoints_xy[rows[:, 0]], np.float64),
-        np.asarray(second.keypoints_xy[rows[:, 1]], np.float64),
-    )
-
-
 def evaluate_features(
-    references: Sequence[PairReference],
+    references: Sequence[PairReference[HomographyPair]],
     contestants: Sequence[Contestant],
     protocol: MatchingProtocol,
     watch: Callable[[int], None] = lambda done: None,
@@ -142,19 +91,18 @@ def evaluate_features(
 
     Raises EvaluationError without pairs, and what loading a pair raises.
     """
-    if not references:
-        raise EvaluationError("there are no pairs of images to evaluate")
-    results: list[list[PairResult]] = [[] for _ in contestants]
-    for done, reference in enumerate(references, start=1):
-        pair = reference.load()
-        for contestant, found in zip(contestants, results):
-            matched = contestant.match(pair, protocol.max_distance_px)
-            found.append(pair_result(matched, reference.name, reference.group, protocol))
-        watch(done)
-    return results
+    return judged_pairs(
+        references,
+        contestants,
+        protocol.max_distance_px,
+        lambda matched, reference: pair_result(matched, reference, protocol),
+        watch,
+    )
 
 
-def pair_result(matched: MatchedPair, name: str, group: Group, protocol: MatchingProtocol) -> PairResult:
+def pair_result(
+    matched: MatchedPair[HomographyPair], reference: PairReference[HomographyPair], protocol: MatchingProtocol
+) -> PairResult:
     """Return the figures of a matched pair."""
     first, second, truth = matched.first, matched.second, matched.pair.second_from_first
     points = (first.keypoints_xy, second.keypoints_xy)
@@ -162,8 +110,8 @@ def pair_result(matched: MatchedPair, name: str, group: Group, protocol: Matchin
     matches = match_metrics(*points, matched.matches.indices, truth, protocol.max_distance_px)
     estimate = estimated_homography(*matched_points(first, second, matched.matches), protocol.ransac_px)
     return PairResult(
-        name=name,
-        group=group,
+        name=reference.name,
+        group=reference.group,
         keypoints=(len(first) + len(second)) / 2,
         repeatability=keypoints.repeatability,
         localization_error_px=keypoints.localization_error_px,
@@ -198,9 +146,7 @@ def figures(results: Sequence[PairResult]) -> FeatureFigures:
     auc = error_auc(errors, AUC_THRESHOLDS_PX)
 
     def mean(name: str) -> float:
-        values = np.array([getattr(result, name) for result in results], np.float64)
-        known = values[np.isfinite(values)]
-        return float(known.mean()) if len(known) else float("nan")
+        return known_mean([getattr(result, name) for result in results])
 
     return FeatureFigures(
         pairs=len(results),
@@ -214,11 +160,3 @@ def figures(results: Sequence[PairResult]) -> FeatureFigures:
         homography_auc=auc,
         solved=tuple(float(np.mean(errors <= threshold)) for threshold in AUC_THRESHOLDS_PX),
     )
-
-
-def grouped(results: Sequence[PairResult]) -> dict[Group, list[PairResult]]:
-    """Return the results by what differs between the two images, in the order in which the groups first come."""
-    groups: dict[Group, list[PairResult]] = {}
-    for result in results:
-        groups.setdefault(result.group, []).append(result)
-    return groups

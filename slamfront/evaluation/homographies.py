@@ -15,7 +15,6 @@ are known for them under this kind of protocol; no learned detector took part in
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -24,7 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slamfront.errors import ConfigError
-from slamfront.types import BoolArray, FloatArray, Image
+from slamfront.evaluation.matching import warp_points
+from slamfront.evaluation.pairs import Warp, pixel_grid
+from slamfront.types import BoolArray, Features, FloatArray, Image
 
 Group = Literal["viewpoint", "illumination", "viewpoint and illumination", "blur", "compression"]
 """What differs between the two images of a pair."""
@@ -104,14 +105,24 @@ class HomographyPair:
     second_from_first: FloatArray
     usable: BoolArray | None = None
 
+    @property
+    def overlap(self) -> float:
+        """The smaller of the shares of either image that is seen in the other."""
+        return min(
+            _share_inside(self.second_from_first, self.first, self.second),
+            _share_inside(np.linalg.inv(np.asarray(self.second_from_first, np.float64)), self.second, self.first),
+        )
 
-@dataclass(frozen=True, slots=True)
-class PairReference:
-    """A pair of images that is loaded when it is wanted."""
+    def prepared(self, first: Features, second: Features) -> tuple[Features, Features]:
+        """Return of the features of either image those that lie, in the second image, where keypoints count."""
+        return (
+            first.take(counted(warp_points(self.second_from_first, first.keypoints_xy), self.usable)),
+            second.take(counted(np.asarray(second.keypoints_xy, np.float64), self.usable)),
+        )
 
-    name: str
-    group: Group
-    load: Callable[[], HomographyPair]
+    def warp(self, points_xy: FloatArray) -> Warp:
+        """Return where points (N,2) of the first image lie in the second or beside it, which is always known."""
+        return Warp(warp_points(self.second_from_first, points_xy), np.ones(len(points_xy), np.bool_))
 
 
 def photograph_pair(photograph: Image, protocol: PhotographProtocol, index: int, group: Group) -> HomographyPair:
@@ -192,3 +203,11 @@ def resampling(before: Image, after: Image) -> NDArray[np.float64]:
     """Return the homography (3,3) from pixels of an image to those of it resampled; the images' edges stay edges."""
     x, y = after.shape[1] / before.shape[1], after.shape[0] / before.shape[0]
     return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
+
+
+def _share_inside(homography: FloatArray, image: Image, other: Image) -> float:
+    """Return the share of an image that a homography carries into the other image."""
+    (height, width), (other_height, other_width) = image.shape, other.shape
+    carried = warp_points(homography, pixel_grid(width, height))
+    inside = (carried >= -0.5) & (carried < [other_width - 0.5, other_height - 0.5])
+    return float(inside.all(axis=1).mean())

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slamfront.evaluation.features import MatchedPair, PairResult, grouped, matched_points
-from slamfront.types import FloatArray
+from slamfront.evaluation.contestants import InGroup, MatchedPair, grouped, matched_points
+from slamfront.evaluation.pairs import ImagePair
+from slamfront.types import FloatArray, IntArray
 
 RIGHT_RGB, WRONG_RGB, KEYPOINT_RGB = (46, 184, 92), (226, 54, 54), (120, 160, 240)
 """Colours of right matches, of wrong ones, and of keypoints without a match."""
@@ -19,8 +20,20 @@ _MAX_WIDTH_PX = 1200
 _SHIFT = 4  # fractional bits of OpenCV's drawing
 
 
-def match_picture(matched: MatchedPair) -> bytes:
-    """Return a PNG of the pair side by side, with its keypoints and a line for each match."""
+class Graded(InGroup, Protocol):
+    """A result with a precision."""
+
+    @property
+    def precision(self) -> float:
+        """Share of the matches that are right; nan where that is not known."""
+        ...
+
+
+def match_picture(matched: MatchedPair[ImagePair]) -> bytes:
+    """Return a PNG of the pair side by side, with its keypoints and a line for each match.
+
+    Where nothing tells whether a match is right, its line has the colour of a keypoint.
+    """
     images = (matched.pair.first, matched.pair.second)
     height, width = max(image.shape[0] for image in images), images[0].shape[1]
     factor = min(1.0, _MAX_WIDTH_PX / (width + images[1].shape[1]))
@@ -37,19 +50,20 @@ def match_picture(matched: MatchedPair) -> bytes:
     from_xy, to_xy = matched_points(matched.first, matched.second, matched.matches)
     starts, ends = _fixed(from_xy, factor), _fixed(to_xy + [width, 0], factor)
     # Wrong ones last: they are what one looks for
-    for row in np.argsort(~matched.right, kind="stable"):
-        colour = RIGHT_RGB if matched.right[row] else WRONG_RGB
+    grades: IntArray = np.where(matched.right, 1, 2) * matched.judged
+    for row in np.argsort(grades, kind="stable"):
+        colour = (KEYPOINT_RGB, RIGHT_RGB, WRONG_RGB)[grades[row]]
         cv2.line(sheet, starts[row], ends[row], colour, 1, cv2.LINE_AA, _SHIFT)
     _, content = cv2.imencode(".png", sheet[..., ::-1])
     return content.tobytes()
 
 
-def telling_pairs(results: Sequence[Sequence[PairResult]], count: int) -> list[int]:
+def telling_pairs(results: Sequence[Sequence[Graded]], count: int) -> list[int]:
     """Return the rows of `count` pairs of each group, from the one whose matches are worst on average to the best.
 
-    `results` holds the results of all pairs for each contestant.
+    `results` holds the results of all pairs for each contestant. A precision that is not known counts as none.
     """
-    precision = np.mean([[result.precision for result in one] for one in results], axis=0)
+    precision = np.mean(np.nan_to_num([[result.precision for result in one] for one in results]), axis=0)
     rows = []
     for group in grouped(results[0]):
         of_group = np.array([row for row, result in enumerate(results[0]) if result.group == group])

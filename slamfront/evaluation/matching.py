@@ -105,9 +105,18 @@ def match_metrics(
     A match is correct, and a keypoint near another, when the warped one lies within `max_distance_px` of the other. The
     exact recall is that of Sarlin et al. 2020, section 5.1.
     """
-    first, second = _points(first_xy), _points(second_xy)
+    return warped_match_metrics(warp_points(second_from_first, first_xy), second_xy, indices, max_distance_px)
+
+
+def warped_match_metrics(
+    warped_xy: ArrayLike, second_xy: ArrayLike, indices: ArrayLike, max_distance_px: float = 3.0
+) -> MatchMetrics:
+    """Return precision and recall of matches `indices` (K,2) as `match_metrics` does, wherever the warp comes from.
+
+    `warped_xy` (N,2) is where the keypoints of the first image lie in the second; nan for those that are not there.
+    """
+    warped, second = _points(warped_xy), _points(second_xy)
     pairs = np.asarray(indices, np.int64).reshape(-1, 2)
-    warped = warp_points(second_from_first, first)
     distances = np.linalg.norm(warped[pairs[:, 0]] - second[pairs[:, 1]], axis=1)
     correct = int(np.sum(distances <= max_distance_px))
     truth = true_correspondences(warped, second, max_distance_px)

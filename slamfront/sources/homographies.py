@@ -22,12 +22,12 @@ from slamfront.errors import SourceError
 from slamfront.evaluation.homographies import (
     Group,
     HomographyPair,
-    PairReference,
     PhotographProtocol,
     photograph_pair,
     resampled,
     resampling,
 )
+from slamfront.evaluation.pairs import PairReference
 from slamfront.sources.images_io import IMAGE_SUFFIXES, read_image
 from slamfront.types import Image
 
@@ -48,7 +48,14 @@ class PairFolder:
     """The pairs of images that a folder gives, and what kind of folder it is."""
 
     kind: Literal["hpatches", "vgg", "photographs"]
-    references: tuple[PairReference, ...]
+    references: tuple[PairReference[HomographyPair], ...]
+
+    def describe(self, protocol: PhotographProtocol, short_side_px: int | None) -> str:
+        """Return where the pairs are from, in sentences, given what they were opened with."""
+        if self.kind == "photographs":
+            return protocol.describe()
+        size = "as they are" if short_side_px is None else f"at a short side of {short_side_px} px"
+        return f"{self.kind}: images {size}."
 
 
 def open_pairs(
@@ -80,12 +87,12 @@ def open_pairs(
     return PairFolder("photographs", _photograph_references(photographs, protocol, _APART if apart else _APART[:1]))
 
 
-def _sequences(folders: Sequence[Path], short_side_px: int | None) -> tuple[PairReference, ...]:
+def _sequences(folders: Sequence[Path], short_side_px: int | None) -> tuple[PairReference[HomographyPair], ...]:
     reader = _Images(short_side_px)
     return tuple(reference for folder in folders for reference in _sequence(folder, reader))
 
 
-def _sequence(folder: Path, reader: _Images) -> list[PairReference]:
+def _sequence(folder: Path, reader: _Images) -> list[PairReference[HomographyPair]]:
     """Return the pairs (1, k) of a folder; every image but the first needs its homography, and the other way round."""
     images = {int(found[1]): path for path in _photographs(folder) if (found := _IMAGE_NAME.fullmatch(path.stem))}
     homographies = {number: path for number in range(2, 100) if (path := _homography_file(folder, number)) is not None}
@@ -164,7 +171,7 @@ def _photographs(folder: Path) -> list[Path]:
 
 def _photograph_references(
     photographs: Sequence[Path], protocol: PhotographProtocol, groups: Sequence[Group]
-) -> tuple[PairReference, ...]:
+) -> tuple[PairReference[HomographyPair], ...]:
     return tuple(
         PairReference(path.name, group, partial(_load_photograph, path, protocol, index, group))
         for index, path in enumerate(photographs)

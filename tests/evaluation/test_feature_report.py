@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from slamfront.errors import EvaluationError
-from slamfront.evaluation.feature_report import Compared, Picture, figures_text, write_feature_report
+from slamfront.evaluation.comparison import Compared, Picture
+from slamfront.evaluation.feature_report import figures_text, write_feature_report
 from slamfront.evaluation.features import PairResult
 
 from .test_report import parsed

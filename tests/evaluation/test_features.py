@@ -9,17 +9,12 @@ import numpy as np
 import pytest
 
 from slamfront.errors import ConfigError, EvaluationError
-from slamfront.evaluation.features import (
-    Contestant,
-    MatchingProtocol,
-    estimated_homography,
-    evaluate_features,
-    figures,
-    grouped,
-)
-from slamfront.evaluation.homographies import Group, HomographyPair, PairReference
+from slamfront.evaluation.contestants import Contestant, Recent, grouped
+from slamfront.evaluation.features import MatchingProtocol, estimated_homography, evaluate_features, figures
+from slamfront.evaluation.homographies import Group, HomographyPair
 from slamfront.evaluation.match_pictures import match_picture, telling_pairs
 from slamfront.evaluation.matching import warp_points
+from slamfront.evaluation.pairs import PairReference
 from slamfront.types import Features, Image, Matches
 
 SIZE = (320, 240)
@@ -65,7 +60,9 @@ def contestant(image_pair: HomographyPair, offset_xy: tuple[float, float] = (0.0
     return Contestant("known", Known(image_pair.first, POINTS, TILTED, np.array(offset_xy)), ByNumber(wrong))
 
 
-def reference(image_pair: HomographyPair, name: str = "wall 1-2", group: Group = "viewpoint") -> PairReference:
+def reference(
+    image_pair: HomographyPair, name: str = "wall 1-2", group: Group = "viewpoint"
+) -> PairReference[HomographyPair]:
     return PairReference(name, group, lambda: image_pair)
 
 
@@ -110,12 +107,15 @@ def test_keypoints_where_the_second_image_is_void_count_in_neither() -> None:
     assert (result.keypoints, result.matches, result.repeatability, result.recall) == (left, left, 1.0, 1.0)
 
 
-def test_features_of_a_first_image_are_found_once_for_a_sequence() -> None:
+def test_features_of_an_image_are_found_once_for_a_sequence_and_for_all_that_share_the_extractor() -> None:
     known = pair()
     second = replace_second(known)
-    compared = contestant(known)
-    evaluate_features([reference(known), reference(second)], [compared], MatchingProtocol())
-    assert compared._extractor.calls == 3  # type: ignore[attr-defined]
+    extractor = Known(known.first, POINTS, TILTED, np.zeros(2))
+    shared = Recent(extractor)
+    compared = [Contestant("right", shared, ByNumber()), Contestant("wrong", shared, ByNumber(wrong=5))]
+    right, wrong = evaluate_features([reference(known), reference(second)], compared, MatchingProtocol())
+    assert extractor.calls == 3
+    assert right[0].precision > wrong[0].precision
 
 
 def replace_second(image_pair: HomographyPair) -> HomographyPair:

@@ -1,0 +1,164 @@
+"""Extractors and matchers side by side on the same pairs of images."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+
+from slamfront.errors import EvaluationError
+from slamfront.evaluation.pairs import ImagePair, PairReference
+from slamfront.protocols import Extractor, Matcher
+from slamfront.types import BoolArray, Features, FloatArray, Image, Matches
+
+_KEPT = 8
+
+PairT = TypeVar("PairT", bound=ImagePair)
+ResultT = TypeVar("ResultT", bound="InGroup")
+
+
+class InGroup(Protocol):
+    """A result that is reported together with others of its group."""
+
+    @property
+    def group(self) -> str:
+        """What the pairs have in common that are reported together."""
+        ...
+
+
+class Recent:
+    """An extractor that remembers the last few images, which several pairs and several contestants share."""
+
+    def __init__(self, extractor: Extractor) -> None:
+        self._extractor = extractor
+        self._known: OrderedDict[int, tuple[Image, Features]] = OrderedDict()
+
+    def extract(self, image: Image) -> Features:
+        """Return the features of a grey image (H,W), which nobody changes afterwards."""
+        # The entry holds the image, so that no other can have its id
+        if id(image) not in self._known:
+            self._known[id(image)] = image, self._extractor.extract(image)
+            if len(self._known) > _KEPT:
+                self._known.popitem(last=False)
+        self._known.move_to_end(id(image))
+        return self._known[id(image)][1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TimedMatches:
+    """Matches, and what finding them took: processor time of all threads, time on the clock, and, where the matcher
+    tells, the number of its layers that ran.
+    """
+
+    matches: Matches
+    processor_ms: float
+    wall_ms: float
+    layers: int | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MatchedPair(Generic[PairT]):
+    """A pair of images with the features that count and their matches.
+
+    errors_px   (K,) how far each match is from where its first point lies in the second image: infinite where it is
+                not seen there, nan where that is not known
+    right       (K,) which matches are near enough; judged  (K,) of which that is known
+    """
+
+    pair: PairT
+    first: Features
+    second: Features
+    found: TimedMatches
+    errors_px: FloatArray
+    right: BoolArray
+
+    @property
+    def matches(self) -> Matches:
+        """The matches."""
+        return self.found.matches
+
+    @property
+    def judged(self) -> BoolArray:
+        """Of which matches it is known whether they are right."""
+        return ~np.isnan(self.errors_px)
+
+
+class Contestant:
+    """An extractor and a matcher under one name; `layers` tells how many layers the last match took."""
+
+    def __init__(
+        self, name: str, extractor: Extractor, matcher: Matcher, layers: Callable[[], int] | None = None
+    ) -> None:
+        self.name = name
+        self._extractor, self._matcher, self._layers = extractor, matcher, layers
+
+    def features(self, pair: ImagePair) -> tuple[Features, Features]:
+        """Return the pair's features that count."""
+        return pair.prepared(self._extractor.extract(pair.first), self._extractor.extract(pair.second))
+
+    def timed(self, first: Features, second: Features) -> TimedMatches:
+        """Return matches and the time they took."""
+        processor_s, wall_s = time.process_time(), time.perf_counter()
+        matches = self._matcher.match(first, second)
+        wall_ms, processor_ms = 1e3 * (time.perf_counter() - wall_s), 1e3 * (time.process_time() - processor_s)
+        return TimedMatches(matches, processor_ms, wall_ms, None if self._layers is None else self._layers())
+
+    def match(self, pair: PairT, max_distance_px: float) -> MatchedPair[PairT]:
+        """Return the pair's features that count, and their matches, which are right within `max_distance_px`."""
+        first, second = self.features(pair)
+        found = self.timed(first, second)
+        from_xy, to_xy = matched_points(first, second, found.matches)
+        warp = pair.warp(from_xy)
+        errors = np.linalg.norm(warp.points_xy - to_xy, axis=1)
+        errors = np.where(warp.known, np.where(np.isnan(errors), np.inf, errors), np.nan)
+        return MatchedPair(pair, first, second, found, errors, errors <= max_distance_px)
+
+
+def matched_points(first: Features, second: Features, matches: Matches) -> tuple[FloatArray, FloatArray]:
+    """Return the keypoints (K,2) of either image that belong together, px."""
+    rows = matches.indices
+    return (
+        np.asarray(first.keypoints_xy[rows[:, 0]], np.float64),
+        np.asarray(second.keypoints_xy[rows[:, 1]], np.float64),
+    )
+
+
+def judged_pairs(
+    references: Sequence[PairReference[PairT]],
+    contestants: Sequence[Contestant],
+    max_distance_px: float,
+    judge: Callable[[MatchedPair[PairT], PairReference[PairT]], ResultT],
+    watch: Callable[[int], None] = lambda done: None,
+) -> list[list[ResultT]]:
+    """Return for each contestant what `judge` says of all pairs, in their order; `watch` is told how many are done.
+
+    Raises EvaluationError without pairs, and what loading a pair raises.
+    """
+    if not references:
+        raise EvaluationError("there are no pairs of images to evaluate")
+    results: list[list[ResultT]] = [[] for _ in contestants]
+    for done, reference in enumerate(references, start=1):
+        pair = reference.load()
+        for contestant, found in zip(contestants, results):
+            found.append(judge(contestant.match(pair, max_distance_px), reference))
+        watch(done)
+    return results
+
+
+def grouped(results: Sequence[ResultT]) -> dict[str, list[ResultT]]:
+    """Return the results by group, in the order in which the groups first come."""
+    groups: dict[str, list[ResultT]] = {}
+    for result in results:
+        groups.setdefault(result.group, []).append(result)
+    return groups
+
+
+def known_mean(values: Sequence[float]) -> float:
+    """Return the mean of the values that are finite; nan without any."""
+    array = np.asarray(values, np.float64)
+    known = array[np.isfinite(array)]
+    return float(known.mean()) if len(known) else float("nan")

@@ -1,0 +1,166 @@
+"""One self-contained HTML page that compares matchers, and the same figures as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from slamfront.evaluation.comparison import (
+    Cells,
+    Compared,
+    Picture,
+    Section,
+    sections_text,
+    told,
+    with_known_columns,
+    write_comparison,
+)
+from slamfront.evaluation.contestants import grouped
+from slamfront.evaluation.features import AUC_THRESHOLDS_PX
+from slamfront.evaluation.match_quality import DIFFICULTIES, MatchFigures, MatchingResult, matching_figures
+from slamfront.evaluation.match_times import MatchTime
+from slamfront.evaluation.matching import POSE_THRESHOLDS_DEG
+
+Times = Sequence[Sequence[MatchTime]]
+"""For each of those compared, the times with each number of keypoints."""
+
+
+def write_match_report(
+    compared: Sequence[Compared[MatchingResult]],
+    times: Times,
+    path: Path,
+    *,
+    protocol: Sequence[str],
+    pictures: Sequence[Picture] = (),
+    title: str = "matching",
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Write the report to `path` (HTML), and its figures beside it with the ending .json.
+
+    protocol    sentences that tell how it was measured
+    pictures    those of one pair follow each other
+
+    Raises EvaluationError without results, OutputError when the files cannot be written.
+    """
+    documents = [_document(one, of_one) for one, of_one in zip(compared, times, strict=True)]
+    sections = _sections(compared, times, pictures)
+    write_comparison(path, sections, documents, title=title, protocol=protocol, environment=environment)
+
+
+def matching_text(compared: Sequence[Compared[MatchingResult]], times: Times) -> str:
+    """Return the figures by group, by difficulty and by number of keypoints as lines of text."""
+    return sections_text(_sections(compared, times))
+
+
+def _sections(
+    compared: Sequence[Compared[MatchingResult]], times: Times, pictures: Sequence[Picture] = ()
+) -> list[Section]:
+    sections = [
+        Section(
+            group,
+            _rows(compared, [grouped(one.results)[group] for one in compared]),
+            [picture for picture in pictures if picture.group == group],
+            _details(compared, group),
+        )
+        for group in (grouped(compared[0].results) if compared else ())
+    ]
+    for name in DIFFICULTIES:
+        chosen = [_of_difficulty(one.results, name) for one in compared]
+        if chosen and chosen[0]:
+            sections.append(Section(f"{name} pairs", _rows(compared, chosen)))
+    asked = [time.asked for time in times[0]] if times else []
+    for column, count in enumerate(asked):
+        rows = [(one.name, _time_cells(of_one[column])) for one, of_one in zip(compared, times, strict=True)]
+        sections.append(Section(f"{count} keypoints", with_known_columns(rows)))
+    return sections
+
+
+def _of_difficulty(results: Sequence[MatchingResult], name: str) -> list[MatchingResult]:
+    return [result for result in results if result.difficulty == name]
+
+
+def _rows(
+    compared: Sequence[Compared[MatchingResult]], results: Sequence[Sequence[MatchingResult]]
+) -> list[tuple[str, Cells]]:
+    return with_known_columns(
+        [(one.name, _cells(matching_figures(chosen))) for one, chosen in zip(compared, results, strict=True)]
+    )
+
+
+def _cells(found: MatchFigures) -> Cells:
+    """Return the figures as a report shows them."""
+    cells = [
+        ("pairs", told(found.pairs, "d")),
+        ("keypoints", told(found.keypoints, ".0f")),
+        ("matches", told(found.matches, ".0f")),
+        ("precision", told(found.precision, ".3f")),
+        ("recall", told(found.recall, ".3f")),
+        ("epipolar precision", told(found.epipolar_precision, ".3f")),
+        (f"AUC@{_listed(AUC_THRESHOLDS_PX)} px", _areas(found.homography_auc)),
+    ]
+    for name, areas in found.pose_auc.items():
+        cells.append((f"{name} AUC@{_listed(POSE_THRESHOLDS_DEG)}°", _areas(areas)))
+        cells.append((f"{name} rotation", _areas(found.rotation_auc[name])))
+    return [
+        *cells,
+        ("directions", told(found.directions, ".2f")),
+        ("CPU ms", told(found.processor_ms, ".1f")),
+        ("ms", told(found.wall_ms, ".1f")),
+        ("layers", told(found.layers, ".1f")),
+    ]
+
+
+def _time_cells(time: MatchTime) -> Cells:
+    return [
+        ("found", told(time.keypoints, ".0f")),
+        ("CPU ms", told(time.processor_ms, ".1f")),
+        ("ms", told(time.wall_ms, ".1f")),
+        ("layers", told(time.layers, ".1f")),
+    ]
+
+
+def _details(compared: Sequence[Compared[MatchingResult]], group: str) -> list[tuple[str, str, Cells]]:
+    return [
+        (result.name, one.name, _pair_cells(result))
+        for same_pair in zip(*(grouped(one.results)[group] for one in compared), strict=True)
+        for one, result in zip(compared, same_pair, strict=True)
+    ]
+
+
+def _pair_cells(result: MatchingResult) -> Cells:
+    cells = [
+        ("overlap", told(result.overlap, ".2f")),
+        ("matches", told(result.matches, "d")),
+        ("precision", told(result.precision, ".3f")),
+        ("recall", told(result.recall, ".3f")),
+        ("epipolar precision", told(result.epipolar_precision, ".3f")),
+        ("corner error px", told(result.corner_error_px, ".2f")),
+    ]
+    for name, error in result.poses.items():
+        cells.append((f"{name} rotation °", told(error.rotation_deg, ".2f")))
+        cells.append((f"{name} direction °", told(error.direction_deg, ".2f")))
+    return [*cells, ("ms", told(result.wall_ms, ".1f")), ("layers", told(result.layers, ".0f"))]
+
+
+def _listed(thresholds: Sequence[float]) -> str:
+    return "/".join(f"{threshold:g}" for threshold in thresholds)
+
+
+def _areas(areas: Sequence[float]) -> str:
+    return " ".join(told(area, ".3f") for area in areas) or told(None, "")
+
+
+def _document(one: Compared[MatchingResult], times: Sequence[MatchTime]) -> dict[str, Any]:
+    found = {name: _of_difficulty(one.results, name) for name in DIFFICULTIES}
+    return {
+        "name": one.name,
+        "config": dict(one.config),
+        "thresholds_px": list(AUC_THRESHOLDS_PX),
+        "thresholds_deg": list(POSE_THRESHOLDS_DEG),
+        "groups": {group: asdict(matching_figures(results)) for group, results in grouped(one.results).items()},
+        "difficulties": {name: asdict(matching_figures(results)) for name, results in found.items() if results},
+        "times": [asdict(time) for time in times],
+        "pairs": [asdict(result) for result in one.results],
+    }
