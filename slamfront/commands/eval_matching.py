@@ -81,6 +81,8 @@ class EvalMatching:
     """Pairs of each kind whose matches are drawn, from the worst to the best."""
     sensor: Literal["auto", "mono", "stereo", "rgbd"] = "auto"
     """What frames of a sequence carry; depth tells where points lie in the other frame."""
+    time_offset_ms: float = 0.0
+    """Is added to the times of a sequence's frames where its truth is looked up: clocks of two devices may differ."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks run."""
     source: SourceConfig = field(default_factory=SourceConfig)
@@ -135,13 +137,15 @@ def _references(given: EvalMatching) -> tuple[References, str]:
     path = Path(given.pairs).expanduser()
     if given.gaps:
         source = open_source(given.pairs, replace(given.source, prefetch=0), given.sensor)
-        found = frame_pairs(source, given.gaps, given.count, given.source.start)
+        offset_ns = round(1e6 * given.time_offset_ms)
+        found = frame_pairs(source, given.gaps, given.count, given.source.start, offset_ns)
         left_out = (
             f" {found.left_out} pairs are left out for want of a frame or its true pose." if found.left_out else ""
         )
         return found.references, (
             f"{len(found.references)} pairs of frames of {source.name}, {' and '.join(map(str, given.gaps))} apart, "
-            f"evenly spread. Poses are the sequence's truth, interpolated to the frames' times.{left_out}"
+            f"evenly spread. Poses are the sequence's truth, interpolated to the frames' times "
+            f"{given.time_offset_ms:+g} ms.{left_out}"
         )
     if path.is_file():
         pairs = RenderedPairs(path)

@@ -19,7 +19,13 @@ from slamfront.evaluation.comparison import (
 )
 from slamfront.evaluation.contestants import grouped
 from slamfront.evaluation.features import AUC_THRESHOLDS_PX
-from slamfront.evaluation.match_quality import DIFFICULTIES, MatchFigures, MatchingResult, matching_figures
+from slamfront.evaluation.match_quality import (
+    DIFFICULTIES,
+    NOTHING_IN_COMMON,
+    MatchFigures,
+    MatchingResult,
+    matching_figures,
+)
 from slamfront.evaluation.match_times import MatchTime
 from slamfront.evaluation.matching import POSE_THRESHOLDS_DEG
 
@@ -64,7 +70,7 @@ def _sections(
             [picture for picture in pictures if picture.group == group],
             _details(compared, group),
         )
-        for group in (grouped(compared[0].results) if compared else ())
+        for group in _groups(compared)
     ]
     for name in DIFFICULTIES:
         chosen = [_of_difficulty(one.results, name) for one in compared]
@@ -75,6 +81,12 @@ def _sections(
         rows = [(one.name, _time_cells(of_one[column])) for one, of_one in zip(compared, times, strict=True)]
         sections.append(Section(f"{count} keypoints", with_known_columns(rows)))
     return sections
+
+
+def _groups(compared: Sequence[Compared[MatchingResult]]) -> list[str]:
+    """Return the groups in their order, that of the pairs that have nothing in common last."""
+    groups = grouped(compared[0].results) if compared else {}
+    return sorted(groups, key=lambda group: group == NOTHING_IN_COMMON)
 
 
 def _of_difficulty(results: Sequence[MatchingResult], name: str) -> list[MatchingResult]:
@@ -97,7 +109,7 @@ def _cells(found: MatchFigures) -> Cells:
         ("matches", told(found.matches, ".0f")),
         ("precision", told(found.precision, ".3f")),
         ("recall", told(found.recall, ".3f")),
-        ("epipolar precision", told(found.epipolar_precision, ".3f")),
+        ("epipolar", told(found.epipolar_precision, ".3f")),
         (f"AUC@{_listed(AUC_THRESHOLDS_PX)} px", _areas(found.homography_auc)),
     ]
     for name, areas in found.pose_auc.items():

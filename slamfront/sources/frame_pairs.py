@@ -26,12 +26,13 @@ class FramePairs:
     left_out: int
 
 
-def frame_pairs(source: Source, gaps: Sequence[int], count: int, start: int = 0) -> FramePairs:
+def frame_pairs(source: Source, gaps: Sequence[int], count: int, start: int = 0, time_offset_ns: int = 0) -> FramePairs:
     """Return pairs of frames of a source whose reference knows their poses.
 
     gaps    how many frames the second comes after the first, for each group of pairs
     count   first frames, the same for each gap, evenly spread; all there are where these are fewer
     start   id of the source's first frame
+    time_offset_ns  is added to the frames' times wherever the reference is asked
 
     The frames are read once and kept: 0.3 MB each at 640x480, and 1.5 MB with depth. The pose of a frame is the
     reference, interpolated to its time. Where the camera has a rolling shutter, how it turned follows from the
@@ -46,7 +47,8 @@ def frame_pairs(source: Source, gaps: Sequence[int], count: int, start: int = 0)
         raise EvaluationError(f"{source.name}: no frames are {told} apart, they may be 1 to {source.length - 1}")
     firsts = np.unique(np.linspace(start, start + source.length - 1 - max(gaps), count).round().astype(int)).tolist()
     pairs = [(first, first + gap, gap) for first in firsts for gap in gaps]
-    views = _views(source, source.reference, {number for first, second, _ in pairs for number in (first, second)})
+    ids = {number for first, second, _ in pairs for number in (first, second)}
+    views = _views(source, source.reference, ids, time_offset_ns)
     references = tuple(
         PairReference(
             f"{source.name} {first}-{second}",
@@ -68,17 +70,18 @@ class _View:
     shutter: Shutter
 
 
-def _views(source: Source, reference: Trajectory, ids: set[int]) -> dict[int, _View]:
+def _views(source: Source, reference: Trajectory, ids: set[int], time_offset_ns: int) -> dict[int, _View]:
     """Return the frames of those ids whose true pose is known."""
     frames = [_grey(frame) for frame in source if frame.id in ids]
     half_ns = round(0.5e9 * source.camera.readout_s)
-    times = sorted({frame.time_ns + shift for frame in frames for shift in (-half_ns, 0, half_ns)})
+    shifts = [time_offset_ns + shift for shift in (-half_ns, 0, half_ns)]
+    times = sorted({frame.time_ns + shift for frame in frames for shift in shifts})
     wanted = Trajectory.from_poses(times, [Pose.identity()] * len(times))
     known = associate(reference, wanted, interpolate=True)
     poses = {int(time_ns): known.reference.pose(row) for row, time_ns in enumerate(known.estimate.times_ns)}
     views = {}
     for frame in frames:
-        before, middle, after = (poses.get(frame.time_ns + shift) for shift in (-half_ns, 0, half_ns))
+        before, middle, after = (poses.get(frame.time_ns + shift) for shift in shifts)
         if before is not None and middle is not None and after is not None:
             # Points turn against the camera
             turn = rotation_log(after.rotation.T @ before.rotation)
