@@ -209,7 +209,7 @@ class TokenConfidence(nn.Module):
 
 class LightGlue(nn.Module):
     """LightGlue with the layout of its authors' checkpoints; the lite size is
-    `LightGlue(dim=96, layers=5, heads=3, input_dim=128)`.
+    `LightGlue(dim=64, layers=4, heads=2, input_dim=128)`.
 
     State dicts in the naming of the released files are accepted as well (see `canonical_names`).
     """

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from slamfront.errors import TrainingError
 from slamfront.models.assignment import ImagePoints, mutual_matches
-from slamfront.models.lightglue import CrossBlock, LightGlue, MatchAssignment, SelfBlock
+from slamfront.models.lightglue import CrossBlock, LightGlue, MatchAssignment, RotaryEncoding, SelfBlock
 from slamfront.models.superglue import SuperGlue
 from slamfront.training.correspondence import IGNORED, UNMATCHED
 from slamfront.training.feature_pairs import FeaturePairs, MixedFeaturePairs
@@ -26,6 +26,13 @@ _THRESHOLD = 0.1
 _VALIDATION_BATCH = 16
 _SHARPNESS = 14.0
 """Similarity of equal descriptors at the start, as a softmax sees it: about what descriptors are trained with."""
+_SLOWEST, _FASTEST = 1.0, 24.0
+"""Rates at which the encoding turns at the start, radians over half of an image's longer side."""
+_FARTHER = 2.5
+"""How much wider each head's neighbourhood is than the one before."""
+_NEIGHBOURHOOD = 8.0
+"""How much a keypoint's own place counts for at the start, as the softmax of attention sees it."""
+_GOLDEN_ANGLE = 2.39996
 
 
 class TrainedMatcher(nn.Module):
@@ -67,7 +74,7 @@ def new_matcher(kind: str) -> SuperGlue | LightGlue:
     if kind == "lightglue":
         return begin_with_similarity(LightGlue())
     if kind == "lightglue-lite":
-        return begin_with_similarity(LightGlue(dim=96, layers=5, heads=3, input_dim=128))
+        return begin_with_similarity(LightGlue(dim=64, layers=4, heads=2, input_dim=128))
     raise TrainingError(f"network.kind {kind} is no matcher: superglue, lightglue or lightglue-lite")
 
 
@@ -75,22 +82,56 @@ def new_matcher(kind: str) -> SuperGlue | LightGlue:
 def begin_with_similarity(network: LightGlue) -> LightGlue:
     """Let a fresh LightGlue begin as what it is to improve: two softmaxes over the similarity of descriptors.
 
-    The blocks add nothing at first, as the outputs of residual branches are zero, the projections keep angles, and
-    every keypoint has even odds of a match.
+    Blocks add nothing at first, since the last map of each is zero; the projections keep angles; every keypoint has
+    even odds of a match. Attention begins where help is likely: within an image at a keypoint's neighbours, near and
+    far by head, and across images at keypoints that are described alike. Attention that begins even over all keypoints
+    takes many times as long to learn.
     """
+    rates = _spread_out(network.posenc)
     for module in network.modules():
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
-        elif isinstance(module, SelfBlock | CrossBlock):
+    for module in network.modules():
+        if isinstance(module, SelfBlock | CrossBlock):
             nn.init.zeros_(cast(nn.Linear, module.ffn[-1]).weight)
+        if isinstance(module, SelfBlock):
+            _look_around(module, rates)
+        elif isinstance(module, CrossBlock):
+            module.to_qk.weight.copy_(_sharp(module.to_qk.in_features, module.heads))
         elif isinstance(module, MatchAssignment):
-            dim = module.final_proj.in_features
-            # The product of two projections is divided by the root of the dimension
-            module.final_proj.weight.copy_(torch.eye(dim) * (_SHARPNESS * dim**0.5) ** 0.5)
+            module.final_proj.weight.copy_(_sharp(module.final_proj.in_features))
             nn.init.zeros_(module.matchability.weight)
     if isinstance(network.input_proj, nn.Linear):
         nn.init.orthogonal_(network.input_proj.weight)
     return network
+
+
+def _sharp(dim: int, heads: int = 1) -> Tensor:
+    """Return the projection that gives equal unit vectors a similarity of `_SHARPNESS`, also where heads share it."""
+    # What is compared is the product of two projections over the root of the dimension; a head has its part of both
+    return torch.eye(dim) * (_SHARPNESS * heads * (dim / heads) ** 0.5) ** 0.5
+
+
+def _spread_out(encoding: RotaryEncoding) -> Tensor:
+    """Let the encoding turn at rates from slow to fast, in all directions, and return the rates (F,)."""
+    count = len(encoding.Wr.weight)
+    rates = _SLOWEST * (_FASTEST / _SLOWEST) ** (torch.arange(count) / max(count - 1, 1))
+    angles = torch.arange(count) * _GOLDEN_ANGLE
+    encoding.Wr.weight.copy_(rates[:, None] * torch.stack((angles.cos(), angles.sin()), dim=1))
+    return rates
+
+
+def _look_around(block: SelfBlock, rates: Tensor) -> None:
+    """Let each head look at the neighbourhood of a keypoint: the first at the nearest, each next one farther.
+
+    Equal offsets of query and key, turned by the positions of both, are most alike where these are the same.
+    """
+    offsets = block.Wqkv.bias.view(block.heads, len(rates), 2, 3)
+    offsets.zero_()
+    for head in range(block.heads):
+        chosen = rates <= _FASTEST / _FARTHER**head + _SLOWEST * 1e-3
+        peak = _NEIGHBOURHOOD * (2 * len(rates)) ** 0.5
+        offsets[head, chosen, :, :2] = (peak / (2 * int(chosen.sum()))) ** 0.5
 
 
 def assignment_loss(log_assignment: Tensor, labels0: Tensor, labels1: Tensor) -> Tensor:
