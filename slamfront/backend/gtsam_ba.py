@@ -16,7 +16,7 @@ from slamfront.backend.factors import (
     observation_factors,
     pose_key,
 )
-from slamfront.backend.residuals import chi_square, chi_square_limits, determined, outlier_pairs
+from slamfront.backend.residuals import chi_square, chi_square_limits, correction_between, determined
 from slamfront.config import BackendConfig
 from slamfront.errors import BackendError
 from slamfront.types import BoolArray, Correction, FloatArray, Window
@@ -50,13 +50,11 @@ class BundleAdjustment:
         """
         problem = _Problem(window, self._config)
         limits = chi_square_limits(window)
-        before = problem.chi_square()
         first = max(1, self._config.max_iterations // 2)
         problem.optimize(problem.finite, first, _FIRST_TOLERANCE)
         fits = problem.chi_square() <= limits
         problem.optimize(problem.finite & fits, self._config.max_iterations - first, _TOLERANCE)
-        after = problem.chi_square()
-        return problem.correction(before, after, after <= limits)
+        return correction_between(window, problem.state)
 
 
 class _Problem:
@@ -96,21 +94,6 @@ class _Problem:
             _add_weak_priors(graph, window, landmarks)
             result = _optimize_again(graph, values, parameters)
         self._take(result, ~held, landmarks)
-
-    def correction(self, before: FloatArray, after: FloatArray, inliers: BoolArray) -> Correction:
-        """Return the answer; `before` and `after` are the chi-squares (M,), the errors are those of `inliers` (M,)."""
-        window = self.state
-        free = ~window.fixed
-        return Correction(
-            window.keyframe_ids[free],
-            window.rotations[free],
-            window.positions_m[free],
-            window.landmark_ids,
-            window.landmarks_m,
-            outlier_pairs(window, ~inliers),
-            0.5 * float(before[inliers & np.isfinite(before)].sum()),
-            0.5 * float(after[inliers].sum()),
-        )
 
     def _take(self, result: gtsam.Values, free: BoolArray, landmarks: BoolArray) -> None:
         """Read the free poses (K,) and optimised landmarks (L,) from GTSAM's values, unless they are not finite."""

@@ -24,9 +24,9 @@ from slamfront.backend.gtsam_ba import BundleAdjustment
 from slamfront.backend.residuals import (
     chi_square,
     chi_square_limits,
+    correction_between,
     determined,
     has_disparity,
-    outlier_pairs,
     parallax_rad,
 )
 from slamfront.config import BackendConfig
@@ -113,19 +113,7 @@ class IncrementalSmoother:
         landmarks, poses, used = self._enterable(moved, staying & np.isfinite(chi_square(moved)))
         self._update(moved, gtsam.NonlinearFactorGraph(), landmarks, poses, used, removed)
         solved = self._estimate(moved)
-        inliers = _fits(solved)
-        before, after = chi_square(window), chi_square(solved)
-        free = ~window.fixed
-        return Correction(
-            window.keyframe_ids[free],
-            solved.rotations[free],
-            solved.positions_m[free],
-            window.landmark_ids,
-            solved.landmarks_m,
-            outlier_pairs(window, ~inliers),
-            0.5 * float(before[inliers & np.isfinite(before)].sum()),
-            0.5 * float(after[inliers].sum()),
-        )
+        return correction_between(window, solved)
 
     def _carry(self, window: Window, reference: int) -> Window:
         """Return the window with present estimates; what is not known is carried along by the reference keyframe."""

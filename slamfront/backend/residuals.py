@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from slamfront.types import BoolArray, FloatArray, IntArray, Window
+from slamfront.types import BoolArray, Correction, FloatArray, Window
 
 CHI2_MONO = 5.991
 """95 % quantile of the chi-square distribution with 2 degrees of freedom: (u, v)."""
 CHI2_STEREO = 7.815
 """95 % quantile with 3 degrees of freedom: (u, v, disparity)."""
 _MIN_POSE_OBSERVATIONS = 4
+_RUN_OFF_M = 1e9
+"""Beyond this a landmark is nowhere; what is merely far stays in the map, for it tells directions."""
 
 
 def has_disparity(window: Window) -> BoolArray:
@@ -71,7 +73,23 @@ def parallax_rad(window: Window) -> FloatArray:
     return angles
 
 
-def outlier_pairs(window: Window, outliers: BoolArray) -> IntArray:
-    """Return (keyframe id, keypoint row) (R,2) of the marked observations (M,)."""
-    ids = window.keyframe_ids[window.keyframe_rows[outliers]]
-    return np.column_stack([ids, window.keypoint_rows[outliers]]).astype(np.int64)
+def correction_between(window: Window, solved: Window) -> Correction:
+    """Return what takes a window to its solution: free poses, all landmarks, outliers, and the inliers' errors.
+
+    Outliers are observations beyond the 95 % quantile of the chi-square distribution, or behind their camera. What ran
+    off along its rays, where nothing holds a landmark, stays where it was.
+    """
+    before, after = chi_square(window), chi_square(solved)
+    inliers, free = after <= chi_square_limits(window), ~window.fixed
+    somewhere = (np.abs(solved.landmarks_m) < _RUN_OFF_M).all(axis=1, keepdims=True)
+    ids = window.keyframe_ids[window.keyframe_rows[~inliers]]
+    return Correction(
+        window.keyframe_ids[free],
+        solved.rotations[free],
+        solved.positions_m[free],
+        window.landmark_ids,
+        np.where(somewhere, solved.landmarks_m, window.landmarks_m),
+        np.column_stack([ids, window.keypoint_rows[~inliers]]).astype(np.int64),
+        0.5 * float(before[inliers & np.isfinite(before)].sum()),
+        0.5 * float(after[inliers].sum()),
+    )

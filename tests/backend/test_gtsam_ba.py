@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from slamfront.backend import BundleAdjustment, for_whole_map
+from slamfront.backend.residuals import correction_between
 from slamfront.config import BackendConfig
 from slamfront.types import Sensor, Window
 from tests.backend.worlds import make_world, part
@@ -211,3 +212,13 @@ def test_a_keyframe_with_hardly_an_observation_stays_where_it_is() -> None:
     correction = BundleAdjustment(CONFIG).solve(window)
     assert np.array_equal(correction.positions_m[-1], window.positions_m[5])
     assert world.position_errors(correction)[:-1].max() < 1e-4
+
+
+def test_a_landmark_that_ran_off_stays_where_it_was() -> None:
+    window = make_world("mono").window
+    away = window.landmarks_m.copy()
+    away[0] = window.positions_m.mean(axis=0) + (0, 0, 1e30)
+    away[1] += (0, 0, 100.0)  # far is not nowhere
+    correction = correction_between(window, replace(window, landmarks_m=away))
+    np.testing.assert_array_equal(correction.landmarks_m[0], window.landmarks_m[0])
+    np.testing.assert_array_equal(correction.landmarks_m[1:], away[1:])
