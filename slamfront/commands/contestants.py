@@ -115,7 +115,10 @@ def _part(base: Any, text: str, where: str) -> Any:
         key, mark, value = option.partition("=")
         if not mark:
             raise ConfigError(f"{where}: '{option}' must be KEY=VALUE")
-        values[key] = yaml.safe_load(value)
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{where}: '{value}' is no value") from error
     part = from_mapping(type(base), values, where)
     if weights and part.kind in _WITHOUT_WEIGHTS:
         raise ConfigError(f"{where}: {kind} has no weights")

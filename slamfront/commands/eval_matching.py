@@ -23,7 +23,7 @@ from slamfront.commands.contestants import (
 from slamfront.commands.parsing import parse
 from slamfront.config import ExtractorConfig, MatcherConfig, RunConfig, SourceConfig
 from slamfront.environment import environment
-from slamfront.errors import ConfigError
+from slamfront.errors import ConfigError, SourceError
 from slamfront.evaluation.comparison import Compared
 from slamfront.evaluation.features import MatchingProtocol
 from slamfront.evaluation.homographies import PhotographProtocol
@@ -155,7 +155,10 @@ def _references(given: EvalMatching) -> tuple[References, str]:
             f"{len(references)} pairs of rendered views, {pairs.size[0]}x{pairs.size[1]} px, with exact depth and pose "
             f"({pairs.origin})."
         )
-    folder = open_pairs(path, given.photographs, given.short_side)
+    try:
+        folder = open_pairs(path, given.photographs, given.short_side)
+    except SourceError as error:
+        raise SourceError(f"{error}; pairs of a sequence's frames need --gaps") from error
     described = folder.describe(given.photographs, given.short_side)
     return folder.references, f"{len(folder.references)} pairs of images of {path.name}. {described}"
 

@@ -22,7 +22,7 @@ _HIDING = 0.9
 class Warp(NamedTuple):
     """Where N points of the first image lie in the second.
 
-    points_xy   (N,2) px; nan for those that are not seen there
+    points_xy   (N,2) px; nan for those that are not seen there, or of which it is not known
     known       (N,) of which points it is known whether and where they are seen
     """
 

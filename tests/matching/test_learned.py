@@ -205,3 +205,14 @@ def test_weights_are_loaded_from_a_file_and_those_of_another_network_refused(
     )
     with pytest.raises(WeightsError, match=r"other\.safetensors holds a \w+, the matcher needs \w+"):
         kind(replace(CONFIG, weights=str(tmp_path / "other.safetensors")))
+
+
+def test_lightglue_runs_all_its_layers_unless_it_may_stop_when_it_is_sure() -> None:
+    network = by_descriptor_alone(lightglue())
+    for confidence in network.token_confidence:
+        torch.nn.init.constant_(confidence.token[0].bias, 9.0)
+    first, second = alike(60, 75)
+    for adaptive, layers in ((True, 1), (False, 3)):
+        one = LightGlueMatcher(replace(CONFIG, adaptive=adaptive), "cpu", network=network, dtype=torch.float32)
+        assert len(one.match(first, second)) > 50
+        assert one.layers_run == layers
