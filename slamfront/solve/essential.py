@@ -51,9 +51,7 @@ def opencv_pose(
     ]
     threshold = max_error_px / float(np.mean([first.fx, first.fy, second.fx, second.fy]))
     try:
-        essentials, mask = cv2.findEssentialMat(
-            *rays, np.eye(3), method=cv2.RANSAC, prob=0.99999, threshold=threshold, maxIters=3000
-        )
+        essentials, mask = cv2.findEssentialMat(*rays, np.eye(3), method=cv2.RANSAC, prob=0.99999, threshold=threshold)
     except cv2.error:  # as for points that all coincide
         return None
     best: tuple[Pose, int] | None = None
