@@ -115,6 +115,8 @@ class KeyframeConfig:
     """Fewest frames between keyframes, unless tracking is weak."""
     cull_redundancy: float = 0.9
     """A keyframe goes when this share of its landmarks is seen by three others."""
+    max_neighbours: int = 20
+    """Most keyframes that share landmarks with a new one; where there are more, the most redundant go."""
 
 
 @dataclass(frozen=True)

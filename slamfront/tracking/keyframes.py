@@ -74,18 +74,37 @@ def cull_landmarks(world: KeyframeMap, newest_id: int) -> None:
 
 
 def cull_keyframes(world: KeyframeMap, newest: KeyframeRecord, config: KeyframeConfig) -> IntArray:
-    """Remove keyframes whose landmarks three others see as well, and return their ids.
+    """Remove keyframes about the newest one that others can stand for, and return their ids.
 
-    The first keyframe, which holds the world in place, and the newest few, stay.
+    Those go whose landmarks three others see as well, and where still more than `max_neighbours` share landmarks with
+    the newest, the most redundant of them, so that a place visited for long costs no more than one visited for a
+    minute. The first keyframe, which holds the world in place, and the newest few, stay.
     """
     removed = []
-    for keyframe_id in world.covisible(newest).tolist():
-        if keyframe_id == min(world.keyframes) or keyframe_id > newest.id - _PROBATION - 1:
-            continue
+    for keyframe_id in _removable(world, newest):
         record = world.keyframes[keyframe_id]
-        rows = record.landmark_rows[record.landmark_rows >= 0]
-        if len(rows) and (world.landmarks.observations[rows] > _MIN_OBSERVERS).mean() > config.cull_redundancy:
-            heir = next(int(i) for i in world.covisible(record, minimum=1))
-            world.remove_keyframe(keyframe_id, heir)
-            removed.append(keyframe_id)
+        if _redundancy(world, record) > config.cull_redundancy:
+            removed.append(_retire(world, record))
+    spare = len(world.covisible(newest)) - config.max_neighbours
+    for _ in range(spare):
+        crowd = [world.keyframes[keyframe_id] for keyframe_id in _removable(world, newest)]
+        if crowd:
+            removed.append(_retire(world, max(crowd, key=lambda record: _redundancy(world, record))))
     return np.array(removed, np.int64)
+
+
+def _removable(world: KeyframeMap, newest: KeyframeRecord) -> list[int]:
+    """Return the ids of keyframes that share landmarks with the newest and may go, most sharing first."""
+    kept = min(world.keyframes), newest.id - _PROBATION
+    return [i for i in world.covisible(newest).tolist() if kept[0] < i < kept[1]]
+
+
+def _redundancy(world: KeyframeMap, record: KeyframeRecord) -> float:
+    """Return the share of a keyframe's landmarks that three others see as well; 0 without any."""
+    rows = record.landmark_rows[record.landmark_rows >= 0]
+    return float((world.landmarks.observations[rows] > _MIN_OBSERVERS).mean()) if len(rows) else 0.0
+
+
+def _retire(world: KeyframeMap, record: KeyframeRecord) -> int:
+    world.remove_keyframe(record.id, next(int(i) for i in world.covisible(record, minimum=1)))
+    return record.id

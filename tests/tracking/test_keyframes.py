@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -136,6 +138,19 @@ def test_keyframes_that_show_something_of_their_own_stay() -> None:
         keyframe = add_keyframe(world, 80, rows, 0.05 * i, seed=i)
         add_landmarks(world, keyframe, np.arange(40, 60))
     assert len(cull_keyframes(world, world.keyframes[7], CONFIG)) == 0
+
+
+def test_of_a_crowd_at_one_place_the_most_redundant_go() -> None:
+    world = empty_map()
+    rows = add_landmarks(world, add_keyframe(world, 80), np.arange(40))
+    for i in range(1, 12):
+        keyframe = add_keyframe(world, 80, rows, 0.05 * i, seed=i)
+        add_landmarks(world, keyframe, np.arange(40, 40 + (5 if i % 2 else 20)))
+    removed = cull_keyframes(world, world.keyframes[11], replace(CONFIG, max_neighbours=8))
+    assert len(removed) == 3
+    assert set(removed.tolist()) < {1, 3, 5, 7}, "those with the fewest landmarks of their own"
+    assert len(world.covisible(world.keyframes[11])) == 8
+    assert_consistent(world)
 
 
 def test_culling_in_a_young_map_removes_nothing() -> None:
