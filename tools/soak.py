@@ -26,9 +26,8 @@ def main(
 ) -> None:
     """Run the source and print a line every so many frames."""
     frames = slamfront.open_source(source, sensor=sensor)
-    print(
-        f"{'frames':>7} {'memory MB':>10} {'median ms':>10} {'worst ms':>9} {'busy ms':>8} {'keyframes':>10} {'landmarks':>10}"
-    )
+    widths = {"frames": 7, "memory MB": 10, "median ms": 10, "worst ms": 9, "busy ms": 8, "keyframes": 10}
+    print(" ".join(f"{name:>{width}}" for name, width in (widths | {"landmarks": 10}).items()))
     with slamfront.Slam(camera=frames.camera, sensor=frames.sensor) as slam:
         times_ms: list[float] = []
         busy_ms: list[float] = []
