@@ -35,10 +35,10 @@ class MatchingProtocol:
         if not (self.max_distance_px > 0 and self.ransac_px > 0):
             raise ConfigError("matching.max_distance_px and matching.ransac_px must be above 0")
 
-    def describe(self) -> str:
-        """Return the protocol in sentences."""
+    def describe(self, what: str = "Repeatability, localisation error, precision and recall") -> str:
+        """Return the protocol of what is measured in sentences."""
         return (
-            f"Repeatability, localisation error, precision and recall at {self.max_distance_px:g} px; the recall is "
+            f"{what} at {self.max_distance_px:g} px; the recall is "
             "that of the first image's keypoints that have one of the second within that distance. The homography is "
             f"that of MAGSAC at {self.ransac_px:g} px, its error the mean of the four corners of the first image."
         )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slamfront.evaluation.contestants import InGroup, MatchedPair, grouped, matched_points
-from slamfront.evaluation.pairs import ImagePair
+from slamfront.evaluation.pairs import ImagePair, evenly_spread
 from slamfront.types import FloatArray, IntArray
 
 RIGHT_RGB, WRONG_RGB, KEYPOINT_RGB = (46, 184, 92), (226, 54, 54), (120, 160, 240)
@@ -68,8 +68,7 @@ def telling_pairs(results: Sequence[Sequence[Graded]], count: int) -> list[int]:
     for group in grouped(results[0]):
         of_group = np.array([row for row, result in enumerate(results[0]) if result.group == group])
         ordered = of_group[np.argsort(precision[of_group], kind="stable")]
-        chosen = np.unique(np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int))
-        rows += [int(row) for row in ordered[chosen]]
+        rows += [int(ordered[place]) for place in evenly_spread(len(ordered), count)]
     return rows
 
 

@@ -176,6 +176,11 @@ def pixel_grid(width: int, height: int, step_px: int = _GRID_PX) -> FloatArray:
     return np.column_stack([x.ravel(), y.ravel()]).astype(np.float64)
 
 
+def evenly_spread(length: int, count: int) -> list[int]:
+    """Return `count` rows out of `length`, the first and the last among them; all rows where these are fewer."""
+    return [int(row) for row in np.unique(np.linspace(0, length - 1, min(count, length)).round())]
+
+
 def _straightened(features: Features, shutter: Shutter) -> Features:
     moved = shutter.to_middle(features.keypoints_xy).astype(np.float32)
     return Features(moved, features.scores, features.descriptors, features.image_size, features.scales)

@@ -11,7 +11,7 @@ import numpy as np
 
 from slamfront.errors import EvaluationError
 from slamfront.evaluation.association import associate
-from slamfront.evaluation.pairs import DepthView, PairReference, PosedPair, depth_pair
+from slamfront.evaluation.pairs import DepthView, PairReference, PosedPair, depth_pair, evenly_spread
 from slamfront.geometry.pose import Pose, rotation_log
 from slamfront.geometry.shutter import Shutter
 from slamfront.protocols import Source
@@ -45,7 +45,7 @@ def frame_pairs(source: Source, gaps: Sequence[int], count: int, start: int = 0,
     if not gaps or min(gaps) < 1 or max(gaps) >= source.length:
         told = ", ".join(map(str, gaps))
         raise EvaluationError(f"{source.name}: no frames are {told} apart, they may be 1 to {source.length - 1}")
-    firsts = np.unique(np.linspace(start, start + source.length - 1 - max(gaps), count).round().astype(int)).tolist()
+    firsts = [start + row for row in evenly_spread(source.length - max(gaps), count)]
     pairs = [(first, first + gap, gap) for first in firsts for gap in gaps]
     ids = {number for first, second, _ in pairs for number in (first, second)}
     views = _views(source, source.reference, ids, time_offset_ns)
