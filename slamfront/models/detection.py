@@ -62,7 +62,7 @@ def suppress_non_maxima(scores: Tensor, radius: int) -> Tensor:
         return scores
     kept = scores == window_maximum(scores, radius)
     for _ in range(2):
-        suppressed = window_maximum(kept.to(scores.dtype), radius) > 0
+        suppressed = window_maximum(kept.to(torch.uint8), radius) > 0
         remaining = scores.masked_fill(suppressed, 0.0)
         kept = kept | ((remaining == window_maximum(remaining, radius)) & ~suppressed)
     return scores.masked_fill(~kept, 0.0)
@@ -94,15 +94,9 @@ def refine_subpixel(scores: Tensor, pixels: Tensor) -> Tensor:
     height, width = scores.shape
     x = pixels[:, 0].clamp(1, max(width - 2, 1))
     y = pixels[:, 1].clamp(1, max(height - 2, 1))
-    logs = scores.clamp_min(_SCORE_FLOOR).log()
-    centre = logs[y, x]
-    steps = torch.stack(
-        (
-            _parabola_peak(logs[y, x - 1], centre, logs[y, x + 1]),
-            _parabola_peak(logs[y - 1, x], centre, logs[y + 1, x]),
-        ),
-        dim=1,
-    )
+    around = torch.stack((scores[y, x - 1], scores[y, x + 1], scores[y - 1, x], scores[y + 1, x], scores[y, x]))
+    left, right, above, below, centre = around.clamp_min(_SCORE_FLOOR).log()
+    steps = torch.stack((_parabola_peak(left, centre, right), _parabola_peak(above, centre, below)), dim=1)
     on_edge = torch.stack((x, y), dim=1) != pixels
     return pixels.to(scores.dtype) + steps.masked_fill(on_edge, 0.0)
 
