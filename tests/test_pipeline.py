@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from slamfront.backend import NullBackend, RemoteBackend
 from slamfront.build import whole_map_backend
-from slamfront.config import RunConfig
+from slamfront.config import MapsConfig, RunConfig
 from slamfront.errors import BackendError, OutputError
 from slamfront.evaluation.results import read_result, read_stage_times
 from slamfront.evaluation.trajectory import evaluate
@@ -303,3 +304,25 @@ def test_a_camera_that_never_answers_does_not_hold_up_the_end(monkeypatch: pytes
     source.never.set()
     assert len(summary.journal) >= 1
     assert time.monotonic() - start_s < PATIENCE_S
+
+
+def test_a_map_that_could_not_be_joined_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    source = Recorded(18)
+    for row in range(10, 18):  # a place that nobody has seen: the same one in a mirror
+        frame = source.frames[row]
+        depth_m = None if frame.depth_m is None else frame.depth_m[::-1].copy()
+        source.frames[row] = replace(frame, image=frame.image[::-1].copy(), depth_m=depth_m)
+    results = RunFolder(tmp_path)
+    results.begin(INLINE, {})
+    with results.sinks() as sinks:
+        summary = run_on(source, replace(INLINE, maps=MapsConfig(new_after_s=0.1)), sinks=sinks)
+    results.finish(summary, source, INLINE, None, plots=False)
+    assert set(summary.maps) == {0, 1} and summary.world is summary.maps[0]
+    assert dict(summary.others) == {1: summary.maps[1]}
+    first, second = read_tum(tmp_path / "final.tum"), read_tum(tmp_path / "map-1" / "final.tum")
+    assert len(first) == len(read_tum(tmp_path / "online.tum")) == 10
+    assert len(second) == len(read_tum(tmp_path / "online-1.tum")) >= 3
+    assert second.times_ns[0] > first.times_ns[-1]
+    assert (tmp_path / "map-1" / "landmarks.ply").stat().st_size > 1000
+    RunFolder(tmp_path)
+    assert not (tmp_path / "map-1").exists() and not (tmp_path / "online-1.tum").exists()

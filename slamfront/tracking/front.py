@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import MappingProxyType
 
 import numpy as np
 
@@ -21,7 +19,6 @@ from slamfront.map.window import apply, local_window, whole_window
 from slamfront.protocols import Adjuster, Extractor, Matcher
 from slamfront.tracking.closing import LoopClosing
 from slamfront.tracking.initializer import Initializer
-from slamfront.tracking.joining import fuse_across
 from slamfront.tracking.keyframes import KeyframePolicy, cull_keyframes, cull_landmarks
 from slamfront.tracking.local_map import (
     align_view,
@@ -35,11 +32,13 @@ from slamfront.tracking.local_map import (
 from slamfront.tracking.loops import Loop, LoopDetector
 from slamfront.tracking.mapping import first_map, fuse_with_neighbours, insert_keyframe, triangulate_with_neighbours
 from slamfront.tracking.motion import ConstantVelocity
+from slamfront.tracking.odometry import Odometry
 from slamfront.tracking.ranging import NoRanging, ranging_of
 from slamfront.tracking.recognition import LikeliestFirst
 from slamfront.tracking.relocalizer import Relocalizer
 from slamfront.tracking.reunion import Reunion
 from slamfront.tracking.sighting import Sighter
+from slamfront.tracking.stopwatch import Stopwatch
 from slamfront.tracking.view import View
 from slamfront.types import Frame, KeyFrame, Sensor, State, Tracked, Window
 
@@ -51,9 +50,6 @@ _MIN_FIRST_LANDMARKS = 50
 _FALSE_START_KEYFRAMES = 3
 # Nobody looked around in what a frame comes after the last one by more than this
 _LONGEST_INTERVAL_NS = 500_000_000
-
-# Keyframes about the newest one that get to observe what a joined map shows there
-_JOINED_BY = 4
 
 KeyframeListener = Callable[[KeyFrame, Window], None]
 
@@ -89,8 +85,7 @@ class FrontEnd:
         self._loops = self._loop_closing()
         sighter = Sighter(matcher, config.loops, config.tracker, sensor == "mono", config.seed)
         self._reunion = Reunion(self._places, sighter, sensor == "mono")
-        # Odometry goes on evenly when the map is corrected: see Tracked
-        self._map_from_odom = self._odom_from_camera = Pose.identity()
+        self._odometry = Odometry()
         self._atlas = Atlas(world)
         self._lost_ns = 0
         if world is not None:
@@ -109,7 +104,7 @@ class FrontEnd:
     def step(self, frame: Frame) -> Tracked:
         """Return where the camera was when the frame was taken; FrameError for a frame that does not fit the camera."""
         frame.check()
-        watch = _Stopwatch()
+        watch = Stopwatch()
         self._finish_keyframe()
         watch.mark("finish keyframe")
         self._apply_corrections()
@@ -205,7 +200,7 @@ class FrontEnd:
         self._last_ids = self._local_rows = np.zeros(0, np.int64)
         self._late, self.view = [], None
         self._state = State.LOST if self._frozen else State.INITIALIZING
-        self._map_from_odom = self._odom_from_camera = Pose.identity()
+        self._odometry = Odometry()
         self._lost_ns = 0
         self._forget_loops()
         if not self._frozen:
@@ -301,7 +296,7 @@ class FrontEnd:
             return found
         if found not in self.world.keyframes:
             self._atlas.enter(next(number for number, other in self._atlas.kept.items() if found in other.keyframes))
-            self._stand_still(view)
+            self._odometry.stand_still(view.pose.inverse())
             self._adjuster.forget()
             self._forget_loops()
         self._reference_id = found
@@ -358,30 +353,19 @@ class FrontEnd:
             self._join_maps(keyframe)
 
     def _join_maps(self, keyframe: KeyframeRecord) -> None:
-        """Make one map of the active one and a kept one whose place a new keyframe shows, in the world of the older."""
-        world, active = self.world, self._atlas.active_id
+        """Go on in one map where a new keyframe shows a place of a kept one."""
         if self._loops is not None and not self._loops.idle:
-            return  # an answer about the active map as it is now would be misunderstood
-        found = self._reunion.look(self._atlas.kept, world, keyframe, self._disparity_sigma_px)
-        if found is None or self.view is None:
-            return
-        number, joint = found
-        near = [world.keyframes[i] for i in (keyframe.id, *world.covisible(keyframe)[:_JOINED_BY].tolist())]
-        kept_from_world, others = joint.world_from_other, list(self._atlas.maps[number].keyframes.values())
+            return  # an answer about the map as it is now would be misunderstood
         before = self._reference.world_from_camera
-        if number < active:
-            self._atlas.join(number, active, kept_from_world)
-            self._move_along(kept_from_world, before)
-        else:
-            self._atlas.join(active, number, kept_from_world.inverse())
-        fuse_across(self.world, near, others)
+        new_from_old = self._reunion.unite(self._atlas, keyframe, self._disparity_sigma_px)
+        if new_from_old is None or self.view is None:
+            return
+        self._move_along(new_from_old, before)
         self.view.adopt(keyframe)
         self._last_ids = self.world.landmarks.ids(keyframe.landmark_rows)
         self._adjuster.forget()
-        self._reunion.restart()
         if self._loops is not None:
             self._loops.joined(self.world)
-        log.info("map %d was joined to map %d by %d landmarks", *sorted((number, active))[::-1], joint.pairs)
 
     def _loop_closing(self) -> LoopClosing | None:
         config, scaled = self._config, self._sensor == "mono"
@@ -427,7 +411,7 @@ class FrontEnd:
         else:
             self.world.clear()
             self._state = State.INITIALIZING
-            self._map_from_odom = self._odom_from_camera = Pose.identity()
+            self._odometry = Odometry()
 
     def _begin_another_map(self, view: View, reason: str) -> str:
         """Begin a new map where tracking has been lost for long, and keep the old; return why there is no pose, if
@@ -445,14 +429,10 @@ class FrontEnd:
             if not self.keyframe_count:
                 self._begin_anew()
             return f"{reason}; no new map yet: {missing}"
-        self._stand_still(view)
+        self._odometry.stand_still(view.pose.inverse())
         self._lost_ns = 0
         log.info("tracking was lost for long: map %d begins", self._atlas.active_id)
         return ""
-
-    def _stand_still(self, view: View) -> None:
-        """Let odometry go on from where it was, in a map of whose world nothing is known."""
-        self._map_from_odom = view.pose.inverse() @ self._odom_from_camera.inverse()
 
     def _forget_loops(self) -> None:
         self._reunion.restart()
@@ -479,8 +459,7 @@ class FrontEnd:
         self._motion.moved(new_from_old)
         view = self.view
         here = reference if view is None or view.camera_from_world is None else view.pose.inverse()
-        there = new_from_old.apply_to_pose(here)
-        self._map_from_odom = there @ here.inverse() @ self._map_from_odom
+        there = self._odometry.moved(new_from_old, here)
         if view is not None and view.camera_from_world is not None:
             view.camera_from_world = there.inverse()
 
@@ -490,14 +469,14 @@ class FrontEnd:
             self._reference_id = max(self.world.keyframes)
         return self.world.keyframes[self._reference_id]
 
-    def _answer(self, view: View, watch: _Stopwatch, reason: str, is_keyframe: bool = False) -> Tracked:
+    def _answer(self, view: View, watch: Stopwatch, reason: str, is_keyframe: bool = False) -> Tracked:
         state, frame = self._state, view.frame
         self._last_ids = self.world.landmarks.ids(view.landmark_rows)
         if view.camera_from_world is None or reason:
             stage_ms, number = watch.times_ms(), self._atlas.active_id
             return Tracked(frame.id, frame.time_ns, state, stage_ms=stage_ms, reason=reason, map_id=number)
         answer = self._tracked(view, self._reference.id, watch.times_ms(), "", is_keyframe)
-        self._odom_from_camera = answer.odom_from_camera or self._odom_from_camera
+        self._odometry.observe(answer.odom_from_camera)
         if state is State.RELOCALIZED:
             self._state = State.TRACKING
         return answer
@@ -513,7 +492,7 @@ class FrontEnd:
             reference_id=reference_id,
             reference_from_camera=self.world.world_from_keyframe(reference_id).inverse() @ world_from_camera,
             online_world_from_camera=world_from_camera,
-            odom_from_camera=self._map_from_odom.inverse() @ world_from_camera,
+            odom_from_camera=self._odometry.place(world_from_camera),
             inliers=int((view.landmark_rows >= 0).sum()),
             covariance=view.covariance,
             is_keyframe=is_keyframe,
@@ -521,19 +500,3 @@ class FrontEnd:
             reason=reason,
             map_id=self._atlas.active_id,
         )
-
-
-class _Stopwatch:
-    """Times of stages, each from the mark before."""
-
-    def __init__(self) -> None:
-        self._marks = [("", time.perf_counter())]
-
-    def mark(self, stage: str) -> None:
-        """End the stage of this name."""
-        self._marks.append((stage, time.perf_counter()))
-
-    def times_ms(self) -> MappingProxyType[str, float]:
-        """Return the milliseconds of each stage."""
-        pairs = zip(self._marks, self._marks[1:], strict=False)
-        return MappingProxyType({name: 1e3 * (end - start) for (_, start), (name, end) in pairs})

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slamfront.geometry.pose import Sim3
+from slamfront.geometry.pose import Pose, Sim3
 from slamfront.map import KeyframeMap, KeyframeRecord
+from slamfront.map.atlas import Atlas
 from slamfront.map.places import PlaceIndex
-from slamfront.tracking.joining import Joint, refined
+from slamfront.tracking.joining import Joint, fuse_across, refined
 from slamfront.tracking.sighting import NEAR, Sighter, Sighting, unit_of_length
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,8 @@ _CANDIDATES = 3
 _SAME_ANSWER_PX = 10.0
 # Keyframes, the newest and those about it, that tell how the maps lie
 _TELLING = 6
+# Keyframes about the newest one that get to observe what the other map shows there
+_TO_OBSERVE = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +45,27 @@ class Reunion:
     def __init__(self, places: PlaceIndex, sighter: Sighter, scaled: bool) -> None:
         self._places, self._sighter, self._scaled = places, sighter, scaled
         self._clue: _Clue | None = None
+
+    def unite(self, atlas: Atlas, keyframe: KeyframeRecord, disparity_sigma_px: float) -> Sim3 | None:
+        """Make one map of the active one and a kept one whose place its new keyframe shows, in the world of the older;
+        return how the active world lies in that, new_from_old, or None where no common place is known.
+        """
+        assert atlas.active is not None
+        world, active, kept = atlas.active, atlas.active_id, atlas.kept
+        found = self.look(kept, world, keyframe, disparity_sigma_px)
+        if found is None:
+            return None
+        number, joint = found
+        near = [keyframe, *(world.keyframes[i] for i in world.covisible(keyframe, NEAR)[:_TO_OBSERVE].tolist())]
+        others = list(kept[number].keyframes.values())
+        if number < active:
+            atlas.join(number, active, joint.world_from_other)
+        else:
+            atlas.join(active, number, joint.world_from_other.inverse())
+        fuse_across(kept[number] if number < active else world, near, others)
+        self.restart()
+        log.info("map %d was joined to map %d by %d landmarks", *sorted((number, active))[::-1], joint.pairs)
+        return joint.world_from_other if number < active else Sim3.from_pose(Pose.identity())
 
     def look(
         self,

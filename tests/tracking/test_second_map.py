@@ -71,10 +71,10 @@ def carried_off(sensor: Sensor) -> Story:
 
 @lru_cache(maxsize=1)
 def never_seen_again() -> Story:
-    return told(clip("room-loop?speed=3", "rgbd", 122), [*FIRST, *SECOND[:25]])
+    return told(clip("room-loop?speed=3", "rgbd", 122), [*FIRST[:16], *SECOND[:26]])
 
 
-@pytest.mark.parametrize("sensor", ["rgbd", "stereo", "mono"])
+@pytest.mark.parametrize("sensor", ["rgbd", pytest.param("stereo", marks=pytest.mark.slow), "mono"])
 def test_a_new_map_is_begun_and_joined_where_a_place_is_seen_again(sensor: Sensor) -> None:
     story = carried_off(sensor)
     begins = story.map_ids().index(1)
@@ -85,7 +85,7 @@ def test_a_new_map_is_begun_and_joined_where_a_place_is_seen_again(sensor: Senso
     assert 85 < SECOND[joined - CARRIED] < 115
     assert all(answer.state is State.TRACKING for answer in story.answers[begins:])
     assert set(story.front.maps) == {0}
-    # Three laps of 100 frames are 8 m long each: as well as other runs of this length
+    # About 7 m of way
     assert len(story.journal.trajectory(story.front.world)) >= len(story.answers) - 10
     assert story.error_m(0) < 0.03
 
@@ -129,20 +129,20 @@ def test_maps_that_show_no_common_place_are_both_kept_and_saved(tmp_path: pytest
 
 def test_a_map_that_was_left_is_entered_again_where_it_is_found() -> None:
     whole = clip("room-loop?speed=3", "rgbd", 122)
-    story = told(whole, [*FIRST, *SECOND[:20], *range(10, 20), *SECOND[5:15]])
+    story = told(whole, [*FIRST[:16], *SECOND[:16], *FIRST[8:13], *SECOND[11:16]])
     # Carried back into the first map, and then into the second
-    assert story.map_ids()[-11] == 0 and story.answers[-11].state is State.TRACKING
+    assert story.map_ids()[-6] == 0 and story.answers[-6].state is State.TRACKING
     assert story.map_ids()[-1] == 1 and story.answers[-1].state is State.TRACKING
     assert set(story.front.maps) == {0, 1}
 
 
 def test_a_covered_lens_begins_no_map() -> None:
     whole = clip("room-loop?speed=3", "rgbd", 122)
-    dark = range(20, 40)
-    story = told(whole, [*range(20), *[20] * 20, *range(20, 40)], SOON, dark)
-    assert [answer.state for answer in story.answers[20:40]] == [State.LOST] * 20
-    assert story.answers[40].state is State.RELOCALIZED and set(story.map_ids()) == {0}
-    assert "no new map yet" in story.answers[39].reason
+    dark = range(10, 22)
+    story = told(whole, [*range(10), *[10] * 12, *range(10, 14)], SOON, dark)
+    assert [answer.state for answer in story.answers[10:22]] == [State.LOST] * 12
+    assert story.answers[22].state is State.RELOCALIZED and set(story.map_ids()) == {0}
+    assert "no new map yet" in story.answers[21].reason
 
 
 @pytest.mark.parametrize(
@@ -151,17 +151,17 @@ def test_a_covered_lens_begins_no_map() -> None:
     ids=["switched off", "enough of them"],
 )
 def test_no_map_is_begun_where_that_is_not_wanted(config: RunConfig) -> None:
-    story = told(clip("room-loop?speed=3", "rgbd", 122), [*FIRST, *SECOND[:15]], config)
-    assert {answer.state for answer in story.answers[CARRIED:]} == {State.LOST} and set(story.front.maps) == {0}
+    story = told(clip("room-loop?speed=3", "rgbd", 122), [*FIRST[:6], *SECOND[:12]], config)
+    assert {answer.state for answer in story.answers[6:]} == {State.LOST} and set(story.front.maps) == {0}
 
 
 def test_a_reset_forgets_all_maps() -> None:
     whole = clip("room-loop?speed=3", "rgbd", 122)
-    story = told(whole, [*FIRST, *SECOND[:15]])
+    story = told(whole, [*FIRST[:6], *SECOND[:12]])
     ids = {i for world in story.front.maps.values() for i in world.keyframes}
     assert len(story.front.maps) == 2
     story.front.reset()
     assert len(story.front.maps) == 1 and story.front.keyframe_count == 0
-    late = [replace(frame, time_ns=frame.time_ns + 10**11) for frame in frames_of(whole, list(FIRST))[0]]
+    late = [replace(frame, time_ns=frame.time_ns + 10**11) for frame in frames_of(whole, [*FIRST[:3]])[0]]
     assert [story.front.step(frame).state for frame in late] == [State.TRACKING] * len(late)
     assert not ids & set(story.front.world.keyframes)
