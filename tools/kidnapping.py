@@ -9,6 +9,11 @@ scene, views up to 20 cm and 10 degrees beside the path. In the other the lens i
 with noise in turn, while the camera stands still. A case counts as found when a pose within 5 cm and 5 degrees of the
 truth, in the map as it was, comes within half a second of the scene being visible, in the same map, and the last of the
 frames played, 0.8 s later, is right too. `wrong` counts poses of all cases that are farther off.
+
+    python tools/kidnapping.py "synthetic:house?frames=870&width=320&grey=1&draft=1&noise=1" --cut 200 420
+
+With `--cut` there are no such cases: the frames between two are left out, so that the camera is carried off to where it
+never was, and it is told when a new map begins, when it is joined to the old one, and the error of all frames.
 """
 
 from __future__ import annotations
@@ -28,6 +33,7 @@ import tyro
 from slamfront.build import adjuster_of, build_front, resolve
 from slamfront.config import RunConfig
 from slamfront.evaluation.association import associate
+from slamfront.evaluation.trajectory import evaluate
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose, rotation_angle
 from slamfront.pipeline import Session
@@ -71,6 +77,8 @@ class Arguments:
     """Frames that are followed before the first case."""
     seed: int = 0
     """Of the moments and the places."""
+    cut: tuple[int, int] | None = None
+    """Leave out the frames from one on and before another, and tell what becomes of the two maps."""
     verbose: bool = False
     """Print a line for each case that is not found."""
     config: RunConfig = field(default_factory=RunConfig)
@@ -188,11 +196,19 @@ class Followed:
 
 
 def main(given: Arguments) -> None:
-    """Follow the source, and print what became of all cases."""
-    cv2.setNumThreads(1)  # threads do not survive a fork
+    """Follow the source, and print what became of it."""
     config = resolve(replace(given.config, sensor=given.sensor, threads=False))
     _, simulated, name = given.source.rpartition("synthetic:")
     stage: Stage = Simulated(name, given.sensor) if simulated else Recorded(given.source, config)
+    if given.cut is None:
+        carry_off(given, config, stage)
+    else:
+        cut_out(given.cut, config, stage, given.sensor)
+
+
+def carry_off(given: Arguments, config: RunConfig, stage: Stage) -> None:
+    """Follow a stage, and print what became of all cases."""
+    cv2.setNumThreads(1)  # threads do not survive a fork
     rng = np.random.default_rng(given.seed)
     carried: list[Case] = []
     covered: list[Case] = []
@@ -217,6 +233,33 @@ def main(given: Arguments) -> None:
             f"{sum(case.wrong for case in cases)}",
             flush=True,
         )
+
+
+def cut_out(cut: tuple[int, int], config: RunConfig, stage: Stage, sensor: Sensor) -> None:
+    """Follow a stage but for the frames of a cut, and print what became of the maps before and after it."""
+    rows = [*range(cut[0]), *range(cut[1], stage.length)]
+    map_ids, frames, true_poses = [], [], []
+    with adjuster_of(config) as adjuster:
+        session = Session(build_front(config, stage.camera, sensor, adjuster), adjuster)
+        for number, row in enumerate(rows):
+            frame, truth = stage.view(row)
+            frames.append(replace(frame, id=number, time_ns=round(1e9 * number / stage.rate_hz)))
+            answer = session.take(frames[-1])
+            frames[-1] = replace(frames[-1], image=frame.image[:0], right=None, depth_m=None)
+            true_poses.append(truth)
+            map_ids.append(-1 if answer.online_world_from_camera is None else answer.map_id)
+        session.finish()
+    world = session.main_map
+    truth_of_all = Trajectory.from_poses([frame.time_ns for frame in frames], true_poses)
+    found = evaluate(truth_of_all, session.journal.trajectory(world))
+    begins = map_ids.index(1) if 1 in map_ids else None
+    joined = None if begins is None or 0 not in map_ids[begins:] else map_ids.index(0, begins)
+    print(
+        f"{sensor:<6} carried off at frame {cut[0]}, a new map from {begins and rows[begins]} on, joined at "
+        f"{joined and rows[joined]}; {map_ids.count(-1)} of {len(rows)} frames lost; the main map places "
+        f"{session.journal.count_placed_by(world) if world else 0}, ATE "
+        f"{1e3 * (found.sim3 if sensor == 'mono' else found.se3).translation_m.rmse:.1f} mm"
+    )
 
 
 def _carried_off(run: Followed, stage: Stage, row: int, earlier: int, seed: int) -> Case:

@@ -15,6 +15,8 @@ from slamfront.map.joining import absorb
 from slamfront.map.places import PlaceIndex, packaged_vocabulary
 from slamfront.matching.nearest import Nearest
 from slamfront.tracking.joining import Joint, find_joint, join
+from slamfront.tracking.reunion import Reunion
+from slamfront.tracking.sighting import Sighter
 from slamfront.types import Sensor
 from tests.map.worlds import add_keyframe, add_landmarks, assert_consistent, chain, empty_map
 from tests.tracking.worlds import CONFIG, Clip, clip, run_on
@@ -159,3 +161,25 @@ def test_maps_of_different_descriptors_are_not_joined() -> None:
     floats = KeyframeMap(chain(1)[0].camera, np.zeros((0, 256), np.float32))
     with pytest.raises(ValueError, match="different descriptors"):
         absorb(chain(2)[0], floats, MOVED)
+
+
+def test_a_reunion_takes_two_keyframes_that_agree() -> None:
+    _, first, last = halves("rgbd")
+    kept, world = {0: first}, last
+    places = PlaceIndex(packaged_vocabulary("orb"))
+    places.update(first)
+    reunion = Reunion(places, Sighter(Nearest(), CONFIG.loops, CONFIG.tracker, False, 0), False)
+    # The oldest keyframes of the last part show what the first part has
+    one, two = list(world.keyframes.values())[:2]
+    assert reunion.look(kept, world, one, 1.0) is None
+    found = reunion.look(kept, world, two, 1.0)
+    expected = joint_of(first, last)
+    assert found is not None and found[0] == 0 and expected is not None
+    shift = found[1].world_from_other.translation - expected.world_from_other.translation
+    assert np.linalg.norm(shift) < 0.02
+    assert reunion.look(kept, world, one, 1.0) is not None
+    reunion.restart()
+    assert reunion.look(kept, world, two, 1.0) is None
+    last_one = max(world.keyframes.values(), key=lambda record: record.id)
+    assert reunion.look(kept, world, last_one, 1.0) is None
+    assert reunion.look(kept, world, one, 1.0) is None
