@@ -129,8 +129,6 @@ class FrontEnd:
         if due:
             self._add_keyframe(view)
             watch.mark("keyframe")
-            self._look_for_loop()
-            watch.mark("loop")
         self._motion.observe(frame.time_ns, view.pose)
         if self._lost_ns:
             self._lost_ns = 0
@@ -331,11 +329,7 @@ class FrontEnd:
         if len(revisited := revisited_landmarks(self.world, view)):
             align_view(view, self.world, revisited, config.max_landmarks)
             solve_pose(view, self.world, view.pose, config, ranged=True)
-        keyframe = insert_keyframe(self.world, view)
-        cull_landmarks(self.world, keyframe.id)
-        triangulate_with_neighbours(self.world, keyframe, view)
-        view.adopt(keyframe)
-        self._reference_id = self._unfinished_id = keyframe.id
+        self._reference_id = self._unfinished_id = insert_keyframe(self.world, view).id
 
     def _finish_keyframe(self) -> None:
         """Do for the newest keyframe what can wait until its own frame is answered, so that no frame takes long."""
@@ -343,11 +337,14 @@ class FrontEnd:
         self._unfinished_id = -1
         if keyframe is None or self.view is None:
             return
+        cull_landmarks(self.world, keyframe.id)
+        triangulate_with_neighbours(self.world, keyframe, self.view)
         fuse_with_neighbours(self.world, keyframe)
         self.view.adopt(keyframe)
         self._last_ids = self.world.landmarks.ids(keyframe.landmark_rows)
         self._publish(keyframe, self._config.backend.window)
         cull_keyframes(self.world, keyframe, self._config.keyframes)
+        self._look_for_loop()
         if self._atlas.kept:
             self._apply_corrections()
             self._join_maps(keyframe)
