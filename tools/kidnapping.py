@@ -7,7 +7,7 @@ The source is followed once, inline. At moments drawn by seed the run is forked.
 seconds, and then a place from earlier: of a recording, whose even frames alone are followed, odd frames; of a simulated
 scene, views up to 20 cm and 10 degrees beside the path. In the other the lens is covered for two seconds, black or grey
 with noise in turn, while the camera stands still. A case counts as found when a pose within 5 cm and 5 degrees of the
-truth, in the map as it was, comes within half a second of the scene being visible, in the same map, and the last of the
+truth, in the map as it is, comes within half a second of the scene being visible, in the same map, and the last of the
 frames played, 0.8 s later, is right too. `wrong` counts poses of all cases that are farther off.
 
     python tools/kidnapping.py "synthetic:house?frames=870&width=320&grey=1&draft=1&noise=1" --cut 200 420
@@ -169,21 +169,24 @@ class Followed:
 
     def judge(self, views: list[View], start_ns: int, row: int) -> Case:
         """Follow views from a time on, of places about a row, and return what became of them."""
-        known = self.session.journal.poses(self.session.front.maps[self.map_id])
-        rows = [r for r, frame_id in enumerate(self.frame_ids) if frame_id in known]
-        base = min(rows, key=lambda r: abs(r - row))
-        scale = self._scale(known, rows, base)
         right, wrong = [], 0
         for number, (frame, truth) in enumerate(views):
             time_ns = start_ns + round(1e9 * number / self.rate_hz)
             answer = self.session.take(replace(frame, id=_LATER + number, time_ns=time_ns))
-            relative = self.true_poses[base].inverse() @ truth
-            expected = known[self.frame_ids[base]] @ Pose(relative.rotation, scale * relative.translation_m)
+            expected, scale = self._expected(row, truth)
             pose = answer.online_world_from_camera
             right.append(pose is not None and answer.map_id == self.map_id and _near(pose, expected, scale))
             wrong += pose is not None and not right[-1]
         found_s = right.index(True) / self.rate_hz if any(right) else math.inf
         return Case(found_s, bool(right[-1]), int(wrong))
+
+    def _expected(self, row: int, truth: Pose) -> tuple[Pose, float]:
+        """Return where the map, as it is by now, has a true pose near that of a row, and its unit of length there."""
+        known = self.session.journal.poses(self.session.front.maps[self.map_id])
+        rows = [r for r, frame_id in enumerate(self.frame_ids) if frame_id in known]
+        base = min(rows, key=lambda r: abs(r - row))
+        relative, scale = self.true_poses[base].inverse() @ truth, self._scale(known, rows, base)
+        return known[self.frame_ids[base]] @ Pose(relative.rotation, scale * relative.translation_m), scale
 
     def _scale(self, known: dict[int, Pose], rows: list[int], base: int) -> float:
         """Return the unit of length of the map about a row."""

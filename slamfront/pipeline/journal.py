@@ -1,13 +1,16 @@
-"""What a run remembers of every frame: 88 bytes, whatever the length of the run."""
+"""What a run remembers of every frame: 88 bytes, whatever the length of the run, and some more of keyframes."""
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
-from slamfront.geometry.pose import Pose
+from slamfront.geometry.pose import Pose, rotation_exp, rotation_log
 from slamfront.map import KeyframeMap
 from slamfront.types import FloatArray, IntArray, Tracked, Trajectory
 
@@ -15,19 +18,40 @@ _NO_REFERENCE = -1
 _NO_POSE = (float("nan"),) * 7
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Link:
+    """How a keyframe lay to an earlier one when it was made, reference_from_keyframe, in that one's unit of length."""
+
+    reference_id: int
+    rotation: FloatArray
+    translation_m: FloatArray
+
+
 class Journal:
-    """Time, reference keyframe and relative pose of each frame, so that corrections of the map reach all of them."""
+    """Time, reference keyframe and relative pose of each frame, so that corrections of the map reach all of them.
+
+    Frames hang on the keyframe before them, and the next keyframe tells what became of the way between both, as the map
+    was corrected: a single camera's first lengths may be wrong by a fifth. What it tells is spread evenly over the time
+    between them.
+    """
 
     def __init__(self) -> None:
         self._ids, self._times_ns, self._references = array("q"), array("q"), array("q")
         self._poses = array("d")
         self._frame_ms = array("f")
+        self._links: dict[int, _Link] = {}
+        self._last: tuple[Tracked, float] | None = None
 
     def __len__(self) -> int:
         return len(self._ids)
 
     def add(self, tracked: Tracked, scale: float = 1.0) -> None:
         """Take the answer to one frame; `scale` is that of its keyframe in the map, as `KeyframeMap.scale` tells it."""
+        if self._last is not None and tracked.is_keyframe:
+            before, before_scale = self._last
+            # Odometry goes on evenly where the map was corrected between the two
+            self._link(len(self._ids), before, before_scale, before.odom_from_camera, tracked.odom_from_camera)
+        self._last = tracked, scale
         self._ids.append(tracked.frame_id)
         self._times_ns.append(tracked.time_ns)
         self._frame_ms.append(sum(tracked.stage_ms.values()))
@@ -42,7 +66,11 @@ class Journal:
     def amend(self, tracked: Tracked, scale: float = 1.0) -> None:
         """Give an earlier frame, which had no pose when it was answered, the pose that was found for it later."""
         pose = tracked.reference_from_camera
-        row = len(self._ids) - 1 - self._ids[::-1].index(tracked.frame_id)
+        newest = len(self._ids) - 1
+        if self._last is not None and self._last[0].is_keyframe and newest not in self._links:
+            ends = tracked.online_world_from_camera, self._last[0].online_world_from_camera
+            self._link(newest, tracked, scale, *ends)
+        row = newest - self._ids[::-1].index(tracked.frame_id)
         assert tracked.reference_id is not None and pose is not None
         self._references[row] = tracked.reference_id
         self._poses[7 * row : 7 * row + 7] = array("d", (*(pose.translation_m / scale), *pose.quaternion_xyzw()))
@@ -78,9 +106,11 @@ class Journal:
         """
         keyframes, scales = self._keyframe_poses(world)
         relative = np.array(self._poses).reshape(-1, 7)
+        turns, shifts = self._spread(keyframes, scales)
         return {
             self._ids[row]: keyframes[reference]
             @ Pose.from_quaternion(relative[row, 3:], scales[reference] * relative[row, :3])
+            @ Pose(rotation_exp(turns[row]), shifts[row])
             for row, reference in enumerate(self._references)
             if reference in keyframes
         }
@@ -114,8 +144,38 @@ class Journal:
         rotations = np.array([pose.rotation for pose in keyframes.values()])[which]
         origins = np.array([pose.translation_m for pose in keyframes.values()])[which]
         lengths = np.array([scales[reference] for reference in keyframes])[which]
-        relative = lengths[:, None] * np.array(self._poses).reshape(-1, 7)[rows, :3]
-        return np.asarray(np.einsum("nij,nj->ni", rotations, relative) + origins)
+        relative = np.array(self._poses).reshape(-1, 7)[rows]
+        _, shifts = self._spread(keyframes, scales)
+        offsets = lengths[:, None] * relative[:, :3] + Rotation.from_quat(relative[:, 3:]).apply(shifts[rows])
+        return np.asarray(np.einsum("nij,nj->ni", rotations, offsets) + origins)
+
+    def _link(self, row: int, before: Tracked, scale: float, start: Pose | None, end: Pose | None) -> None:
+        """Remember how a new keyframe, that of a row, lies to the reference of a frame before it, by the poses of both
+        in one frame.
+        """
+        if before.reference_id is not None and before.reference_from_camera and start and end:
+            pose = before.reference_from_camera @ start.inverse() @ end
+            self._links[row] = _Link(before.reference_id, pose.rotation, pose.translation_m / scale)
+
+    def _spread(self, keyframes: Mapping[int, Pose], scales: Mapping[int, float]) -> tuple[FloatArray, FloatArray]:
+        """Return how each frame has to be turned (N,3), rotation vectors, and moved (N,3), in its own camera's frame,
+        so that the frames that hang on a keyframe lead to the next one.
+        """
+        references, times_s = np.array(self._references, np.int64), 1e-9 * self.times_ns.astype(np.float64)
+        turns, shifts = np.zeros((len(references), 3)), np.zeros((len(references), 3))
+        starts = np.flatnonzero(np.r_[True, np.diff(references) != 0])
+        for row, link in self._links.items():
+            start = int(starts[np.searchsorted(starts, row - 1, side="right") - 1])
+            keyframe = self._references[row]
+            known = link.reference_id in keyframes and keyframe in keyframes
+            if not known or self._references[row - 1] != link.reference_id:
+                continue
+            led_to = keyframes[link.reference_id] @ Pose(link.rotation, scales[link.reference_id] * link.translation_m)
+            missing = led_to.inverse() @ keyframes[keyframe]
+            share = (times_s[start:row] - times_s[start]) / (times_s[row] - times_s[start])
+            turns[start:row] = share[:, None] * rotation_log(missing.rotation)
+            shifts[start:row] = share[:, None] * missing.translation_m
+        return turns, shifts
 
     def _keyframe_poses(self, world: KeyframeMap | None) -> tuple[dict[int, Pose], dict[int, float]]:
         """Return world_from_keyframe and scale of every reference that the map still knows, ascending."""
