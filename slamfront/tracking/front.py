@@ -77,7 +77,7 @@ class FrontEnd:
         self._camera = camera if sensor != "mono" else replace(camera, baseline_m=None)
         self._extractor, self._matcher, self._adjuster = extractor, matcher, adjuster
         self._motion = ConstantVelocity()
-        self._policy = KeyframePolicy(config.keyframes)
+        self._policy = KeyframePolicy(config.keyframes, config.tracker.max_landmarks)
         self._initializer = Initializer(matcher, self._camera, config.seed)
         extractor_name = config.extractor.weights if config.extractor.kind == "superpoint" else config.extractor.kind
         self._places = PlaceIndex(packaged_vocabulary(extractor_name))
@@ -194,7 +194,7 @@ class FrontEnd:
         self._motion.forget()
         self._initializer.restart()
         self._relocalizer.restart()
-        self._policy = KeyframePolicy(self._config.keyframes)
+        self._policy = KeyframePolicy(self._config.keyframes, self._config.tracker.max_landmarks)
         self._last_ids = self._local_rows = np.zeros(0, np.int64)
         self._late, self.view = [], None
         self._state = State.LOST if self._frozen else State.INITIALIZING

@@ -13,6 +13,8 @@ from slamfront.types import IntArray
 # A view that turned or moved this much since the reference keyframe sees things from elsewhere
 _MAX_TURN_RAD = np.deg2rad(12.0)
 _MAX_MOVE_DEPTHS = 0.1
+# A view with less than this share of what could be tracked of the reference keyframe is about to be lost
+_NEARLY_LOST = 0.25
 # Columns of the grid that tells how much of the image the map covers
 _COLUMNS = 12
 # A landmark this old, in keyframes, must be seen by as many keyframes, and by a quarter of the frames that looked for
@@ -23,10 +25,13 @@ _MIN_OBSERVERS = 3
 
 
 class KeyframePolicy:
-    """Decides when a keyframe is due, by what has been lost from sight since the last one."""
+    """Decides when a keyframe is due, by what has been lost from sight since the last one.
 
-    def __init__(self, config: KeyframeConfig) -> None:
-        self._config = config
+    max_landmarks is how many landmarks are looked for in a view at most, so that no more can be expected.
+    """
+
+    def __init__(self, config: KeyframeConfig, max_landmarks: int) -> None:
+        self._config, self._max_landmarks = config, max_landmarks
         self._since = 0
         self._most_tracked = self._most_covered = 0
 
@@ -37,7 +42,8 @@ class KeyframePolicy:
         covered = _cells_covered(view)
         self._most_tracked = max(self._most_tracked, tracked)
         self._most_covered = max(self._most_covered, covered)
-        weak = tracked < 0.5 * self._config.tracked_ratio * self._most_tracked
+        trackable = min(int((reference.landmark_rows >= 0).sum()), self._max_landmarks)
+        weak = tracked < max(0.5 * self._config.tracked_ratio * self._most_tracked, _NEARLY_LOST * trackable)
         if self._since < self._config.min_interval and not weak:
             return False
         few = tracked < self._config.tracked_ratio * self._most_tracked

@@ -51,22 +51,22 @@ def due(policy: KeyframePolicy, world: KeyframeMap, view: View, times: int, idle
 
 def test_the_same_view_again_is_no_keyframe(world: KeyframeMap) -> None:
     view = showing(world, everything(world))
-    assert not any(due(KeyframePolicy(CONFIG), world, view, 20))
+    assert not any(due(KeyframePolicy(CONFIG, COUNT), world, view, 20))
 
 
 def test_the_same_view_is_one_after_a_while_if_the_backend_is_idle(world: KeyframeMap) -> None:
     view = showing(world, everything(world))
-    assert due(KeyframePolicy(CONFIG), world, view, 30) == [False] * 29 + [True]
-    assert not any(due(KeyframePolicy(CONFIG), world, view, 100, idle=False))
+    assert due(KeyframePolicy(CONFIG, COUNT), world, view, 30) == [False] * 29 + [True]
+    assert not any(due(KeyframePolicy(CONFIG, COUNT), world, view, 100, idle=False))
 
 
 def test_the_count_begins_anew_after_a_keyframe(world: KeyframeMap) -> None:
-    policy, view = KeyframePolicy(CONFIG), showing(world, everything(world))
+    policy, view = KeyframePolicy(CONFIG, COUNT), showing(world, everything(world))
     assert np.flatnonzero(due(policy, world, view, 90)).tolist() == [29, 59, 89]
 
 
 def test_losing_a_part_of_the_landmarks_makes_a_keyframe(world: KeyframeMap) -> None:
-    policy, rows = KeyframePolicy(CONFIG), everything(world)
+    policy, rows = KeyframePolicy(CONFIG, COUNT), everything(world)
     due(policy, world, showing(world, rows), 5)
     # Spread over the image, so that it is their number that counts
     most, some = rows[np.arange(COUNT) % 10 > 0], rows[::2]
@@ -76,7 +76,7 @@ def test_losing_a_part_of_the_landmarks_makes_a_keyframe(world: KeyframeMap) -> 
 
 def test_a_bare_side_of_the_image_makes_a_keyframe(world: KeyframeMap) -> None:
     """Landmarks may be many and yet all on one side, as when the camera turns away from them."""
-    policy, rows = KeyframePolicy(CONFIG), everything(world)
+    policy, rows = KeyframePolicy(CONFIG, COUNT), everything(world)
     left = rows[world.landmarks.positions_m[rows, 0] < 0]
     rng = np.random.default_rng(0)
     extra = world.landmarks.take_rows(COUNT)
@@ -88,21 +88,29 @@ def test_a_bare_side_of_the_image_makes_a_keyframe(world: KeyframeMap) -> None:
 @pytest.mark.parametrize("twist", [[0, 0.3, 0, 0, 0, 0], [0, 0, 0, 0.6, 0, 0]], ids=["17 degrees", "1/7 of the depth"])
 def test_seeing_things_from_elsewhere_makes_a_keyframe(world: KeyframeMap, twist: list[float]) -> None:
     view = showing(world, everything(world), Pose.exp(twist))
-    assert due(KeyframePolicy(CONFIG), world, view, 3)[-1]
+    assert due(KeyframePolicy(CONFIG, COUNT), world, view, 3)[-1]
 
 
 @pytest.mark.parametrize("twist", [[0, 0.1, 0, 0, 0, 0], [0, 0, 0, 0.1, 0, 0]], ids=["6 degrees", "1/40 of the depth"])
 def test_a_small_motion_makes_no_keyframe(world: KeyframeMap, twist: list[float]) -> None:
     view = showing(world, everything(world), Pose.exp(twist))
-    assert not any(due(KeyframePolicy(CONFIG), world, view, 10))
+    assert not any(due(KeyframePolicy(CONFIG, COUNT), world, view, 10))
 
 
 def test_keyframes_keep_their_distance_unless_tracking_is_weak(world: KeyframeMap) -> None:
     rows, moved = everything(world), Pose.exp([0, 0, 0, 0.6, 0, 0])
-    assert due(KeyframePolicy(CONFIG), world, showing(world, rows, moved), 3) == [False, False, True]
-    weak = KeyframePolicy(CONFIG)
+    assert due(KeyframePolicy(CONFIG, COUNT), world, showing(world, rows, moved), 3) == [False, False, True]
+    weak = KeyframePolicy(CONFIG, COUNT)
     due(weak, world, showing(world, rows), 1)
     assert due(weak, world, showing(world, rows[::8]), 1) == [True]
+
+
+def test_a_view_that_shows_little_of_the_keyframe_at_once_is_one(world: KeyframeMap) -> None:
+    """In fast motion the first view after a keyframe may be the last that shows anything of it."""
+    rows = everything(world)
+    assert due(KeyframePolicy(CONFIG, COUNT), world, showing(world, rows[::5]), 1) == [True]
+    assert due(KeyframePolicy(CONFIG, COUNT), world, showing(world, rows[::3]), 1) == [False]
+    assert due(KeyframePolicy(CONFIG, COUNT // 2), world, showing(world, rows[::5]), 1) == [False], "all looked for"
 
 
 # --- culling
