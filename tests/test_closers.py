@@ -155,7 +155,9 @@ def test_frames_between_keyframes_follow_both(late: bool) -> None:
     for frame in frames:
         journal.add(Tracked(frame.frame_id, frame.time_ns, State.INITIALIZING) if late else frame)
     journal.add(Tracked(5, 5000, State.TRACKING, 1, Pose.identity(), at(5), at(5), is_keyframe=True))
-    for frame in reversed(frames) if late else ():
+    # The view that made the map is placed in it again, as those before it are
+    own = Tracked(5, 5000, State.TRACKING, 0, at(5), at(5), at(5))
+    for frame in (own, *reversed(frames)) if late else ():
         journal.amend(frame)
     journal.add(Tracked(6, 6000, State.TRACKING, 1, at(1), at(6), at(6)))
     before = journal.poses(world)

@@ -25,6 +25,9 @@ from slamfront.protocols import Source
 from slamfront.trajectories import write_tum
 from slamfront.types import Sensor, Tracked, Trajectory
 
+# Frames after a loop in which it is closed, and the whole map adjusted twice
+_CLOSING = 200
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -68,14 +71,13 @@ def follow(arguments: Arguments, loops: bool) -> None:
         )
     )
     source = build_source(arguments.source, config)
-    start, worst_ms = time.process_time(), 0.0
+    start = time.process_time()
     answers: list[Tracked] = []
     with adjuster_of(config) as adjuster:
         front = build_front(config, source.camera, source.sensor, adjuster)
         session = Session(front, adjuster, whole_map=whole_map_backend(config))
         for frame in source:
             answers.append(session.take(frame))
-            worst_ms = max(worst_ms, sum(answers[-1].stage_ms.values()))
         session.finish()
     online = Trajectory.from_poses(
         [a.time_ns for a in answers if a.online_world_from_camera],
@@ -86,15 +88,32 @@ def follow(arguments: Arguments, loops: bool) -> None:
     print(
         f"{name} tracked {len(online)}/{len(answers)}, ATE online {_ate(source, online)}, "
         f"after {_ate(source, after)}, largest step of odometry {_largest_step(answers):.3f}, "
-        f"{front.keyframe_count} keyframes, worst frame {worst_ms:.0f} ms, {time.process_time() - start:.0f} s",
+        f"{front.keyframe_count} keyframes, {time.process_time() - start:.0f} s",
         flush=True,
     )
+    _print_slowest(answers, [loop.time_ns for loop in front.loops])
     frame_of = {a.time_ns: a.frame_id for a in answers}
     for loop in front.loops:
         print(f"  frame {frame_of.get(loop.time_ns)} -> {frame_of.get(loop.match_time_ns)}: {loop}", flush=True)
     if arguments.output is not None:
         arguments.output.mkdir(parents=True, exist_ok=True)
         write_tum(arguments.output / f"{arguments.sensor}-{'on' if loops else 'off'}.tum", after)
+
+
+def _print_slowest(answers: list[Tracked], loops_ns: list[int]) -> None:
+    """Print the slowest frames of all, and of those from each loop on for as long as it is worked on."""
+    parts = [("all", answers)]
+    for time_ns in loops_ns:
+        first = next(row for row, answer in enumerate(answers) if answer.time_ns >= time_ns)
+        parts.append((f"after frame {answers[first].frame_id}", answers[first : first + _CLOSING]))
+    for name, some in parts:
+        took_ms = np.array([sum(answer.stage_ms.values()) for answer in some])
+        slow = [some[row] for row in np.argsort(-took_ms)[:3]]
+        told = "; ".join(
+            f"{sum(a.stage_ms.values()):.0f} ms at {a.frame_id} ({max(a.stage_ms, key=lambda s: a.stage_ms[s])})"
+            for a in slow
+        )
+        print(f"  {name}: median {np.median(took_ms):.0f} ms, slowest {told}", flush=True)
 
 
 def _ate(source: Source, trajectory: Trajectory) -> str:

@@ -22,6 +22,7 @@ _NO_POSE = (float("nan"),) * 7
 class _Link:
     """How a keyframe lay to an earlier one when it was made, reference_from_keyframe, in that one's unit of length."""
 
+    keyframe_id: int
     reference_id: int
     rotation: FloatArray
     translation_m: FloatArray
@@ -50,7 +51,8 @@ class Journal:
         if self._last is not None and tracked.is_keyframe:
             before, before_scale = self._last
             # Odometry goes on evenly where the map was corrected between the two
-            self._link(len(self._ids), before, before_scale, before.odom_from_camera, tracked.odom_from_camera)
+            ends = before.odom_from_camera, tracked.odom_from_camera
+            self._link(len(self._ids), before, before_scale, tracked, *ends)
         self._last = tracked, scale
         self._ids.append(tracked.frame_id)
         self._times_ns.append(tracked.time_ns)
@@ -69,7 +71,7 @@ class Journal:
         newest = len(self._ids) - 1
         if self._last is not None and self._last[0].is_keyframe and newest not in self._links:
             ends = tracked.online_world_from_camera, self._last[0].online_world_from_camera
-            self._link(newest, tracked, scale, *ends)
+            self._link(newest, tracked, scale, self._last[0], *ends)
         row = newest - self._ids[::-1].index(tracked.frame_id)
         assert tracked.reference_id is not None and pose is not None
         self._references[row] = tracked.reference_id
@@ -149,13 +151,18 @@ class Journal:
         offsets = lengths[:, None] * relative[:, :3] + Rotation.from_quat(relative[:, 3:]).apply(shifts[rows])
         return np.asarray(np.einsum("nij,nj->ni", rotations, offsets) + origins)
 
-    def _link(self, row: int, before: Tracked, scale: float, start: Pose | None, end: Pose | None) -> None:
+    def _link(
+        self, row: int, before: Tracked, scale: float, keyframe: Tracked, start: Pose | None, end: Pose | None
+    ) -> None:
         """Remember how a new keyframe, that of a row, lies to the reference of a frame before it, by the poses of both
         in one frame.
         """
-        if before.reference_id is not None and before.reference_from_camera and start and end:
+        if before.reference_id is None or before.reference_from_camera is None or keyframe.reference_id is None:
+            return
+        if start is not None and end is not None:
             pose = before.reference_from_camera @ start.inverse() @ end
-            self._links[row] = _Link(before.reference_id, pose.rotation, pose.translation_m / scale)
+            link = _Link(keyframe.reference_id, before.reference_id, pose.rotation, pose.translation_m / scale)
+            self._links[row] = link
 
     def _spread(self, keyframes: Mapping[int, Pose], scales: Mapping[int, float]) -> tuple[FloatArray, FloatArray]:
         """Return how each frame has to be turned (N,3), rotation vectors, and moved (N,3), in its own camera's frame,
@@ -166,15 +173,16 @@ class Journal:
         starts = np.flatnonzero(np.r_[True, np.diff(references) != 0])
         for row, link in self._links.items():
             start = int(starts[np.searchsorted(starts, row - 1, side="right") - 1])
-            keyframe = self._references[row]
-            known = link.reference_id in keyframes and keyframe in keyframes
+            known = link.reference_id in keyframes and link.keyframe_id in keyframes
             if not known or self._references[row - 1] != link.reference_id:
                 continue
             led_to = keyframes[link.reference_id] @ Pose(link.rotation, scales[link.reference_id] * link.translation_m)
-            missing = led_to.inverse() @ keyframes[keyframe]
-            share = (times_s[start:row] - times_s[start]) / (times_s[row] - times_s[start])
-            turns[start:row] = share[:, None] * rotation_log(missing.rotation)
-            shifts[start:row] = share[:, None] * missing.translation_m
+            missing = led_to.inverse() @ keyframes[link.keyframe_id]
+            # The keyframe's own frame may hang on the one before, too
+            end = row + int(self._references[row] == link.reference_id)
+            share = (times_s[start:end] - times_s[start]) / (times_s[row] - times_s[start])
+            turns[start:end] = share[:, None] * rotation_log(missing.rotation)
+            shifts[start:end] = share[:, None] * missing.translation_m
         return turns, shifts
 
     def _keyframe_poses(self, world: KeyframeMap | None) -> tuple[dict[int, Pose], dict[int, float]]:

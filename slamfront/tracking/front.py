@@ -30,13 +30,7 @@ from slamfront.tracking.local_map import (
     solve_pose,
 )
 from slamfront.tracking.loops import Loop, LoopDetector
-from slamfront.tracking.mapping import (
-    first_map,
-    fuse_with_neighbours,
-    insert_keyframe,
-    straighten,
-    triangulate_with_neighbours,
-)
+from slamfront.tracking.mapping import first_map, fuse_with_neighbours, insert_keyframe, triangulate_with_neighbours
 from slamfront.tracking.motion import ConstantVelocity
 from slamfront.tracking.odometry import Odometry
 from slamfront.tracking.ranging import NoRanging, ranging_of
@@ -67,6 +61,10 @@ class FrontEnd:
     own, or in `finish`: by then its neighbours have been searched for its landmarks. A front end that is given a map
     takes it over, begins lost in it, and goes on with it once it is found there; with `config.localize_only` it reads
     the map and never changes it.
+
+    `matcher` matches frames: with the reference keyframe where they cannot be followed, with keyframes where tracking
+    is lost, and the first two of a single camera. `place_matcher`, by default the same, tells whether keyframes show one
+    place, for loops and to join maps.
     """
 
     def __init__(
@@ -78,10 +76,12 @@ class FrontEnd:
         matcher: Matcher,
         adjuster: Adjuster,
         world: KeyframeMap | None = None,
+        place_matcher: Matcher | None = None,
     ) -> None:
         self._config, self._sensor = config, sensor
         self._camera = camera if sensor != "mono" else replace(camera, baseline_m=None)
         self._extractor, self._matcher, self._adjuster = extractor, matcher, adjuster
+        self._place_matcher = matcher if place_matcher is None else place_matcher
         self._motion = ConstantVelocity()
         self._policy = KeyframePolicy(config.keyframes, config.tracker.max_landmarks)
         self._initializer = Initializer(matcher, self._camera, config.seed)
@@ -89,7 +89,7 @@ class FrontEnd:
         self._places = PlaceIndex(packaged_vocabulary(extractor_name))
         self._relocalizer = Relocalizer(matcher, config.tracker, config.seed, LikeliestFirst(self._places))
         self._loops = self._loop_closing()
-        sighter = Sighter(matcher, config.loops, config.tracker, sensor == "mono", config.seed)
+        sighter = Sighter(self._place_matcher, config.loops, config.tracker, sensor == "mono", config.seed)
         self._reunion = Reunion(self._places, sighter, sensor == "mono")
         self._odometry = Odometry()
         self._atlas = Atlas(world)
@@ -97,7 +97,7 @@ class FrontEnd:
         if world is not None:
             self._places.update(world)  # now, so that the first lost frame need not wait for it
         self.first_own_id = 0 if world is None else world.next_id
-        self._reference_id = self._unfinished_id = self._newest_id = -1
+        self._reference_id = self._unfinished_id = -1
         self._last_ids = self._local_rows = np.zeros(0, np.int64)
         self._state = State.INITIALIZING if world is None else State.LOST
         self._disparity_sigma_px = 1.0
@@ -111,12 +111,11 @@ class FrontEnd:
         """Return where the camera was when the frame was taken; FrameError for a frame that does not fit the camera."""
         frame.check()
         watch = Stopwatch()
-        last, view = self.view, self._observe(frame)
-        self._straighten_keyframe(view)
         self._finish_keyframe()
         watch.mark("finish keyframe")
         self._apply_corrections()
         watch.mark("correct")
+        last, view = self.view, self._observe(frame)
         self.view = view
         if not self.keyframe_count:
             reason = self._begin(view)
@@ -241,7 +240,7 @@ class FrontEnd:
                 count = self.landmark_count
                 self._begin_anew()
                 return f"{count} keypoints with depth, {_MIN_FIRST_LANDMARKS} are needed"
-        self._reference_id = self._newest_id = reference.id
+        self._reference_id = reference.id
         self._state = State.TRACKING
         self._motion.observe(view.frame.time_ns, view.pose)
         self._publish(reference, size=2)
@@ -336,25 +335,7 @@ class FrontEnd:
         if len(revisited := revisited_landmarks(self.world, view)):
             align_view(view, self.world, revisited, config.max_landmarks)
             solve_pose(view, self.world, view.pose, config, ranged=True)
-        self._newest_id = self._reference_id = self._unfinished_id = insert_keyframe(self.world, view).id
-
-    def _straighten_keyframe(self, next_view: View) -> None:
-        """Let the view after a keyframe's tell how the camera turned while a rolling shutter took the keyframe.
-
-        The views before tell how it turned half a frame earlier, and that of the first keyframe is not known at all.
-        """
-        keyframe = None if self._atlas.active is None else self.world.keyframes.get(self._newest_id)
-        self._newest_id = -1
-        predicted = self._motion.predict(next_view.frame.time_ns)
-        if keyframe is None or self.view is None or predicted is None or self._camera.readout_s <= 0:
-            return
-        follow(next_view, self.view, self.world.landmarks.rows(self._last_ids), self.world, predicted)
-        if solve_pose(next_view, self.world, predicted, self._config.tracker, ranged=False):
-            turning = self._motion.angular_velocity_at_last(next_view.frame.time_ns, next_view.pose)
-            straighten(self.world, keyframe, Shutter(self._camera, turning))
-            self.view.turn(keyframe.shutter)
-            self.view.adopt(keyframe)
-        next_view.forget()
+        self._reference_id = self._unfinished_id = insert_keyframe(self.world, view).id
 
     def _finish_keyframe(self) -> None:
         """Do for the newest keyframe what can wait until its own frame is answered, so that no frame takes long."""
@@ -393,7 +374,7 @@ class FrontEnd:
         config, scaled = self._config, self._sensor == "mono"
         if self._adjuster.closer is None or not config.loops.enabled:
             return None
-        detector = LoopDetector(self._places, self._matcher, config.loops, config.tracker, scaled, config.seed)
+        detector = LoopDetector(self._places, self._place_matcher, config.loops, config.tracker, scaled, config.seed)
         return LoopClosing(detector, self._adjuster.closer, scaled)
 
     def _look_for_loop(self) -> None:
