@@ -265,6 +265,16 @@ class KeyframeMap:
         keyframe.right_x[keypoint_rows] += shift_px[:, 0].astype(np.float32)
         keyframe.sigmas_px[keypoint_rows] = sigma_px
 
+    def turn_keyframe(self, keyframe: KeyframeRecord, shutter: Shutter) -> None:
+        """Move all keypoints of a keyframe to where they lie under another shutter."""
+        f, rows = keyframe.features, keyframe.landmark_rows
+        xy = shutter.to_middle(keyframe.shutter.to_image(f.keypoints_xy)).astype(np.float32)
+        keyframe.right_x += xy[:, 0] - f.keypoints_xy[:, 0]
+        keyframe.features = Features(xy, f.scores, f.descriptors, f.image_size, f.scales)
+        keyframe.tree, keyframe.shutter = cKDTree(xy), shutter
+        anchored = (rows >= 0) & (self.landmarks.anchor_ids[rows] == keyframe.id)
+        self.landmarks.anchor_xy[rows[anchored]] = xy[anchored]
+
     def remove_observations(self, keyframe: KeyframeRecord, keypoint_rows: IntArray) -> None:
         """Let features observe nothing; landmarks that nobody sees any more are removed."""
         rows = keyframe.landmark_rows[keypoint_rows]

@@ -30,7 +30,13 @@ from slamfront.tracking.local_map import (
     solve_pose,
 )
 from slamfront.tracking.loops import Loop, LoopDetector
-from slamfront.tracking.mapping import first_map, fuse_with_neighbours, insert_keyframe, triangulate_with_neighbours
+from slamfront.tracking.mapping import (
+    first_map,
+    fuse_with_neighbours,
+    insert_keyframe,
+    straighten,
+    triangulate_with_neighbours,
+)
 from slamfront.tracking.motion import ConstantVelocity
 from slamfront.tracking.odometry import Odometry
 from slamfront.tracking.ranging import NoRanging, ranging_of
@@ -97,7 +103,7 @@ class FrontEnd:
         if world is not None:
             self._places.update(world)  # now, so that the first lost frame need not wait for it
         self.first_own_id = 0 if world is None else world.next_id
-        self._reference_id = self._unfinished_id = -1
+        self._reference_id = self._unfinished_id = self._newest_id = -1
         self._last_ids = self._local_rows = np.zeros(0, np.int64)
         self._state = State.INITIALIZING if world is None else State.LOST
         self._disparity_sigma_px = 1.0
@@ -111,11 +117,12 @@ class FrontEnd:
         """Return where the camera was when the frame was taken; FrameError for a frame that does not fit the camera."""
         frame.check()
         watch = Stopwatch()
+        last, view = self.view, self._observe(frame)
+        self._straighten_keyframe(view)
         self._finish_keyframe()
         watch.mark("finish keyframe")
         self._apply_corrections()
         watch.mark("correct")
-        last, view = self.view, self._observe(frame)
         self.view = view
         if not self.keyframe_count:
             reason = self._begin(view)
@@ -240,7 +247,7 @@ class FrontEnd:
                 count = self.landmark_count
                 self._begin_anew()
                 return f"{count} keypoints with depth, {_MIN_FIRST_LANDMARKS} are needed"
-        self._reference_id = reference.id
+        self._reference_id = self._newest_id = reference.id
         self._state = State.TRACKING
         self._motion.observe(view.frame.time_ns, view.pose)
         self._publish(reference, size=2)
@@ -335,7 +342,25 @@ class FrontEnd:
         if len(revisited := revisited_landmarks(self.world, view)):
             align_view(view, self.world, revisited, config.max_landmarks)
             solve_pose(view, self.world, view.pose, config, ranged=True)
-        self._reference_id = self._unfinished_id = insert_keyframe(self.world, view).id
+        self._newest_id = self._reference_id = self._unfinished_id = insert_keyframe(self.world, view).id
+
+    def _straighten_keyframe(self, next_view: View) -> None:
+        """Let the view after a keyframe's tell how the camera turned while a rolling shutter took the keyframe.
+
+        The views before tell how it turned half a frame earlier, and that of the first keyframe is not known at all.
+        """
+        keyframe = None if self._atlas.active is None else self.world.keyframes.get(self._newest_id)
+        self._newest_id = -1
+        predicted = self._motion.predict(next_view.frame.time_ns)
+        if keyframe is None or self.view is None or predicted is None or self._camera.readout_s <= 0:
+            return
+        follow(next_view, self.view, self.world.landmarks.rows(self._last_ids), self.world, predicted)
+        if solve_pose(next_view, self.world, predicted, self._config.tracker, ranged=False):
+            turning = self._motion.angular_velocity_at_last(next_view.frame.time_ns, next_view.pose)
+            straighten(self.world, keyframe, Shutter(self._camera, turning))
+            self.view.turn(keyframe.shutter)
+            self.view.adopt(keyframe)
+        next_view.forget()
 
     def _finish_keyframe(self) -> None:
         """Do for the newest keyframe what can wait until its own frame is answered, so that no frame takes long."""

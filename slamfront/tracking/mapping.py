@@ -8,6 +8,7 @@ from scipy.spatial import cKDTree
 from slamfront.descriptors import distance_table, same_landmark_distance
 from slamfront.geometry.epipolar import epipolar_lines, fundamental_matrix
 from slamfront.geometry.pose import Pose
+from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.solve.triangulate import parallax_rad, reprojection_error_px, triangulate
 from slamfront.tracking.initializer import FirstPair
@@ -67,6 +68,18 @@ def first_map(world: KeyframeMap, pair: FirstPair) -> KeyframeRecord:
     world.add_observations(second, pair.second_rows[chosen], rows)
     pair.second.adopt(second)
     return second
+
+
+def straighten(world: KeyframeMap, keyframe: KeyframeRecord, shutter: Shutter) -> None:
+    """Move a keyframe's keypoints to where a better known shutter puts them, and along with them the landmarks that
+    it alone has measured.
+    """
+    marks, rows = world.landmarks, keyframe.landmark_rows
+    own = np.flatnonzero((rows >= 0) & (marks.anchor_ids[rows] == keyframe.id) & (marks.observations[rows] == 1))
+    depths = keyframe.world_from_camera.inverse().apply(marks.positions_m[rows[own]])[:, 2]
+    world.turn_keyframe(keyframe, shutter)
+    rays = world.camera.unproject(keyframe.features.keypoints_xy[own])
+    marks.positions_m[rows[own]] = keyframe.world_from_camera.apply(rays * depths[:, None])
 
 
 def triangulate_with_neighbours(world: KeyframeMap, keyframe: KeyframeRecord, view: View) -> int:

@@ -42,6 +42,18 @@ class ConstantVelocity:
             return rotation_log(motion.rotation) / (1e-9 * (time_ns - self._last[0]))
         return np.zeros(3) if self._step is None else rotation_log(self._step[1].rotation) / (1e-9 * self._step[0])
 
+    def angular_velocity_at_last(self, time_ns: int, camera_from_world: Pose) -> FloatArray:
+        """Return how the camera turned at the time of the last pose, (3,) rad/s, given a pose that came later.
+
+        The mean velocities before and after it hold for the middles of their intervals, and are interpolated.
+        """
+        assert self._last is not None
+        after, after_ns = self.angular_velocity(time_ns, camera_from_world), time_ns - self._last[0]
+        if self._step is None:
+            return after
+        before, before_ns = self.angular_velocity(time_ns), self._step[0]
+        return (before * after_ns + after * before_ns) / (before_ns + after_ns)
+
     def observe(self, time_ns: int, camera_from_world: Pose) -> None:
         """Learn the pose at a time."""
         if self._last is not None and time_ns > self._last[0]:

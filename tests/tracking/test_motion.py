@@ -53,6 +53,15 @@ def test_a_frame_of_the_same_time_changes_no_velocity() -> None:
     assert_same(motion.predict(2 * FRAME_NS), STEP @ STEP @ START)
 
 
+def test_a_later_pose_tells_how_a_camera_turned_that_changed_its_speed() -> None:
+    # Turning about one axis by angles that grow with the square of time: its speed at 0.4 s is 1.6 rad/s
+    motion = ConstantVelocity()
+    for time_s in (0.3, 0.4):
+        motion.observe(round(1e9 * time_s), Pose.exp([0.0, 2.0 * time_s**2, 0.0, 0.0, 0.0, 0.0]))
+    later = Pose.exp([0.0, 2.0 * 0.6**2, 0.0, 0.0, 0.0, 0.0])
+    np.testing.assert_allclose(motion.angular_velocity_at_last(600_000_000, later), [0.0, 1.6, 0.0], atol=1e-9)
+
+
 def test_a_correction_of_the_map_moves_the_prediction_along() -> None:
     new_from_old = Pose.exp([0.2, -0.1, 0.3, -0.5, 1.0, 0.4])
     motion = moving()
