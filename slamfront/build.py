@@ -37,7 +37,10 @@ from slamfront.viewer.wrappers import ClosableViewer, Guarded, Several
 log = logging.getLogger(__name__)
 
 _WINDOW_INTERVAL_S = 0.1
-_LEARNED_MATCHERS: tuple[Literal["lightglue", "superglue"], ...] = ("lightglue", "superglue")
+_TRAINED_ON: dict[str, tuple[Literal["lightglue", "superglue"], str]] = {
+    "superpoint-lite": ("lightglue", "lightglue-lite"),
+}
+"""For an extractor's weights the matcher that learned on its features, and that one's weights."""
 
 
 def resolve(config: RunConfig) -> RunConfig:
@@ -56,10 +59,15 @@ def resolve(config: RunConfig) -> RunConfig:
         extractor = "superpoint" if config.extractor.weights in packaged else "orb"
         if extractor == "orb":
             log.info("no SuperPoint weights that may be used freely are installed: ORB finds the keypoints")
+    # A matcher knows the descriptors of the weights that it was trained with
+    own = _TRAINED_ON.get(config.extractor.weights) if extractor == "superpoint" else None
+    if own is not None and own[1] not in packaged:
+        own = None
     if matcher == "auto":
-        # A matcher knows the descriptors of the weights that it was trained with
-        own = extractor == "superpoint" and config.extractor.weights in packaged
-        matcher = next((kind for kind in _LEARNED_MATCHERS if own and kind in packaged), "nearest")
+        matcher = "nearest" if own is None else own[0]
+    matcher_weights = config.matcher.weights
+    if own is not None and own[0] == matcher and not matcher_weights:
+        matcher_weights = own[1]
     if matcher != "nearest" and extractor != "superpoint":
         raise ConfigError(f"matcher.kind {matcher} needs extractor.kind superpoint, not {extractor}")
     if device == "auto":
@@ -68,7 +76,7 @@ def resolve(config: RunConfig) -> RunConfig:
         config,
         device=device,
         extractor=replace(config.extractor, kind=extractor),
-        matcher=replace(config.matcher, kind=matcher),
+        matcher=replace(config.matcher, kind=matcher, weights=matcher_weights),
         backend=replace(config.backend, kind="none") if config.localize_only else config.backend,
     )
 
@@ -115,7 +123,9 @@ def build_front(config: RunConfig, camera: Camera, sensor: Sensor, adjuster: Adj
 
         torch.manual_seed(config.seed)
     extractor, matcher = build_extractor(config), build_matcher(config)
-    return FrontEnd(config, camera, sensor, extractor, matcher, adjuster, _loaded_map(config, camera, sensor))
+    # What a loop or a joint does to the map cannot be undone: the matcher that says yes less often decides
+    places, world = Nearest(config.matcher.ratio), _loaded_map(config, camera, sensor)
+    return FrontEnd(config, camera, sensor, extractor, matcher, adjuster, world, places)
 
 
 def write_map(world: KeyframeMap, path: Path, config: RunConfig, sensor: Sensor) -> None:

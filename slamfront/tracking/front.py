@@ -69,8 +69,8 @@ class FrontEnd:
     the map and never changes it.
 
     `matcher` matches frames: with the reference keyframe where they cannot be followed, with keyframes where tracking
-    is lost, and the first two of a single camera. `place_matcher`, by default the same, tells whether keyframes show one
-    place, for loops and to join maps.
+    is lost, and the first two of a single camera. `place_matcher`, by default the same, tells whether keyframes show
+    one place, for loops and to join maps.
     """
 
     def __init__(
