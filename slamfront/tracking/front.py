@@ -19,7 +19,7 @@ from slamfront.map.window import apply, local_window, whole_window
 from slamfront.protocols import Adjuster, Extractor, Matcher
 from slamfront.tracking.closing import LoopClosing
 from slamfront.tracking.initializer import Initializer
-from slamfront.tracking.keyframes import KeyframePolicy, cull_keyframes, cull_landmarks
+from slamfront.tracking.keyframes import KeyframePolicy, cull_collapsed, cull_keyframes, cull_landmarks
 from slamfront.tracking.local_map import (
     align_view,
     follow,
@@ -476,6 +476,8 @@ class FrontEnd:
         before, scale = reference.world_from_camera, self.world.scale(reference.id)
         for correction in corrections:
             apply(self.world, correction)
+        if corrections and self._sensor == "mono":
+            cull_collapsed(self.world, reference)
         if self._loops is not None and self._loops.take(self.world):
             self._adjuster.forget()
         after, scale = reference.world_from_camera, self.world.scale(reference.id) / scale

@@ -22,6 +22,8 @@ _COLUMNS = 12
 _PROBATION = 3
 _MIN_FOUND_SHARE = 0.25
 _MIN_OBSERVERS = 3
+# A landmark this much nearer than the scene, as a share of its depth, is noise that was taken for parallax
+_MIN_NEARNESS = 0.05
 
 
 class KeyframePolicy:
@@ -77,6 +79,20 @@ def cull_landmarks(world: KeyframeMap, newest_id: int) -> None:
     seldom = marks.seen[rows] < _MIN_FOUND_SHARE * marks.expected[rows]
     lonely = (age == _PROBATION) & (marks.observations[rows] < _MIN_OBSERVERS) & (marks.seen[rows] < 3 * _PROBATION)
     world.remove_landmarks(rows[(seldom & (age >= 1)) | lonely])
+
+
+def cull_collapsed(world: KeyframeMap, keyframe: KeyframeRecord) -> None:
+    """Remove landmarks of a keyframe and its neighbours that adjustment drew onto a single camera.
+
+    Where a camera only turns, nothing but noise tells its landmarks' depths. One that comes to lie next to the camera
+    fits every view taken from there, and outweighs all others in saying that the camera stays.
+    """
+    for keyframe_id in (keyframe.id, *world.covisible(keyframe).tolist()):
+        record = world.keyframes[keyframe_id]
+        rows = record.landmark_rows[record.landmark_rows >= 0]
+        depths = record.world_from_camera.inverse().apply(world.landmarks.positions_m[rows])[:, 2]
+        if len(rows):
+            world.remove_landmarks(rows[depths < _MIN_NEARNESS * np.median(depths)])
 
 
 def cull_keyframes(world: KeyframeMap, newest: KeyframeRecord, config: KeyframeConfig) -> IntArray:

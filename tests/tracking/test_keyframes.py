@@ -8,7 +8,7 @@ import pytest
 from slamfront.config import KeyframeConfig
 from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap, KeyframeRecord
-from slamfront.tracking.keyframes import KeyframePolicy, cull_keyframes, cull_landmarks
+from slamfront.tracking.keyframes import KeyframePolicy, cull_collapsed, cull_keyframes, cull_landmarks
 from slamfront.tracking.view import View
 from slamfront.types import Frame
 from tests.map.worlds import CAMERA, add_keyframe, add_landmarks, assert_consistent, empty_map
@@ -200,3 +200,14 @@ def test_landmarks_that_proved_themselves_are_kept_when_out_of_sight() -> None:
         add_keyframe(world, 5, x_m=0.1 * i)
         cull_landmarks(world, i)
     assert world.landmarks.alive[rows[:10]].all()
+
+
+def test_landmarks_that_were_drawn_onto_the_camera_are_culled(world: KeyframeMap) -> None:
+    rows = everything(world)
+    collapsed, near = rows[:5], rows[5:10]
+    # Scaled about the camera, which is the origin, they are seen where they were
+    world.landmarks.positions_m[collapsed] *= 0.01
+    world.landmarks.positions_m[near] *= 0.1
+    cull_collapsed(world, reference(world))
+    assert everything(world).tolist() == rows[5:].tolist()
+    assert_consistent(world)
