@@ -37,10 +37,8 @@ from slamfront.viewer.wrappers import ClosableViewer, Guarded, Several
 log = logging.getLogger(__name__)
 
 _WINDOW_INTERVAL_S = 0.1
-_TRAINED_ON: dict[str, tuple[Literal["lightglue", "superglue"], str]] = {
-    "superpoint-lite": ("lightglue", "lightglue-lite"),
-}
-"""For an extractor's weights the matcher that learned on its features, and that one's weights."""
+_TRAINED_ON = {("superpoint", "superpoint-lite", "lightglue"): "lightglue-lite"}
+"""For an extractor, its weights and a matcher: the weights of that matcher that learned on such features."""
 
 
 def resolve(config: RunConfig) -> RunConfig:
@@ -59,15 +57,11 @@ def resolve(config: RunConfig) -> RunConfig:
         extractor = "superpoint" if config.extractor.weights in packaged else "orb"
         if extractor == "orb":
             log.info("no SuperPoint weights that may be used freely are installed: ORB finds the keypoints")
-    # A matcher knows the descriptors of the weights that it was trained with
-    own = _TRAINED_ON.get(config.extractor.weights) if extractor == "superpoint" else None
-    if own is not None and own[1] not in packaged:
-        own = None
     if matcher == "auto":
-        matcher = "nearest" if own is None else own[0]
-    matcher_weights = config.matcher.weights
-    if own is not None and own[0] == matcher and not matcher_weights:
-        matcher_weights = own[1]
+        matcher = "nearest"
+    # A matcher knows the descriptors of the weights that it was trained with
+    own = _TRAINED_ON.get((extractor, config.extractor.weights, matcher), "")
+    matcher_weights = config.matcher.weights or own
     if matcher != "nearest" and extractor != "superpoint":
         raise ConfigError(f"matcher.kind {matcher} needs extractor.kind superpoint, not {extractor}")
     if device == "auto":

@@ -14,20 +14,15 @@ def resolved(extractor: ExtractorConfig, matcher: MatcherConfig) -> tuple[str, s
     return config.extractor.kind, config.matcher.kind, config.matcher.weights
 
 
-def test_the_matcher_is_the_one_that_learned_on_the_keypoints() -> None:
-    assert resolved(ExtractorConfig(), MatcherConfig()) == ("superpoint", "lightglue", "lightglue-lite")
+def test_keypoints_are_learned_and_matched_to_the_nearest_unless_told_otherwise() -> None:
+    assert resolved(ExtractorConfig(), MatcherConfig()) == ("superpoint", "nearest", "")
     assert resolved(ExtractorConfig(kind="orb"), MatcherConfig()) == ("orb", "nearest", "")
 
 
-def test_keypoints_without_a_matcher_of_their_own_have_nearest_neighbours() -> None:
-    foreign = ExtractorConfig(kind="superpoint", weights="superpoint_v6")
-    assert resolved(foreign, MatcherConfig()) == ("superpoint", "nearest", "")
-    assert resolved(foreign, MatcherConfig(kind="lightglue")) == ("superpoint", "lightglue", "")
-
-
-def test_what_is_asked_for_is_taken() -> None:
-    assert resolved(ExtractorConfig(), MatcherConfig(kind="nearest"))[1:] == ("nearest", "")
+def test_a_learned_matcher_has_the_weights_that_learned_on_the_keypoints() -> None:
     assert resolved(ExtractorConfig(), MatcherConfig(kind="lightglue"))[1:] == ("lightglue", "lightglue-lite")
+    foreign = ExtractorConfig(kind="superpoint", weights="superpoint_v6")
+    assert resolved(foreign, MatcherConfig(kind="lightglue")) == ("superpoint", "lightglue", "")
     assert resolved(ExtractorConfig(), MatcherConfig(kind="lightglue", weights="mine.pt"))[2] == "mine.pt"
 
 
