@@ -129,7 +129,12 @@ def test_the_process_ends_with_its_parent_and_prints_nothing(end: signal.Signals
     script = tmp_path / "run me.py"
     script.write_text(SCRIPT.format(root=str(ROOT)))
     parent = subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        # What runs in the background inherits that SIGINT is ignored, which no terminal does
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
