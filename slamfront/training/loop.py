@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 CHECKPOINT, FIGURES, RECIPE = "checkpoint.pt", "figures.jsonl", "recipe.yaml"
 """Files of a training's folder."""
 
-_FLOOR = 0.01
-
 
 @dataclass(frozen=True)
 class Place:
@@ -204,11 +202,12 @@ class _Chosen(Dataset[Any]):
 
 
 def learning_rate(schedule: ScheduleRecipe, step: int) -> float:
-    """Return the rate at a step: a straight rise, then a cosine down to a hundredth."""
+    """Return the rate at a step: a straight rise, then a cosine down to the lowest."""
     if step < schedule.warmup:
         return schedule.learning_rate * (step + 1) / schedule.warmup
     progress = (step - schedule.warmup) / max(schedule.steps - schedule.warmup, 1)
-    return schedule.learning_rate * (_FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+    above = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    return schedule.learning_rate * (schedule.lowest + (1 - schedule.lowest) * above)
 
 
 def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -86,7 +86,9 @@ class ScheduleRecipe:
     batch: int = 16
     """Images or pairs of a step, over all devices."""
     learning_rate: float = 2e-3
-    """Highest rate; it rises over the warm-up and falls along a cosine to a hundredth."""
+    """Highest rate; it rises over the warm-up and falls along a cosine."""
+    lowest: float = 0.01
+    """Share of the highest rate that the last step has; 1 keeps the rate, so that a training may end at any step."""
     warmup: int = 300
     weight_decay: float = 1e-4
     clip: float = 5.0

@@ -144,6 +144,11 @@ def test_the_rate_rises_and_falls_to_a_hundredth() -> None:
     assert all(after <= before for before, after in itertools.pairwise(rates[10:]))
 
 
+def test_a_rate_that_never_falls_is_the_same_however_long_the_training() -> None:
+    short, long = (ScheduleRecipe(steps=steps, warmup=10, lowest=1.0) for steps in (100, 1000))
+    assert [learning_rate(short, step) for step in range(100)] == [learning_rate(long, step) for step in range(100)]
+
+
 def test_random_homographies_stay_within_their_bounds() -> None:
     rng = np.random.default_rng(0)
     config = WarpConfig(rotation_deg=30, scale=1.3, perspective=0, shift=0)
