@@ -34,6 +34,11 @@ class Atlas:
         return self._maps.get(self.active_id)
 
     @property
+    def world(self) -> KeyframeMap:
+        """The map that frames are placed in; there has to be one."""
+        return self._maps[self.active_id]
+
+    @property
     def maps(self) -> Mapping[int, KeyframeMap]:
         """All maps by their numbers."""
         return MappingProxyType(self._maps)

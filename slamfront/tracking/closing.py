@@ -9,12 +9,33 @@ from slamfront.map.graph import apply_graph, essential_graph
 from slamfront.map.window import apply, whole_window
 from slamfront.protocols import Closer
 from slamfront.tracking.loops import Loop, LoopDetector, fuse_loop
-from slamfront.types import GraphCorrection
+from slamfront.tracking.ranging import disparity_sigma_px
+from slamfront.types import GraphCorrection, Sensor
 
 log = logging.getLogger(__name__)
 
 # Keyframes after a loop until the whole map is adjusted, twice: by then they see many landmarks of the old place
 _ADJUST_AFTER = (3, 15)
+
+
+class OpenLoops:
+    """Leaves loops open."""
+
+    loops: tuple[Loop, ...] = ()
+    idle = True
+
+    def look(self, world: KeyframeMap, keyframe: KeyframeRecord) -> None:
+        """Look for nothing."""
+
+    def take(self, world: KeyframeMap) -> bool:
+        """Return False: nothing moves the map."""
+        return False
+
+    def joined(self, world: KeyframeMap) -> None:
+        """Have nothing adjusted."""
+
+    def restart(self) -> None:
+        """Forget nothing."""
 
 
 class LoopClosing:
@@ -23,21 +44,22 @@ class LoopClosing:
     loops  those that were closed so far, oldest first
     """
 
-    def __init__(self, detector: LoopDetector, closer: Closer, scaled: bool) -> None:
-        self._detector, self._closer, self._scaled = detector, closer, scaled
+    def __init__(self, detector: LoopDetector, closer: Closer, sensor: Sensor) -> None:
+        self._detector, self._closer, self._scaled = detector, closer, sensor == "mono"
+        self._disparity_sigma_px = disparity_sigma_px(sensor)
         self._open: Loop | None = None
         self._adjust_at: list[int] = []
         self.loops: list[Loop] = []
 
-    def look(self, world: KeyframeMap, keyframe: KeyframeRecord, disparity_sigma_px: float) -> None:
+    def look(self, world: KeyframeMap, keyframe: KeyframeRecord) -> None:
         """Look for a loop that a new keyframe closes, and hand it over; or the whole map, some time after a loop."""
         if not self.idle:
             return
         if self._adjust_at and keyframe.id >= self._adjust_at[0]:
             self._adjust_at.pop(0)
-            self._closer.offer(whole_window(world, disparity_sigma_px))
+            self._closer.offer(whole_window(world, self._disparity_sigma_px))
             return
-        loop = self._detector.look(world, keyframe, disparity_sigma_px)
+        loop = self._detector.look(world, keyframe)
         if loop is not None and self._closer.offer(essential_graph(world, [loop.edge], self._scaled)):
             self._open = loop
 

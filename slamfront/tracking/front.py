@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-
-import numpy as np
 
 from slamfront.config import RunConfig
 from slamfront.geometry.camera import Camera
@@ -14,39 +12,22 @@ from slamfront.geometry.pose import Pose, Sim3
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.map.atlas import Atlas
-from slamfront.map.places import PlaceIndex, packaged_vocabulary
-from slamfront.map.window import apply, local_window, whole_window
+from slamfront.map.window import apply, whole_window
 from slamfront.protocols import Adjuster, Extractor, Matcher
-from slamfront.tracking.closing import LoopClosing
 from slamfront.tracking.initializer import Initializer
-from slamfront.tracking.keyframes import KeyframePolicy, cull_collapsed, cull_keyframes, cull_landmarks
-from slamfront.tracking.local_map import (
-    align_view,
-    follow,
-    local_landmarks,
-    match_by_appearance,
-    match_by_projection,
-    revisited_landmarks,
-    solve_pose,
-)
-from slamfront.tracking.loops import Loop, LoopDetector
-from slamfront.tracking.mapping import (
-    first_map,
-    fuse_with_neighbours,
-    insert_keyframe,
-    straighten,
-    triangulate_with_neighbours,
-)
+from slamfront.tracking.keyframes import cull_collapsed
+from slamfront.tracking.local_map import align_view, local_landmarks, solve_pose
+from slamfront.tracking.locator import Locator
+from slamfront.tracking.loops import Loop
+from slamfront.tracking.mapper import KeyframeListener, Mapper
+from slamfront.tracking.mapping import first_map, insert_keyframe
 from slamfront.tracking.motion import ConstantVelocity
 from slamfront.tracking.odometry import Odometry
-from slamfront.tracking.ranging import NoRanging, ranging_of
-from slamfront.tracking.recognition import LikeliestFirst
-from slamfront.tracking.relocalizer import Relocalizer
-from slamfront.tracking.reunion import Reunion
-from slamfront.tracking.sighting import Sighter
+from slamfront.tracking.ranging import disparity_sigma_px, ranging_of
+from slamfront.tracking.revisits import Revisits
 from slamfront.tracking.stopwatch import Stopwatch
 from slamfront.tracking.view import View
-from slamfront.types import Frame, KeyFrame, Sensor, State, Tracked, Window
+from slamfront.types import Frame, Sensor, State, Tracked, Window
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +37,6 @@ _MIN_FIRST_LANDMARKS = 50
 _FALSE_START_KEYFRAMES = 3
 # Nobody looked around in what a frame comes after the last one by more than this
 _LONGEST_INTERVAL_NS = 500_000_000
-
-KeyframeListener = Callable[[KeyFrame, Window], None]
 
 
 class FrontEnd:
@@ -86,29 +65,19 @@ class FrontEnd:
     ) -> None:
         self._config, self._sensor = config, sensor
         self._camera = camera if sensor != "mono" else replace(camera, baseline_m=None)
-        self._extractor, self._matcher, self._adjuster = extractor, matcher, adjuster
-        self._place_matcher = matcher if place_matcher is None else place_matcher
-        self._motion = ConstantVelocity()
-        self._policy = KeyframePolicy(config.keyframes, config.tracker.max_landmarks)
-        self._initializer = Initializer(matcher, self._camera, config.seed)
-        extractor_name = config.extractor.weights if config.extractor.kind == "superpoint" else config.extractor.kind
-        self._places = PlaceIndex(packaged_vocabulary(extractor_name))
-        self._relocalizer = Relocalizer(matcher, config.tracker, config.seed, LikeliestFirst(self._places))
-        self._loops = self._loop_closing()
-        sighter = Sighter(self._place_matcher, config.loops, config.tracker, sensor == "mono", config.seed)
-        self._reunion = Reunion(self._places, sighter, sensor == "mono")
-        self._odometry = Odometry()
+        self._extractor, self._adjuster = extractor, adjuster
         self._atlas = Atlas(world)
-        self._lost_ns = 0
-        if world is not None:
-            self._places.update(world)  # now, so that the first lost frame need not wait for it
-        self.first_own_id = 0 if world is None else world.next_id
-        self._reference_id = self._unfinished_id = self._newest_id = -1
-        self._last_ids = self._local_rows = np.zeros(0, np.int64)
+        self._initializer = Initializer(matcher, self._camera, config.seed)
+        self._locator = Locator(matcher, config.tracker, config.seed)
+        self._mapper = Mapper(config, sensor, self._atlas, adjuster)
+        self._revisits = Revisits(config, sensor, self._atlas, matcher, place_matcher or matcher, adjuster.closer)
+        self._motion = ConstantVelocity()
+        self._odometry = Odometry()
         self._state = State.INITIALIZING if world is None else State.LOST
-        self._disparity_sigma_px = 1.0
+        self._lost_ns = 0
+        self._reference_id = -1
         self._late: list[Tracked] = []
-        self.listeners: list[KeyframeListener] = []
+        self.first_own_id = 0 if world is None else world.next_id
         self.view: View | None = None
 
     # --- one frame
@@ -118,7 +87,7 @@ class FrontEnd:
         frame.check()
         watch = Stopwatch()
         last, view = self.view, self._observe(frame)
-        self._straighten_keyframe(view)
+        self._mapper.straighten(view, self._motion)
         self._finish_keyframe()
         watch.mark("finish keyframe")
         self._apply_corrections()
@@ -138,9 +107,9 @@ class FrontEnd:
             reason = self._begin_another_map(view, reason)
             watch.mark("lost")
             return self._answer(view, watch, reason, is_keyframe=not reason)
-        due = not self._frozen and self._policy.due(view, self.world, self._reference, self._adjuster.idle)
+        due = not self._frozen and self._mapper.due(view, self._reference)
         if due:
-            self._add_keyframe(view)
+            self._reference_id = self._mapper.add(view).id
             watch.mark("keyframe")
         self._motion.observe(frame.time_ns, view.pose)
         if self._lost_ns:
@@ -153,8 +122,7 @@ class FrontEnd:
     @property
     def world(self) -> KeyframeMap:
         """The map that frames are placed in; it may be read between two steps, on the thread that calls `step`."""
-        assert self._atlas.active is not None
-        return self._atlas.active
+        return self._atlas.world
 
     @property
     def maps(self) -> Mapping[int, KeyframeMap]:
@@ -174,7 +142,12 @@ class FrontEnd:
     @property
     def loops(self) -> tuple[Loop, ...]:
         """The loops that were closed so far, oldest first."""
-        return () if self._loops is None else tuple(self._loops.loops)
+        return self._revisits.loops
+
+    @property
+    def listeners(self) -> list[KeyframeListener]:
+        """Who is told of every new keyframe."""
+        return self._mapper.listeners
 
     @property
     def _frozen(self) -> bool:
@@ -187,7 +160,7 @@ class FrontEnd:
 
     def whole_window(self, world: KeyframeMap) -> Window:
         """Return the whole of a map as one window, for a last adjustment."""
-        return whole_window(world, self._disparity_sigma_px)
+        return whole_window(world, disparity_sigma_px(self._sensor))
 
     def take_late(self) -> list[Tracked]:
         """Return answers to earlier frames, which had none while a single camera waited for its first map."""
@@ -206,25 +179,20 @@ class FrontEnd:
         """
         self._motion.forget()
         self._initializer.restart()
-        self._relocalizer.restart()
-        self._policy = KeyframePolicy(self._config.keyframes, self._config.tracker.max_landmarks)
-        self._last_ids = self._local_rows = np.zeros(0, np.int64)
+        self._mapper.restart()
+        self._revisits.lose()
         self._late, self.view = [], None
         self._state = State.LOST if self._frozen else State.INITIALIZING
         self._odometry = Odometry()
         self._lost_ns = 0
-        self._forget_loops()
         if not self._frozen:
-            for world in self.maps.values():
-                self._places.forget(world)
+            self._revisits.forget(*self.maps.values())
             self._atlas.clear()
 
     # --- the steps
 
     def _observe(self, frame: Frame) -> View:
         ranging = ranging_of(frame, self._sensor, self._config.tracker)
-        if not isinstance(ranging, NoRanging):
-            self._disparity_sigma_px = ranging.disparity_sigma_px
         shutter = Shutter(self._camera, self._motion.angular_velocity(frame.time_ns))
         view = View(frame, ranging, self._extractor, shutter)
         if self._atlas.active is None:
@@ -239,7 +207,9 @@ class FrontEnd:
             if isinstance(pair, str):
                 return pair
             reference = first_map(self.world, pair)
-            self._look_back(view, pair.first)
+            first_id = min(self.world.keyframes)
+            for earlier in self._initializer.look_back(self.world, pair, self._config.tracker):
+                self._late.append(self._tracked(earlier, first_id, {}, "placed when the map began"))
         else:
             view.camera_from_world = Pose.identity()
             reference = insert_keyframe(self.world, view)
@@ -247,72 +217,27 @@ class FrontEnd:
                 count = self.landmark_count
                 self._begin_anew()
                 return f"{count} keypoints with depth, {_MIN_FIRST_LANDMARKS} are needed"
-        self._reference_id = self._newest_id = reference.id
+        self._reference_id = reference.id
         self._state = State.TRACKING
         self._motion.observe(view.frame.time_ns, view.pose)
-        self._publish(reference, size=2)
+        self._mapper.begin(reference, view)
         return ""
 
-    def _look_back(self, second: View, first: View) -> None:
-        """Place the views that came before the first map, from the newest back, as far as the map reaches."""
-        rows, later = self.world.observed_by(np.array(sorted(self.world.keyframes))), second
-        for view in reversed(self._initializer.waiting):
-            if view is not first:
-                follow(view, later, later.landmark_rows, self.world, later.pose)
-                start = later.pose
-                for _ in range(2):
-                    if not solve_pose(view, self.world, start, self._config.tracker, ranged=False):
-                        break
-                    start = view.pose
-                    align_view(view, self.world, rows, self._config.tracker.max_landmarks)
-                if not solve_pose(view, self.world, start, self._config.tracker, ranged=False):
-                    break
-            self._late.append(self._tracked(view, min(self.world.keyframes), {}, "placed when the map began"))
-            later = view
-        self._initializer.restart()
-
     def _locate(self, view: View, last: View | None) -> str:
-        """Find the view's pose, by the cheapest way that works; return why not, if so.
-
-        Landmarks are followed from the last view by optical flow, else looked for near where motion puts them among
-        the view's features, else the features are matched with the reference keyframe's, and at last with those of
-        other keyframes.
-        """
-        if self._state is State.LOST:
-            return self._relocalize(view)
-        config, enough = self._config.tracker, 2 * self._config.tracker.min_inliers
-        predicted = self._motion.predict(view.frame.time_ns)
-        self._local_rows = local_landmarks(self.world, self._reference, config)
-        if predicted is not None:
-            if config.follow and last is not None:
-                follow(view, last, self.world.landmarks.rows(self._last_ids), self.world, predicted)
-                if solve_pose(view, self.world, predicted, config, ranged=False) >= enough:
-                    return ""
-            for radius_px in (config.search_radius_px, 2.5 * config.search_radius_px):
-                match_by_projection(view, self.world, self._local_rows, radius_px, predicted)
-                if solve_pose(view, self.world, predicted, config, ranged=False) >= enough:
-                    return ""
-        view.forget()
-        seed = self._config.seed
-        pose = match_by_appearance(view, self.world, self._reference, self._matcher, config.max_error_px, seed)
-        if pose is not None and solve_pose(view, self.world, pose, config, ranged=False):
-            return ""
-        return self._relocalize(view)
-
-    def _relocalize(self, view: View) -> str:
-        view.forget()
-        lost = self._state is State.LOST
-        found = self._relocalizer.locate(view, self.world, *(self._atlas.kept.values() if lost else ()))
+        """Find the view's pose by the view before it, or else among all keyframes; return why not, if so."""
+        if self._state is not State.LOST:
+            predicted = self._motion.predict(view.frame.time_ns)
+            if self._locator.locate(view, last, self.world, self._reference, predicted):
+                return ""
+        lost, map_id = self._state is State.LOST, self._atlas.active_id
+        found = self._revisits.find(view, everywhere=lost)
         if isinstance(found, str):
             return found
-        if found not in self.world.keyframes:
-            self._atlas.enter(next(number for number, other in self._atlas.kept.items() if found in other.keyframes))
+        if self._atlas.active_id != map_id:
             self._odometry.stand_still(view.pose.inverse())
             self._adjuster.forget()
-            self._forget_loops()
         self._reference_id = found
-        self._local_rows = local_landmarks(self.world, self._reference, self._config.tracker)
-        if self._state is State.LOST:
+        if lost:
             self._state = State.RELOCALIZED
             self._motion.forget()
         return ""
@@ -322,7 +247,8 @@ class FrontEnd:
         config, marks = self._config.tracker, self.world.landmarks
         start = view.pose
         view.turn(Shutter(self._camera, self._motion.angular_velocity(view.frame.time_ns, start)))
-        expected = align_view(view, self.world, self._local_rows, config.max_landmarks)
+        local = local_landmarks(self.world, self._reference, config)
+        expected = align_view(view, self.world, local, config.max_landmarks)
         inliers = solve_pose(view, self.world, start, config, ranged=True)
         needed = config.min_inliers if self._state is not State.RELOCALIZED else 2 * config.min_inliers
         if inliers < needed:
@@ -337,91 +263,33 @@ class FrontEnd:
             self._state = State.TRACKING
         return ""
 
-    def _add_keyframe(self, view: View) -> None:
-        config = self._config.tracker
-        if len(revisited := revisited_landmarks(self.world, view)):
-            align_view(view, self.world, revisited, config.max_landmarks)
-            solve_pose(view, self.world, view.pose, config, ranged=True)
-        self._newest_id = self._reference_id = self._unfinished_id = insert_keyframe(self.world, view).id
-
-    def _straighten_keyframe(self, next_view: View) -> None:
-        """Let the view after a keyframe's tell how the camera turned while a rolling shutter took the keyframe.
-
-        The views before tell how it turned half a frame earlier, and that of the first keyframe is not known at all.
-        """
-        keyframe = None if self._atlas.active is None else self.world.keyframes.get(self._newest_id)
-        self._newest_id = -1
-        predicted = self._motion.predict(next_view.frame.time_ns)
-        if keyframe is None or self.view is None or predicted is None or self._camera.readout_s <= 0:
-            return
-        follow(next_view, self.view, self.world.landmarks.rows(self._last_ids), self.world, predicted)
-        if solve_pose(next_view, self.world, predicted, self._config.tracker, ranged=False):
-            turning = self._motion.angular_velocity_at_last(next_view.frame.time_ns, next_view.pose)
-            straighten(self.world, keyframe, Shutter(self._camera, turning))
-            self.view.turn(keyframe.shutter)
-            self.view.adopt(keyframe)
-        next_view.forget()
-
     def _finish_keyframe(self) -> None:
-        """Do for the newest keyframe what can wait until its own frame is answered, so that no frame takes long."""
-        keyframe = None if self._atlas.active is None else self.world.keyframes.get(self._unfinished_id)
-        self._unfinished_id = -1
-        if keyframe is None or self.view is None:
+        """Finish the newest keyframe, and see whether it shows a place that was seen before."""
+        keyframe = self._mapper.finish()
+        if keyframe is None:
             return
-        cull_landmarks(self.world, keyframe.id)
-        triangulate_with_neighbours(self.world, keyframe, self.view)
-        fuse_with_neighbours(self.world, keyframe)
-        self.view.adopt(keyframe)
-        self._last_ids = self.world.landmarks.ids(keyframe.landmark_rows)
-        self._publish(keyframe, self._config.backend.window)
-        cull_keyframes(self.world, keyframe, self._config.keyframes)
-        self._look_for_loop()
+        self._revisits.look(keyframe)
         if self._atlas.kept:
             self._apply_corrections()
             self._join_maps(keyframe)
 
     def _join_maps(self, keyframe: KeyframeRecord) -> None:
         """Go on in one map where a new keyframe shows a place of a kept one."""
-        if self._loops is not None and not self._loops.idle:
-            return  # an answer about the map as it is now would be misunderstood
         before = self._reference.world_from_camera
-        new_from_old = self._reunion.unite(self._atlas, keyframe, self._disparity_sigma_px)
+        new_from_old = self._revisits.unite(keyframe)
         if new_from_old is None or self.view is None:
             return
         self._move_along(new_from_old, before)
         self.view.adopt(keyframe)
-        self._last_ids = self.world.landmarks.ids(keyframe.landmark_rows)
+        self.view.settle(self.world)
         self._adjuster.forget()
-        if self._loops is not None:
-            self._loops.joined(self.world)
-
-    def _loop_closing(self) -> LoopClosing | None:
-        config, scaled = self._config, self._sensor == "mono"
-        if self._adjuster.closer is None or not config.loops.enabled:
-            return None
-        detector = LoopDetector(self._places, self._place_matcher, config.loops, config.tracker, scaled, config.seed)
-        return LoopClosing(detector, self._adjuster.closer, scaled)
-
-    def _look_for_loop(self) -> None:
-        if self._loops is not None:
-            self._loops.look(self.world, self._reference, self._disparity_sigma_px)
-
-    def _publish(self, keyframe: KeyframeRecord, size: int) -> None:
-        """Offer the keyframe's window for adjustment, and tell listeners all that the keyframe observes."""
-        sigma_px = self._disparity_sigma_px
-        if self._adjuster.idle:
-            self._adjuster.offer(local_window(self.world, keyframe.id, size, sigma_px))
-        if self.listeners:
-            window = local_window(self.world, keyframe.id, size, sigma_px, shared=False)
-            for listener in self.listeners:
-                listener(replace(self.world.keyframe(keyframe.id), map_id=self._atlas.active_id), window)
 
     def _lose(self, view: View, last: View | None) -> None:
         view.forget()
         if last is not None and self._state is State.LOST:
             self._lost_ns += min(view.frame.time_ns - last.frame.time_ns, _LONGEST_INTERVAL_NS)
         if self._state is not State.LOST:
-            self._relocalizer.restart()
+            self._revisits.lose()
         self._state = State.LOST
         self._motion.forget()
         own = [keyframe_id for keyframe_id in self.world.keyframes if keyframe_id >= self.first_own_id]
@@ -430,9 +298,8 @@ class FrontEnd:
 
     def _begin_anew(self) -> None:
         """Forget the map, and go back to the one before where there is one."""
-        self._places.forget(self.world)
+        self._revisits.forget(self.world)
         self._motion.forget()
-        self._forget_loops()
         if self._atlas.kept:
             self._atlas.drop()
             self._state = State.LOST
@@ -451,7 +318,7 @@ class FrontEnd:
             return reason
         self._atlas.begin(KeyframeMap(self._camera, view.features.descriptors))
         self._adjuster.forget()
-        self._forget_loops()
+        self._revisits.restart()
         missing = self._begin(view)
         if missing:
             if not self.keyframe_count:
@@ -461,11 +328,6 @@ class FrontEnd:
         self._lost_ns = 0
         log.info("tracking was lost for long: map %d begins", self._atlas.active_id)
         return ""
-
-    def _forget_loops(self) -> None:
-        self._reunion.restart()
-        if self._loops is not None:
-            self._loops.restart()
 
     def _apply_corrections(self) -> None:
         """Take what others worked out into the map, and move along in it."""
@@ -478,7 +340,7 @@ class FrontEnd:
             apply(self.world, correction)
         if corrections and self._sensor == "mono":
             cull_collapsed(self.world, reference)
-        if self._loops is not None and self._loops.take(self.world):
+        if self._revisits.take():
             self._adjuster.forget()
         after, scale = reference.world_from_camera, self.world.scale(reference.id) / scale
         if after is not before:
@@ -501,7 +363,7 @@ class FrontEnd:
 
     def _answer(self, view: View, watch: Stopwatch, reason: str, is_keyframe: bool = False) -> Tracked:
         state, frame = self._state, view.frame
-        self._last_ids = self.world.landmarks.ids(view.landmark_rows)
+        view.settle(self.world)
         if view.camera_from_world is None or reason:
             stage_ms, number = watch.times_ms(), self._atlas.active_id
             return Tracked(frame.id, frame.time_ns, state, stage_ms=stage_ms, reason=reason, map_id=number)

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from slamfront.config import TrackerConfig
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import rotation_log
 from slamfront.geometry.shutter import Shutter
+from slamfront.map import KeyframeMap
 from slamfront.protocols import Matcher
 from slamfront.solve.two_view import TwoView, relative_pose, rotation_between
+from slamfront.tracking.local_map import align_view, follow, solve_pose
 from slamfront.tracking.patches import align_patches, cut_patches
 from slamfront.tracking.view import ALIGNED_SIGMA_PX, View
 from slamfront.types import FloatArray, IntArray
@@ -55,6 +58,19 @@ class Initializer:
         result = self._try(view)
         self.waiting.append(view)
         return result
+
+    def look_back(self, world: KeyframeMap, pair: FirstPair, config: TrackerConfig) -> list[View]:
+        """Place the views that came before the second of the first map, from the newest back, as far as the map
+        reaches; return them, and begin with the next view.
+        """
+        rows, later, placed = world.observed_by(np.array(sorted(world.keyframes))), pair.second, []
+        for view in reversed(self.waiting):
+            if view is not pair.first and not _placed(view, later, world, rows, config):
+                break
+            placed.append(view)
+            later = view
+        self.restart()
+        return placed
 
     def _try(self, view: View) -> FirstPair | str:
         if self._first is None or self._age > _MAX_AGE:
@@ -105,3 +121,16 @@ class Initializer:
         xy, trusted = align_patches(view.float_image, patches, same, view.shutter.to_image(second_xy))
         second_xy[trusted], sigmas_px[trusted] = view.shutter.to_middle(xy[trusted]), ALIGNED_SIGMA_PX
         return second_xy, sigmas_px
+
+
+def _placed(view: View, later: View, world: KeyframeMap, rows: IntArray, config: TrackerConfig) -> bool:
+    """Place a view in the map by the view that came after it, and return whether that went well."""
+    later.settle(world)
+    follow(view, later, world, later.pose)
+    start = later.pose
+    for _ in range(2):
+        if not solve_pose(view, world, start, config, ranged=False):
+            return False
+        start = view.pose
+        align_view(view, world, rows, config.max_landmarks)
+    return bool(solve_pose(view, world, start, config, ranged=False))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -15,7 +17,7 @@ from slamfront.solve.pnp import PixelObservations, ransac_pose, refine_pose
 from slamfront.tracking.patches import align_patches, landmark_warps
 from slamfront.tracking.projection import match_projection, project
 from slamfront.tracking.view import ALIGNED_SIGMA_PX, FLOW_LEVELS, FLOW_SIGMA_PX, FLOW_WINDOW, View
-from slamfront.types import BoolArray, Float32Array, FloatArray, IntArray
+from slamfront.types import BoolArray, Features, Float32Array, FloatArray, IntArray
 
 # Landmarks followed from frame to frame; they only need to place the view within reach of alignment
 _FOLLOWED = 150
@@ -25,6 +27,15 @@ _COLUMNS = 16
 _SAME_PLACE_DEPTHS = 0.2
 _SAME_VIEW_COSINE = 0.9
 _REVISITED = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """Where a camera stands by the landmarks of a place, rows (M,), which it shows at its keypoints, rows (M,)."""
+
+    camera_from_world: Pose
+    landmark_rows: IntArray
+    keypoint_rows: IntArray
 
 
 def local_landmarks(world: KeyframeMap, reference: KeyframeRecord, config: TrackerConfig) -> IntArray:
@@ -49,11 +60,13 @@ def revisited_landmarks(world: KeyframeMap, view: View) -> IntArray:
     return world.observed_by(ids[there][np.argsort(distance[there])][:_REVISITED])
 
 
-def follow(view: View, last: View, last_rows: IntArray, world: KeyframeMap, predicted: Pose) -> None:
-    """Find the landmarks that the last view showed by optical flow, starting where the predicted pose puts them.
+def follow(view: View, last: View, world: KeyframeMap, predicted: Pose) -> None:
+    """Find the landmarks that the last, settled view showed by optical flow, starting where the predicted pose puts
+    them.
 
-    last_rows (K,): the landmarks of `last`, -1 for those that no longer exist. Pyramidal Lucas-Kanade (Bouguet 2001).
+    Pyramidal Lucas-Kanade (Bouguet 2001).
     """
+    last_rows = world.landmarks.rows(last.landmark_ids)
     rows = np.flatnonzero(last_rows >= 0)
     rows = rows[_spread(last.xy[rows], world.landmarks.observations[last_rows[rows]], world.camera.width, _FOLLOWED)]
     start = world.camera.project(predicted.apply(world.landmarks.positions_m[last_rows[rows]]))
@@ -90,16 +103,29 @@ def match_by_appearance(
     """Find the landmarks of one keyframe among the view's features by appearance; return the pose by RANSAC, or
     None.
     """
-    matches = matcher.match(keyframe.features, view.features)
+    found = pose_by_appearance(world, keyframe, view.features, matcher, max_error_px, seed)
+    if found is None:
+        return None
+    keypoints = found.keypoint_rows
+    view.observe(found.landmark_rows, view.features.keypoints_xy[keypoints], view.features.scales[keypoints])
+    return found.camera_from_world
+
+
+def pose_by_appearance(
+    world: KeyframeMap, keyframe: KeyframeRecord, features: Features, matcher: Matcher, max_error_px: float, seed: int
+) -> Sighting | None:
+    """Return where the camera of some features stands by the landmarks of a keyframe that they match and that agree, by
+    RANSAC; None where too few do.
+    """
+    matches = matcher.match(keyframe.features, features)
     rows = keyframe.landmark_rows[matches.indices[:, 0]]
     rows, keypoints = rows[rows >= 0], matches.indices[rows >= 0, 1]
-    xy = view.features.keypoints_xy[keypoints]
+    xy = features.keypoints_xy[keypoints]
     result = ransac_pose(world.landmarks.positions_m[rows], xy, world.camera, max_error_px, seed)
     if result is None:
         return None
     pose, inliers = result
-    view.observe(rows[inliers], xy[inliers], view.features.scales[keypoints[inliers]])
-    return pose
+    return Sighting(pose, rows[inliers], keypoints[inliers])
 
 
 def solve_pose(view: View, world: KeyframeMap, start: Pose, config: TrackerConfig, ranged: bool) -> int:

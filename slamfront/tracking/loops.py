@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slamfront.config import LoopConfig, TrackerConfig
+from slamfront.config import LoopConfig
 from slamfront.geometry.pose import Sim3, rotation_angle
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.map.graph import LoopEdge
 from slamfront.map.places import PlaceIndex, grouped
-from slamfront.protocols import Matcher
+from slamfront.tracking.local_map import Sighting
 from slamfront.tracking.mapping import align_observations, observe_again
-from slamfront.tracking.sighting import NEAR, PLACE_KEYFRAMES, Sighter, Sighting, unit_of_length
-from slamfront.types import IntArray
+from slamfront.tracking.sighting import NEAR, PLACE_KEYFRAMES, Sighter, unit_of_length
+from slamfront.types import IntArray, Sensor
 
 log = logging.getLogger(__name__)
 
@@ -63,19 +63,15 @@ class Loop:
 class LoopDetector:
     """Looks for the place of every new keyframe among those that the camera left long ago."""
 
-    def __init__(
-        self, places: PlaceIndex, matcher: Matcher, config: LoopConfig, tracker: TrackerConfig, scaled: bool, seed: int
-    ) -> None:
-        self._places, self._config, self._scaled = places, config, scaled
-        self._sighter = Sighter(matcher, config, tracker, scaled, seed)
+    def __init__(self, places: PlaceIndex, sighter: Sighter, config: LoopConfig, sensor: Sensor) -> None:
+        self._places, self._sighter, self._config, self._scaled = places, sighter, config, sensor == "mono"
         self._streaks: list[tuple[set[int], int]] = []
 
-    def look(self, world: KeyframeMap, keyframe: KeyframeRecord, disparity_sigma_px: float) -> Loop | None:
+    def look(self, world: KeyframeMap, keyframe: KeyframeRecord) -> Loop | None:
         """Return the loop that a keyframe closes, or None."""
         self._places.update(world)
         loops = (
-            self._verify(world, keyframe, world.keyframes[candidate], disparity_sigma_px)
-            for candidate in self._candidates(world, keyframe)
+            self._verify(world, keyframe, world.keyframes[candidate]) for candidate in self._candidates(world, keyframe)
         )
         # Of places that look alike, the one nearest to where the map has the keyframe
         return min((loop for loop in loops if loop is not None), key=lambda loop: loop.error_m, default=None)
@@ -101,11 +97,9 @@ class LoopDetector:
         needed = self._config.consistent
         return [i for i, (_, streak) in zip(likely, self._streaks) if streak >= needed]
 
-    def _verify(
-        self, world: KeyframeMap, keyframe: KeyframeRecord, match: KeyframeRecord, disparity_sigma_px: float
-    ) -> Loop | None:
+    def _verify(self, world: KeyframeMap, keyframe: KeyframeRecord, match: KeyframeRecord) -> Loop | None:
         """Return the loop between two keyframes if enough landmarks of the older one's place, well spread, agree."""
-        sighting = self._sighter.sight(world, match, keyframe, disparity_sigma_px)
+        sighting = self._sighter.sight(world, match, keyframe)
         if sighting is None:
             return None
         scale = unit_of_length(world, sighting, world, keyframe) if self._scaled else 1.0

@@ -128,5 +128,12 @@ def ranging_of(frame: Frame, sensor: Sensor, config: TrackerConfig) -> Ranging:
     return NoRanging()
 
 
+def disparity_sigma_px(sensor: Sensor) -> float:
+    """Return the standard deviation of the disparities that a sensor's frames tell, px."""
+    if sensor == "stereo":
+        return StereoRanging.disparity_sigma_px
+    return DepthRanging.disparity_sigma_px if sensor == "rgbd" else NoRanging.disparity_sigma_px
+
+
 def _grey(image: Image) -> Image:
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)

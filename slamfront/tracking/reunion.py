@@ -13,7 +13,9 @@ from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.map.atlas import Atlas
 from slamfront.map.places import PlaceIndex
 from slamfront.tracking.joining import Joint, fuse_across, refined
-from slamfront.tracking.sighting import NEAR, Sighter, Sighting, unit_of_length
+from slamfront.tracking.local_map import Sighting
+from slamfront.tracking.sighting import NEAR, Sighter, unit_of_length
+from slamfront.types import Sensor
 
 log = logging.getLogger(__name__)
 
@@ -42,17 +44,16 @@ class Reunion:
     what one keyframe shows may be another room that looks alike.
     """
 
-    def __init__(self, places: PlaceIndex, sighter: Sighter, scaled: bool) -> None:
-        self._places, self._sighter, self._scaled = places, sighter, scaled
+    def __init__(self, places: PlaceIndex, sighter: Sighter, sensor: Sensor) -> None:
+        self._places, self._sighter, self._scaled = places, sighter, sensor == "mono"
         self._clue: _Clue | None = None
 
-    def unite(self, atlas: Atlas, keyframe: KeyframeRecord, disparity_sigma_px: float) -> Sim3 | None:
+    def unite(self, atlas: Atlas, keyframe: KeyframeRecord) -> Sim3 | None:
         """Make one map of the active one and a kept one whose place its new keyframe shows, in the world of the older;
         return how the active world lies in that, new_from_old, or None where no common place is known.
         """
-        assert atlas.active is not None
-        world, active, kept = atlas.active, atlas.active_id, atlas.kept
-        found = self.look(kept, world, keyframe, disparity_sigma_px)
+        world, active, kept = atlas.world, atlas.active_id, atlas.kept
+        found = self.look(kept, world, keyframe)
         if found is None:
             return None
         number, joint = found
@@ -68,11 +69,7 @@ class Reunion:
         return joint.world_from_other if number < active else Sim3.from_pose(Pose.identity())
 
     def look(
-        self,
-        kept: Mapping[int, KeyframeMap],
-        world: KeyframeMap,
-        keyframe: KeyframeRecord,
-        disparity_sigma_px: float,
+        self, kept: Mapping[int, KeyframeMap], world: KeyframeMap, keyframe: KeyframeRecord
     ) -> tuple[int, Joint] | None:
         """Return the number of a kept map that shows the place of a new keyframe of `world`, and how `world` lies in
         it; None while nothing does, or only this keyframe.
@@ -82,7 +79,7 @@ class Reunion:
         for keyframe_id in self._places.query(keyframe.features, _CANDIDATES, *kept.values()):
             number = homes[keyframe_id]
             other = kept[number]
-            sighting = self._sighter.sight(other, other.keyframes[keyframe_id], keyframe, disparity_sigma_px)
+            sighting = self._sighter.sight(other, other.keyframes[keyframe_id], keyframe)
             if sighting is None:
                 continue
             scale = unit_of_length(other, sighting, world, keyframe) if self._scaled else 1.0

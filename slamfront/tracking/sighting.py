@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from slamfront.config import LoopConfig, TrackerConfig
 from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.protocols import Matcher
-from slamfront.solve.pnp import PixelObservations, ransac_pose, refine_pose
-from slamfront.tracking.local_map import align_landmarks
+from slamfront.solve.pnp import PixelObservations, refine_pose
+from slamfront.tracking.local_map import Sighting, align_landmarks, pose_by_appearance
 from slamfront.tracking.projection import match_projection, project
+from slamfront.tracking.ranging import disparity_sigma_px
 from slamfront.tracking.relocalizer import MIN_SPREAD, spread
 from slamfront.tracking.view import ALIGNED_SIGMA_PX
-from slamfront.types import FloatArray, IntArray
+from slamfront.types import FloatArray, IntArray, Sensor
 
 # Keyframes that share this many landmarks see the same place
 NEAR = 15
@@ -29,33 +28,24 @@ _MOST_ALIGNED = 300
 _MIN_RATIOS = 15
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sighting:
-    """Where a keyframe stands by the landmarks of a place, rows (M,), which it shows at its keypoints, rows (M,)."""
-
-    camera_from_world: Pose
-    landmark_rows: IntArray
-    keypoint_rows: IntArray
-
-
 class Sighter:
     """Places a keyframe among the landmarks of another one's surroundings, where enough of them, well spread, agree."""
 
-    def __init__(self, matcher: Matcher, config: LoopConfig, tracker: TrackerConfig, scaled: bool, seed: int) -> None:
+    def __init__(self, matcher: Matcher, config: LoopConfig, tracker: TrackerConfig, sensor: Sensor, seed: int) -> None:
         self._matcher, self._config, self._tracker = matcher, config, tracker
-        self._scaled, self._seed = scaled, seed
+        self._scaled, self._seed = sensor == "mono", seed
+        self._disparity_sigma_px = disparity_sigma_px(sensor)
 
-    def sight(
-        self, world: KeyframeMap, match: KeyframeRecord, keyframe: KeyframeRecord, disparity_sigma_px: float
-    ) -> Sighting | None:
+    def sight(self, world: KeyframeMap, match: KeyframeRecord, keyframe: KeyframeRecord) -> Sighting | None:
         """Return where a keyframe, of this map or another, stands by what `match` and the keyframes about it observe.
 
         Landmarks that it observes already tell nothing, and are left out. A pose by RANSAC is refined, and then checked
         by the patches of the landmarks, in the image that the keyframe still has.
         """
-        pose = self._first_pose(world, keyframe, match)
-        if pose is None:
+        first = self._first_sighting(world, keyframe, match)
+        if first is None:
             return None
+        pose = first.camera_from_world
         around = np.r_[match.id, world.covisible(match, NEAR)[:PLACE_KEYFRAMES]]
         own = keyframe.landmark_rows if world.keyframes.get(keyframe.id) is keyframe else keyframe.landmark_rows[:0]
         rows = np.setdiff1d(world.observed_by(around), own)
@@ -70,7 +60,7 @@ class Sighter:
             right_x = np.full(len(found), np.nan) if self._scaled else keyframe.right_x[keypoints].astype(np.float64)
             sigmas_px = keyframe.sigmas_px[keypoints].astype(np.float64)
             observations = PixelObservations(
-                world.landmarks.positions_m[found], xy, right_x, sigmas_px, disparity_sigma_px
+                world.landmarks.positions_m[found], xy, right_x, sigmas_px, self._disparity_sigma_px
             )
             estimate = refine_pose(pose, observations, world.camera) if len(found) >= 4 else None
             if estimate is None or estimate.inliers.sum() < self._tracker.min_inliers:
@@ -85,17 +75,11 @@ class Sighter:
             return None
         return Sighting(pose, found, keypoints)
 
-    def _first_pose(self, world: KeyframeMap, keyframe: KeyframeRecord, match: KeyframeRecord) -> Pose | None:
-        """Return where the keyframe stands by the landmarks that the other one observes, camera_from_world."""
-        matches = self._matcher.match(match.features, keyframe.features)
-        rows = match.landmark_rows[matches.indices[:, 0]]
-        rows, keypoints = rows[rows >= 0], matches.indices[rows >= 0, 1]
-        xy = keyframe.features.keypoints_xy[keypoints].astype(np.float64)
-        positions = world.landmarks.positions_m[rows]
-        result = ransac_pose(positions, xy, world.camera, self._tracker.max_error_px, self._seed)
-        if result is None or result[1].sum() < self._tracker.min_inliers:
-            return None
-        return result[0]
+    def _first_sighting(self, world: KeyframeMap, keyframe: KeyframeRecord, match: KeyframeRecord) -> Sighting | None:
+        """Return where the keyframe stands by the landmarks that the other one observes."""
+        error_px = self._tracker.max_error_px
+        found = pose_by_appearance(world, match, keyframe.features, self._matcher, error_px, self._seed)
+        return None if found is None or len(found.landmark_rows) < self._tracker.min_inliers else found
 
 
 def unit_of_length(world: KeyframeMap, sighting: Sighting, own: KeyframeMap, keyframe: KeyframeRecord) -> float | None:

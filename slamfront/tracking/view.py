@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
-from slamfront.map import KeyframeRecord
+from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.protocols import Extractor
 from slamfront.tracking.ranging import Ranging
 from slamfront.types import BoolArray, Features, Float32Array, FloatArray, Frame, Image, IntArray
@@ -28,7 +28,8 @@ class View:
     """A frame, the landmarks that were found in it, and its pose so far.
 
     landmark_rows (K,) rows into the map's landmarks, -1 = none; xy (K,2) where they were found, px; sigmas_px (K,) how
-    precisely; right_x (K,) their x in the right image, px, NaN = unknown. All pixels of a view but those of its images
+    precisely; right_x (K,) their x in the right image, px, NaN = unknown; landmark_ids (K,) their ids, once the view
+    is settled. All pixels of a view but those of its images
     are where they would be had all rows been exposed at once: `shutter` converts.
 
     Features and the like are made when first asked for: most frames are tracked without them.
@@ -38,6 +39,7 @@ class View:
     sigmas_px: FloatArray
     right_x: FloatArray
     landmark_rows: IntArray
+    landmark_ids: IntArray
 
     def __init__(self, frame: Frame, ranging: Ranging, extractor: Extractor, shutter: Shutter) -> None:
         self.frame, self.ranging, self.shutter = frame, ranging, shutter
@@ -115,6 +117,10 @@ class View:
         self.xy = keyframe.features.keypoints_xy.astype(np.float64)
         self.sigmas_px = keyframe.sigmas_px.astype(np.float64)
         self.right_x = keyframe.right_x.astype(np.float64)
+
+    def settle(self, world: KeyframeMap) -> None:
+        """Remember what the view shows by ids, for the map gives rows of landmarks that are gone to others."""
+        self.landmark_ids = world.landmarks.ids(self.landmark_rows)
 
     def forget(self) -> None:
         """Show nothing and stand nowhere, for a fresh attempt."""

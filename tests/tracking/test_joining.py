@@ -168,18 +168,18 @@ def test_a_reunion_takes_two_keyframes_that_agree() -> None:
     kept, world = {0: first}, last
     places = PlaceIndex(packaged_vocabulary("orb"))
     places.update(first)
-    reunion = Reunion(places, Sighter(Nearest(), CONFIG.loops, CONFIG.tracker, False, 0), False)
+    reunion = Reunion(places, Sighter(Nearest(), CONFIG.loops, CONFIG.tracker, "rgbd", 0), "rgbd")
     # The oldest keyframes of the last part show what the first part has
     one, two = list(world.keyframes.values())[:2]
-    assert reunion.look(kept, world, one, 1.0) is None
-    found = reunion.look(kept, world, two, 1.0)
+    assert reunion.look(kept, world, one) is None
+    found = reunion.look(kept, world, two)
     expected = joint_of(first, last)
     assert found is not None and found[0] == 0 and expected is not None
     shift = found[1].world_from_other.translation - expected.world_from_other.translation
     assert np.linalg.norm(shift) < 0.02
-    assert reunion.look(kept, world, one, 1.0) is not None
+    assert reunion.look(kept, world, one) is not None
     reunion.restart()
-    assert reunion.look(kept, world, two, 1.0) is None
+    assert reunion.look(kept, world, two) is None
     last_one = max(world.keyframes.values(), key=lambda record: record.id)
-    assert reunion.look(kept, world, last_one, 1.0) is None
-    assert reunion.look(kept, world, one, 1.0) is None
+    assert reunion.look(kept, world, last_one) is None
+    assert reunion.look(kept, world, one) is None

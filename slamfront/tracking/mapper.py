@@ -1,0 +1,110 @@
+"""Keyframes: which views become one, and what the map makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from slamfront.config import RunConfig
+from slamfront.geometry.shutter import Shutter
+from slamfront.map import KeyframeRecord
+from slamfront.map.atlas import Atlas
+from slamfront.map.window import local_window
+from slamfront.protocols import Adjuster
+from slamfront.tracking.keyframes import KeyframePolicy, cull_keyframes, cull_landmarks
+from slamfront.tracking.local_map import align_view, follow, revisited_landmarks, solve_pose
+from slamfront.tracking.mapping import (
+    fuse_with_neighbours,
+    insert_keyframe,
+    straighten,
+    triangulate_with_neighbours,
+)
+from slamfront.tracking.motion import ConstantVelocity
+from slamfront.tracking.ranging import disparity_sigma_px
+from slamfront.tracking.view import View
+from slamfront.types import KeyFrame, Sensor, Window
+
+KeyframeListener = Callable[[KeyFrame, Window], None]
+
+
+class Mapper:
+    """Makes keyframes of tracked views, and finishes each in the step after its own, so that no frame takes long.
+
+    listeners  called with every keyframe of the active map once it is finished, and the window of all it observes
+    """
+
+    def __init__(self, config: RunConfig, sensor: Sensor, atlas: Atlas, adjuster: Adjuster) -> None:
+        self._config, self._atlas, self._adjuster = config, atlas, adjuster
+        self._disparity_sigma_px = disparity_sigma_px(sensor)
+        self.listeners: list[KeyframeListener] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the newest keyframe: the next belongs to another map."""
+        self._policy = KeyframePolicy(self._config.keyframes, self._config.tracker.max_landmarks)
+        self._unturned: tuple[KeyframeRecord, View] | None = None
+        self._unfinished: tuple[KeyframeRecord, View] | None = None
+
+    def due(self, view: View, reference: KeyframeRecord) -> bool:
+        """Return whether the tracked view should become a keyframe; called once for every tracked frame."""
+        return self._policy.due(view, self._atlas.world, reference, self._adjuster.idle)
+
+    def begin(self, keyframe: KeyframeRecord, view: View) -> None:
+        """Take in the keyframe of a view with which a map begins."""
+        self._unturned = keyframe, view
+        self._publish(keyframe, size=2)
+
+    def add(self, view: View) -> KeyframeRecord:
+        """Make the view a keyframe, which also observes what older keyframes at its place do."""
+        world, config = self._atlas.world, self._config.tracker
+        if len(revisited := revisited_landmarks(world, view)):
+            align_view(view, world, revisited, config.max_landmarks)
+            solve_pose(view, world, view.pose, config, ranged=True)
+        keyframe = insert_keyframe(world, view)
+        self._unturned = self._unfinished = keyframe, view
+        return keyframe
+
+    def straighten(self, next_view: View, motion: ConstantVelocity) -> None:
+        """Let the view after a keyframe's tell how the camera turned while a rolling shutter took the keyframe.
+
+        The views before tell how it turned half a frame earlier, and that of the first keyframe is not known at all.
+        """
+        newest, self._unturned = self._unturned, None
+        predicted = motion.predict(next_view.frame.time_ns)
+        if newest is None or predicted is None or next_view.frame.camera.readout_s <= 0:
+            return
+        (keyframe, view), world = newest, self._atlas.world
+        follow(next_view, view, world, predicted)
+        if solve_pose(next_view, world, predicted, self._config.tracker, ranged=False):
+            turning = motion.angular_velocity_at_last(next_view.frame.time_ns, next_view.pose)
+            straighten(world, keyframe, Shutter(world.camera, turning))
+            view.turn(keyframe.shutter)
+            view.adopt(keyframe)
+        next_view.forget()
+
+    def finish(self) -> KeyframeRecord | None:
+        """Do for the newest keyframe what could wait until its own frame was answered; return it, or None where all is
+        done.
+        """
+        newest, self._unfinished = self._unfinished, None
+        if newest is None:
+            return None
+        (keyframe, view), world = newest, self._atlas.world
+        cull_landmarks(world, keyframe.id)
+        triangulate_with_neighbours(world, keyframe, view)
+        fuse_with_neighbours(world, keyframe)
+        view.adopt(keyframe)
+        view.settle(world)
+        self._publish(keyframe, self._config.backend.window)
+        cull_keyframes(world, keyframe, self._config.keyframes)
+        return keyframe
+
+    def _publish(self, keyframe: KeyframeRecord, size: int) -> None:
+        """Offer the keyframe's window for adjustment, and tell listeners all that the keyframe observes."""
+        world, sigma_px = self._atlas.world, self._disparity_sigma_px
+        if self._adjuster.idle:
+            self._adjuster.offer(local_window(world, keyframe.id, size, sigma_px))
+        if self.listeners:
+            window = local_window(world, keyframe.id, size, sigma_px, shared=False)
+            for listener in self.listeners:
+                listener(replace(world.keyframe(keyframe.id), map_id=self._atlas.active_id), window)
