@@ -23,7 +23,7 @@ from slamfront.config import ExtractorConfig, MatcherConfig, RunConfig
 from slamfront.environment import environment
 from slamfront.errors import ConfigError
 from slamfront.evaluation.comparison import Compared
-from slamfront.evaluation.feature_report import figures_text, write_feature_report
+from slamfront.evaluation.feature_report import feature_comparison
 from slamfront.evaluation.features import MatchingProtocol, evaluate_features
 from slamfront.evaluation.homographies import PhotographProtocol
 from slamfront.evaluation.match_pictures import telling_pairs
@@ -75,13 +75,12 @@ def main(arguments: Sequence[str]) -> None:
     compared = [
         Compared(name, parts_of(one), found) for (name, one), found in zip(configs.items(), results, strict=True)
     ]
-    print(figures_text(compared))
+    print(feature_comparison(compared).text())
     chosen = [(pairs.references[row], results[0][row]) for row in telling_pairs(results, given.pictures)]
-    write_feature_report(
-        compared,
+    pictures = pictures_of(chosen, contestants, given.matching.max_distance_px)
+    feature_comparison(compared, pictures).write(
         report,
         protocol=_protocol(given, pairs),
-        pictures=pictures_of(chosen, contestants, given.matching.max_distance_px),
         title=f"Features on {given.folder.resolve().name}",
         environment=environment(),
     )

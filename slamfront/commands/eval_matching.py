@@ -28,7 +28,7 @@ from slamfront.evaluation.features import MatchingProtocol
 from slamfront.evaluation.homographies import PhotographProtocol
 from slamfront.evaluation.match_pictures import telling_pairs
 from slamfront.evaluation.match_quality import DIFFICULTIES, PoseEstimator, PoseProtocol, evaluate_matching
-from slamfront.evaluation.match_report import Times, matching_text, write_match_report
+from slamfront.evaluation.match_report import Times, matching_comparison
 from slamfront.evaluation.match_times import matching_times
 from slamfront.evaluation.pairs import evenly_spread
 from slamfront.solve.essential import opencv_pose, poselib_pose
@@ -95,14 +95,12 @@ def main(arguments: Sequence[str]) -> None:
     compared = [
         Compared(name, parts_of(one), found) for (name, one), found in zip(configs.items(), results, strict=True)
     ]
-    print(matching_text(compared, times))
+    print(matching_comparison(compared, times).text())
     chosen = [(pairs.references[row], results[0][row]) for row in telling_pairs(results, given.pictures)]
-    write_match_report(
-        compared,
-        times,
+    pictures = pictures_of(chosen, contestants, given.matching.max_distance_px)
+    matching_comparison(compared, times, pictures).write(
         report,
         protocol=[pairs.told, *_protocol(given)],
-        pictures=pictures_of(chosen, contestants, given.matching.max_distance_px),
         title=f"Matching on {Path(given.pairs).name}",
         environment=environment(),
     )

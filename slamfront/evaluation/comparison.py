@@ -5,22 +5,33 @@ from __future__ import annotations
 import html
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from slamfront.errors import EvaluationError
+from slamfront.evaluation.contestants import InGroup
 from slamfront.evaluation.page import image, page, table, text_cell
 from slamfront.trajectories import write_atomically
 
 ResultT = TypeVar("ResultT", covariant=True)
+NamedResult = TypeVar("NamedResult", bound="OfPair")
 
 Cells = Sequence[tuple[str, str]]
 """Headings and figures of a row."""
 
 UNKNOWN = "–"
 """Stands for a figure that there is none of."""
+
+
+class OfPair(InGroup, Protocol):
+    """A result that belongs to one pair of images."""
+
+    @property
+    def name(self) -> str:
+        """The pair's name."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,47 +79,70 @@ def with_known_columns(rows: Sequence[tuple[str, Cells]]) -> list[tuple[str, Cel
     return [(name, [cell for cell, kept in zip(cells, known) if kept]) for name, cells in rows]
 
 
-def sections_text(sections: Sequence[Section]) -> str:
-    """Return the figures of all sections as lines of text, one for each of those compared."""
-    lines = []
-    for section in sections:
-        columns = [(head, [cells[column][1] for _, cells in section.rows]) for column, (head, _) in _columns(section)]
-        widths = [max(len(text) for text in (head, *texts)) for head, texts in columns]
-        name_width = max(len(section.title), *(len(name) for name, _ in section.rows))
-        heads = (f"{head:>{width}}" for (head, _), width in zip(columns, widths))
-        lines.append("  ".join([f"{section.title:<{name_width}}", *heads]))
-        for row, (name, _) in enumerate(section.rows):
-            texts = (f"{texts[row]:>{width}}" for (_, texts), width in zip(columns, widths))
-            lines.append("  ".join([f"{name:<{name_width}}", *texts]))
-    return "\n".join(lines)
-
-
-def write_comparison(
-    path: Path,
-    sections: Sequence[Section],
-    compared: Sequence[Mapping[str, Any]],
-    *,
+def group_section(
     title: str,
-    protocol: Sequence[str],
-    environment: Mapping[str, str] | None = None,
-) -> None:
-    """Write the report to `path` (HTML), and the figures of all that is compared beside it with the ending .json.
+    rows: Sequence[tuple[str, Cells]],
+    compared: Sequence[Compared[NamedResult]],
+    pair_cells: Callable[[NamedResult], Cells],
+    pictures: Sequence[Picture],
+) -> Section:
+    """Return the section of the group that is called `title`, with its pictures and every single result of it."""
+    of_group = [[result for result in one.results if result.group == title] for one in compared]
+    return Section(
+        title,
+        rows,
+        [picture for picture in pictures if picture.group == title],
+        [
+            (result.name, one.name, pair_cells(result))
+            for same_pair in zip(*of_group, strict=True)
+            for one, result in zip(compared, same_pair, strict=True)
+        ],
+    )
 
-    protocol    sentences that tell how it was measured
 
-    Raises EvaluationError without results, OutputError when the files cannot be written.
-    """
-    if not sections:
-        raise EvaluationError("there are no results to report")
-    facts, path = dict(environment or {}), Path(path)
-    document = {"title": title, "protocol": list(protocol), "environment": facts, "compared": list(compared)}
-    write_atomically(path.with_suffix(".json"), json.dumps(_plain(document), indent=2, allow_nan=False) + "\n")
-    body = ["<h2>Protocol</h2>", *(f"<p>{html.escape(sentence)}</p>" for sentence in protocol)]
-    for section in sections:
-        body += [f"<h2>{html.escape(section.title)}</h2>", _table(section), *_shown(section.pictures)]
-        if section.details:
-            body.append(_details(section))
-    write_atomically(path, page(title, facts, body))
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What is reported of several that were compared: sections for people, and a document of each for programs."""
+
+    sections: Sequence[Section]
+    documents: Sequence[Mapping[str, Any]]
+
+    def text(self) -> str:
+        """Return the figures of all sections as lines of text, one for each of those compared."""
+        return "\n".join(line for section in self.sections for line in _lines(section))
+
+    def write(
+        self, path: Path, *, title: str, protocol: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Write the report to `path` (HTML), and the figures of all that is compared beside it with the ending .json.
+
+        protocol    sentences that tell how it was measured
+
+        Raises EvaluationError without results, OutputError when the files cannot be written.
+        """
+        if not self.sections:
+            raise EvaluationError("there are no results to report")
+        facts, path = dict(environment or {}), Path(path)
+        document = {"title": title, "protocol": list(protocol), "environment": facts, "compared": self.documents}
+        write_atomically(path.with_suffix(".json"), json.dumps(_plain(document), indent=2, allow_nan=False) + "\n")
+        body = ["<h2>Protocol</h2>", *(f"<p>{html.escape(sentence)}</p>" for sentence in protocol)]
+        for section in self.sections:
+            body += [f"<h2>{html.escape(section.title)}</h2>", _table(section), *_shown(section.pictures)]
+            if section.details:
+                body.append(_details(section))
+        write_atomically(path, page(title, facts, body))
+
+
+def _lines(section: Section) -> list[str]:
+    columns = [(head, [cells[column][1] for _, cells in section.rows]) for column, (head, _) in _columns(section)]
+    widths = [max(len(text) for text in (head, *texts)) for head, texts in columns]
+    name_width = max(len(section.title), *(len(name) for name, _ in section.rows))
+    heads = (f"{head:>{width}}" for (head, _), width in zip(columns, widths))
+    lines = ["  ".join([f"{section.title:<{name_width}}", *heads])]
+    for row, (name, _) in enumerate(section.rows):
+        texts = (f"{texts[row]:>{width}}" for (_, texts), width in zip(columns, widths))
+        lines.append("  ".join([f"{name:<{name_width}}", *texts]))
+    return lines
 
 
 def _columns(section: Section) -> list[tuple[int, tuple[str, str]]]:

@@ -1,65 +1,30 @@
-"""One self-contained HTML page that compares features and matchers, and the same figures as JSON."""
+"""What is reported of features and matchers that were compared."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from slamfront.evaluation.comparison import (
-    Cells,
-    Compared,
-    Picture,
-    Section,
-    sections_text,
-    told,
-    write_comparison,
-)
+from slamfront.evaluation.comparison import Cells, Compared, Comparison, Picture, group_section, told
 from slamfront.evaluation.contestants import grouped
 from slamfront.evaluation.features import AUC_THRESHOLDS_PX, FeatureFigures, PairResult, figures
 
 
-def write_feature_report(
-    compared: Sequence[Compared[PairResult]],
-    path: Path,
-    *,
-    protocol: Sequence[str],
-    pictures: Sequence[Picture] = (),
-    title: str = "features",
-    environment: Mapping[str, str] | None = None,
-) -> None:
-    """Write the report to `path` (HTML), and its figures beside it with the ending .json.
-
-    protocol    sentences that tell how it was measured
-    pictures    those of one pair follow each other
-
-    Raises EvaluationError without results, OutputError when the files cannot be written.
-    """
-    documents = [_document(one) for one in compared]
-    sections = _sections(compared, pictures)
-    write_comparison(path, sections, documents, title=title, protocol=protocol, environment=environment)
-
-
-def figures_text(compared: Sequence[Compared[PairResult]]) -> str:
-    """Return the figures of all groups as lines of text, one for each of those compared."""
-    return sections_text(_sections(compared))
-
-
-def _sections(compared: Sequence[Compared[PairResult]], pictures: Sequence[Picture] = ()) -> list[Section]:
-    return [
-        Section(
+def feature_comparison(compared: Sequence[Compared[PairResult]], pictures: Sequence[Picture] = ()) -> Comparison:
+    """Return the figures by group; pictures of one pair follow each other."""
+    groups = {one.name: grouped(one.results) for one in compared}
+    sections = [
+        group_section(
             group,
-            [(one.name, _cells(figures(grouped(one.results)[group]))) for one in compared],
-            [picture for picture in pictures if picture.group == group],
-            [
-                (result.name, one.name, _pair_cells(result))
-                for same_pair in zip(*(grouped(one.results)[group] for one in compared), strict=True)
-                for one, result in zip(compared, same_pair, strict=True)
-            ],
+            [(name, _cells(figures(found[group]))) for name, found in groups.items()],
+            compared,
+            _pair_cells,
+            pictures,
         )
         for group in (grouped(compared[0].results) if compared else ())
     ]
+    return Comparison(sections, [_document(one) for one in compared])
 
 
 def _cells(found: FeatureFigures) -> Cells:

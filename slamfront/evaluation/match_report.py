@@ -1,21 +1,20 @@
-"""One self-contained HTML page that compares matchers, and the same figures as JSON."""
+"""What is reported of matchers that were compared."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from slamfront.evaluation.comparison import (
     Cells,
     Compared,
+    Comparison,
     Picture,
     Section,
-    sections_text,
+    group_section,
     told,
     with_known_columns,
-    write_comparison,
 )
 from slamfront.evaluation.contestants import grouped
 from slamfront.evaluation.features import AUC_THRESHOLDS_PX
@@ -33,45 +32,19 @@ Times = Sequence[Sequence[MatchTime]]
 """For each of those compared, the times with each number of keypoints."""
 
 
-def write_match_report(
-    compared: Sequence[Compared[MatchingResult]],
-    times: Times,
-    path: Path,
-    *,
-    protocol: Sequence[str],
-    pictures: Sequence[Picture] = (),
-    title: str = "matching",
-    environment: Mapping[str, str] | None = None,
-) -> None:
-    """Write the report to `path` (HTML), and its figures beside it with the ending .json.
-
-    protocol    sentences that tell how it was measured
-    pictures    those of one pair follow each other
-
-    Raises EvaluationError without results, OutputError when the files cannot be written.
-    """
-    documents = [_document(one, of_one) for one, of_one in zip(compared, times, strict=True)]
-    sections = _sections(compared, times, pictures)
-    write_comparison(path, sections, documents, title=title, protocol=protocol, environment=environment)
-
-
-def matching_text(compared: Sequence[Compared[MatchingResult]], times: Times) -> str:
-    """Return the figures by group, by difficulty and by number of keypoints as lines of text."""
-    return sections_text(_sections(compared, times))
-
-
-def _sections(
+def matching_comparison(
     compared: Sequence[Compared[MatchingResult]], times: Times, pictures: Sequence[Picture] = ()
-) -> list[Section]:
-    sections = [
-        Section(
-            group,
-            _rows(compared, [grouped(one.results)[group] for one in compared]),
-            [picture for picture in pictures if picture.group == group],
-            _details(compared, group),
-        )
-        for group in _groups(compared)
-    ]
+) -> Comparison:
+    """Return the figures by group, by difficulty and by number of keypoints; pictures of one pair follow each other."""
+    documents = [_document(one, of_one) for one, of_one in zip(compared, times, strict=True)]
+    return Comparison(_sections(compared, times, pictures), documents)
+
+
+def _sections(compared: Sequence[Compared[MatchingResult]], times: Times, pictures: Sequence[Picture]) -> list[Section]:
+    sections = []
+    for group in _groups(compared):
+        rows = _rows(compared, [grouped(one.results)[group] for one in compared])
+        sections.append(group_section(group, rows, compared, _pair_cells, pictures))
     for name in DIFFICULTIES:
         chosen = [_of_difficulty(one.results, name) for one in compared]
         if chosen and chosen[0]:
@@ -130,14 +103,6 @@ def _time_cells(time: MatchTime) -> Cells:
         ("CPU ms", told(time.processor_ms, ".1f")),
         ("ms", told(time.wall_ms, ".1f")),
         ("layers", told(time.layers, ".1f")),
-    ]
-
-
-def _details(compared: Sequence[Compared[MatchingResult]], group: str) -> list[tuple[str, str, Cells]]:
-    return [
-        (result.name, one.name, _pair_cells(result))
-        for same_pair in zip(*(grouped(one.results)[group] for one in compared), strict=True)
-        for one, result in zip(compared, same_pair, strict=True)
     ]
 
 

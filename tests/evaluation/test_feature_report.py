@@ -11,7 +11,7 @@ import pytest
 
 from slamfront.errors import EvaluationError
 from slamfront.evaluation.comparison import Compared, Picture
-from slamfront.evaluation.feature_report import figures_text, write_feature_report
+from slamfront.evaluation.feature_report import feature_comparison
 from slamfront.evaluation.features import PairResult
 
 from .test_report import parsed
@@ -27,7 +27,7 @@ COMPARED = [
 def test_each_group_has_a_table_with_a_row_for_each_that_is_compared(tmp_path: Path) -> None:
     picture = Picture("wall 1-2", "viewpoint", "orb", b"\x89PNG")
     path = tmp_path / "report.html"
-    write_feature_report(COMPARED, path, protocol=["Measured at 3 px."], pictures=[picture], title="Features")
+    feature_comparison(COMPARED, [picture]).write(path, protocol=["Measured at 3 px."], title="Features")
     page = path.read_text()
     assert parsed(page).images == 1
     assert page.index("<h2>viewpoint</h2>") < page.index("<h2>illumination</h2>")
@@ -37,7 +37,7 @@ def test_each_group_has_a_table_with_a_row_for_each_that_is_compared(tmp_path: P
 
 
 def test_the_json_has_every_pair_and_no_number_that_json_does_not_know(tmp_path: Path) -> None:
-    write_feature_report(COMPARED, tmp_path / "report.html", protocol=["Measured at 3 px."])
+    feature_comparison(COMPARED).write(tmp_path / "report.html", protocol=["Measured at 3 px."], title="Features")
     document = json.loads((tmp_path / "report.json").read_text())
     orb, sift = document["compared"]
     assert document["protocol"] == ["Measured at 3 px."]
@@ -49,7 +49,7 @@ def test_the_json_has_every_pair_and_no_number_that_json_does_not_know(tmp_path:
 
 
 def test_the_text_has_a_line_for_each_and_a_dash_where_nothing_is_known() -> None:
-    lines = figures_text(COMPARED).splitlines()
+    lines = feature_comparison(COMPARED).text().splitlines()
     assert [line.split()[0] for line in lines] == ["viewpoint", "orb", "<sift>", "illumination", "orb", "<sift>"]
     assert len({len(line) for line in lines[:3]}) == 1
     assert "–" in lines[4] and "nan" not in "".join(lines)
@@ -57,4 +57,4 @@ def test_the_text_has_a_line_for_each_and_a_dash_where_nothing_is_known() -> Non
 
 def test_no_results_are_refused(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="no results"):
-        write_feature_report([], tmp_path / "report.html", protocol=[])
+        feature_comparison([]).write(tmp_path / "report.html", protocol=[], title="Features")

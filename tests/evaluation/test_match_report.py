@@ -12,7 +12,7 @@ import pytest
 from slamfront.errors import EvaluationError
 from slamfront.evaluation.comparison import Compared, Picture
 from slamfront.evaluation.match_quality import NOTHING_IN_COMMON, MatchingResult, PoseError
-from slamfront.evaluation.match_report import matching_text, write_match_report
+from slamfront.evaluation.match_report import matching_comparison
 from slamfront.evaluation.match_times import MatchTime
 
 from .test_report import parsed
@@ -30,7 +30,7 @@ TIMES = [[MatchTime(256, 250.0, 3, 1.5, 1.25, NAN)], [MatchTime(256, 256.0, 3, 2
 
 
 def test_sections_are_groups_then_difficulties_then_numbers_of_keypoints() -> None:
-    lines = matching_text(COMPARED, TIMES).splitlines()
+    lines = matching_comparison(COMPARED, TIMES).text().splitlines()
     titles = ["10 frames apart", NOTHING_IN_COMMON, "easy pairs", "medium pairs", "256 keypoints"]
     assert [line for line in lines if line.startswith(tuple(titles))] == lines[::3]
     assert [line.split("  ")[0] for line in lines[::3]] == titles
@@ -43,7 +43,8 @@ def test_sections_are_groups_then_difficulties_then_numbers_of_keypoints() -> No
 def test_the_page_shows_pictures_and_every_pair_and_the_json_holds_it_all(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     picture = Picture("1-11", "10 frames apart", "orb", b"\x89PNG")
-    write_match_report(COMPARED, TIMES, path, protocol=["Told."], pictures=[picture], title="Matching on walls")
+    comparison = matching_comparison(COMPARED, TIMES, [picture])
+    comparison.write(path, protocol=["Told."], title="Matching on walls")
     page = path.read_text()
     assert parsed(page).images == 1
     assert "Matching on walls" in page and "&lt;sift&gt;" in page and "<sift>" not in page and "http" not in page
@@ -56,4 +57,4 @@ def test_the_page_shows_pictures_and_every_pair_and_the_json_holds_it_all(tmp_pa
 
 def test_no_results_are_refused(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="no results"):
-        write_match_report([], [], tmp_path / "report.html", protocol=[])
+        matching_comparison([], []).write(tmp_path / "report.html", protocol=[], title="Matching")
