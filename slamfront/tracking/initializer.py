@@ -60,11 +60,11 @@ class Initializer:
         return result
 
     def look_back(self, world: KeyframeMap, pair: FirstPair, config: TrackerConfig) -> list[View]:
-        """Place the views that came before the second of the first map, from the newest back, as far as the map
-        reaches; return them, and begin with the next view.
+        """Place the views that came before the second of the pair, from the newest back, as far as their map reaches;
+        return them, and begin with the next view.
         """
         rows, later, placed = world.observed_by(np.array(sorted(world.keyframes))), pair.second, []
-        for view in reversed(self.waiting):
+        for view in [view for view in reversed(self.waiting) if view is not pair.second]:
             if view is not pair.first and not _placed(view, later, world, rows, config):
                 break
             placed.append(view)

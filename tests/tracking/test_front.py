@@ -120,6 +120,16 @@ def test_a_single_cameras_map_begins_with_a_median_depth_of_one(mono_run: Run) -
     assert np.median(marks.positions_m[marks.alive, 2]) == pytest.approx(1.0, rel=1e-6)
 
 
+def test_frames_before_a_single_cameras_map_get_their_poses_later_and_once(mono_run: Run) -> None:
+    seen, second = mono_run.clip, mono_run.tracked[0]
+    front = front_for(seen)
+    for frame in seen.frames[: second + 1]:
+        front.step(frame)
+    late = front.take_late()
+    assert sorted(answer.frame_id for answer in late) == list(range(second))
+    assert all(answer.reference_id is not None for answer in late) and not front.take_late()
+
+
 def test_a_single_camera_has_no_baseline_even_where_its_calibration_has() -> None:
     stereo = clip("room", "stereo")
     front = FrontEnd(CONFIG, stereo.camera, "mono", Scripted([]), Nearest(), NoAdjuster())
