@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,8 +24,9 @@ from slamfront.config import ExtractorConfig, MatcherConfig, RunConfig
 from slamfront.environment import environment
 from slamfront.errors import ConfigError
 from slamfront.evaluation.comparison import Compared
+from slamfront.evaluation.contestants import judged_pairs
 from slamfront.evaluation.feature_report import feature_comparison
-from slamfront.evaluation.features import MatchingProtocol, evaluate_features
+from slamfront.evaluation.features import MatchingProtocol, pair_result
 from slamfront.evaluation.homographies import PhotographProtocol
 from slamfront.evaluation.match_pictures import telling_pairs
 from slamfront.sources.homographies import PairFolder, open_pairs
@@ -71,7 +73,8 @@ def main(arguments: Sequence[str]) -> None:
     report = report_folder(given.output, "features") / "report.html"
     contestants = contestants_of(configs)
     with pair_progress(len(pairs.references)) as watch:
-        results = evaluate_features(pairs.references, contestants, given.matching, watch)
+        judge = partial(pair_result, protocol=given.matching)
+        results = judged_pairs(pairs.references, contestants, given.matching.max_distance_px, judge, watch)
     compared = [
         Compared(name, parts_of(one), found) for (name, one), found in zip(configs.items(), results, strict=True)
     ]

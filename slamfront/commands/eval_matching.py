@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,10 +25,11 @@ from slamfront.config import ExtractorConfig, MatcherConfig, RunConfig, SourceCo
 from slamfront.environment import environment
 from slamfront.errors import ConfigError
 from slamfront.evaluation.comparison import Compared
+from slamfront.evaluation.contestants import judged_pairs
 from slamfront.evaluation.features import MatchingProtocol
 from slamfront.evaluation.homographies import PhotographProtocol
 from slamfront.evaluation.match_pictures import telling_pairs
-from slamfront.evaluation.match_quality import DIFFICULTIES, PoseEstimator, PoseProtocol, evaluate_matching
+from slamfront.evaluation.match_quality import DIFFICULTIES, PoseEstimator, PoseProtocol, matching_result
 from slamfront.evaluation.match_report import Times, matching_comparison
 from slamfront.evaluation.match_times import matching_times
 from slamfront.evaluation.pairs import evenly_spread
@@ -90,7 +92,8 @@ def main(arguments: Sequence[str]) -> None:
     report = report_folder(given.output, "matching") / "report.html"
     contestants = contestants_of(configs)
     with pair_progress(len(pairs.references)) as watch:
-        results = evaluate_matching(pairs.references, contestants, given.matching, given.pose, _ESTIMATORS, watch)
+        judge = partial(matching_result, protocol=given.matching, pose=given.pose, estimators=_ESTIMATORS)
+        results = judged_pairs(pairs.references, contestants, given.matching.max_distance_px, judge, watch)
     times = _times(given, pairs, configs)
     compared = [
         Compared(name, parts_of(one), found) for (name, one), found in zip(configs.items(), results, strict=True)

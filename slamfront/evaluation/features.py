@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from slamfront.errors import ConfigError
-from slamfront.evaluation.contestants import Contestant, MatchedPair, judged_pairs, known_mean, matched_points
+from slamfront.evaluation.contestants import MatchedPair, known_mean, matched_points
 from slamfront.evaluation.homographies import HomographyPair
 from slamfront.evaluation.matching import error_auc, homography_corner_error, keypoint_metrics, match_metrics
 from slamfront.evaluation.pairs import PairReference
@@ -79,25 +79,6 @@ class FeatureFigures:
     exact_recall: float
     homography_auc: tuple[float, ...]
     solved: tuple[float, ...]
-
-
-def evaluate_features(
-    references: Sequence[PairReference[HomographyPair]],
-    contestants: Sequence[Contestant],
-    protocol: MatchingProtocol,
-    watch: Callable[[int], None] = lambda done: None,
-) -> list[list[PairResult]]:
-    """Return for each contestant the results of all pairs, in their order; `watch` is told how many are done.
-
-    Raises EvaluationError without pairs, and what loading a pair raises.
-    """
-    return judged_pairs(
-        references,
-        contestants,
-        protocol.max_distance_px,
-        lambda matched, reference: pair_result(matched, reference, protocol),
-        watch,
-    )
 
 
 def pair_result(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from slamfront.errors import ConfigError
-from slamfront.evaluation.contestants import Contestant, MatchedPair, judged_pairs, known_mean, matched_points
+from slamfront.evaluation.contestants import MatchedPair, known_mean, matched_points
 from slamfront.evaluation.features import AUC_THRESHOLDS_PX, MatchingProtocol, estimated_homography
 from slamfront.evaluation.homographies import HomographyPair
 from slamfront.evaluation.matching import (
@@ -129,27 +129,6 @@ class MatchFigures:
     processor_ms: float
     wall_ms: float
     layers: float
-
-
-def evaluate_matching(
-    references: Sequence[PairReference[KnownPair]],
-    contestants: Sequence[Contestant],
-    protocol: MatchingProtocol,
-    pose: PoseProtocol,
-    estimators: Mapping[str, PoseEstimator],
-    watch: Callable[[int], None] = lambda done: None,
-) -> list[list[MatchingResult]]:
-    """Return for each contestant the results of all pairs, in their order; `watch` is told how many are done.
-
-    Raises EvaluationError without pairs, and what loading a pair raises.
-    """
-    return judged_pairs(
-        references,
-        contestants,
-        protocol.max_distance_px,
-        lambda matched, reference: matching_result(matched, reference, protocol, pose, estimators),
-        watch,
-    )
 
 
 def matching_result(

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
 import pytest
 
 from slamfront.errors import ConfigError, EvaluationError
-from slamfront.evaluation.contestants import Contestant, Recent, grouped
-from slamfront.evaluation.features import MatchingProtocol, estimated_homography, evaluate_features, figures
+from slamfront.evaluation.contestants import Contestant, Recent, grouped, judged_pairs
+from slamfront.evaluation.features import MatchingProtocol, PairResult, estimated_homography, figures, pair_result
 from slamfront.evaluation.homographies import Group, HomographyPair
 from slamfront.evaluation.match_pictures import match_picture, telling_pairs
 from slamfront.evaluation.matching import warp_points
 from slamfront.evaluation.pairs import PairReference
 from slamfront.types import Features, Image, Matches
 
+PROTOCOL = MatchingProtocol()
 SIZE = (320, 240)
 TILTED = np.array([[1.02, -0.17, 34.0], [0.16, 1.05, -22.0], [1e-4, -8e-5, 1.0]])
 BLANK = np.zeros((240, 320), np.uint8)
@@ -66,9 +69,19 @@ def reference(
     return PairReference(name, group, lambda: image_pair)
 
 
+def evaluated(
+    references: Sequence[PairReference[HomographyPair]],
+    contestants: Sequence[Contestant],
+    protocol: MatchingProtocol = PROTOCOL,
+    watch: Callable[[int], None] = lambda done: None,
+) -> list[list[PairResult]]:
+    judge = partial(pair_result, protocol=protocol)
+    return judged_pairs(references, contestants, protocol.max_distance_px, judge, watch)
+
+
 def test_perfect_points_have_perfect_figures() -> None:
     known = pair()
-    ((result,),) = evaluate_features([reference(known)], [contestant(known)], MatchingProtocol())
+    ((result,),) = evaluated([reference(known)], [contestant(known)])
     assert (result.repeatability, result.precision, result.recall, result.exact_recall) == (1.0, 1.0, 1.0, 1.0)
     # float32 keypoints of a few hundred px are exact to 3e-5
     assert result.localization_error_px < 1e-4 and result.corner_error_px < 1e-3
@@ -78,21 +91,21 @@ def test_perfect_points_have_perfect_figures() -> None:
 
 def test_a_shift_is_the_error_of_keypoints_and_corners() -> None:
     known = pair()
-    ((result,),) = evaluate_features([reference(known)], [contestant(known, (1.2, 1.6))], MatchingProtocol())
+    ((result,),) = evaluated([reference(known)], [contestant(known, (1.2, 1.6))])
     assert result.repeatability == 1.0
     # in the second image it is 2 px; back in the first, which is some 5 % smaller, a little less
     assert result.localization_error_px == pytest.approx(1.95, abs=0.1)
     assert result.corner_error_px == pytest.approx(2.0, abs=1e-2)
     assert figures([result]).solved == (0.0, 1.0, 1.0)
     strict = MatchingProtocol(max_distance_px=1.0)
-    ((result,),) = evaluate_features([reference(known)], [contestant(known, (1.2, 1.6))], strict)
+    ((result,),) = evaluated([reference(known)], [contestant(known, (1.2, 1.6))], strict)
     assert (result.repeatability, result.precision) == (0.0, 0.0)
     assert np.isnan(result.localization_error_px)
 
 
 def test_wrong_matches_lower_precision_and_recall_and_leave_the_homography() -> None:
     known = pair()
-    ((result,),) = evaluate_features([reference(known)], [contestant(known, wrong=21)], MatchingProtocol())
+    ((result,),) = evaluated([reference(known)], [contestant(known, wrong=21)])
     assert result.precision == result.recall == pytest.approx(1 - 21 / len(POINTS))
     assert result.corner_error_px < 1e-3
 
@@ -101,7 +114,7 @@ def test_keypoints_where_the_second_image_is_void_count_in_neither() -> None:
     usable = np.ones((240, 320), bool)
     usable[:, :150] = False
     known = pair(usable)
-    ((result,),) = evaluate_features([reference(known)], [contestant(known)], MatchingProtocol())
+    ((result,),) = evaluated([reference(known)], [contestant(known)])
     left = int((np.rint(warp_points(TILTED, POINTS)[:, 0]) >= 150).sum())
     assert 0 < left < len(POINTS)
     assert (result.keypoints, result.matches, result.repeatability, result.recall) == (left, left, 1.0, 1.0)
@@ -113,7 +126,7 @@ def test_features_of_an_image_are_found_once_for_a_sequence_and_for_all_that_sha
     extractor = Known(known.first, POINTS, TILTED, np.zeros(2))
     shared = Recent(extractor)
     compared = [Contestant("right", shared, ByNumber()), Contestant("wrong", shared, ByNumber(wrong=5))]
-    right, wrong = evaluate_features([reference(known), reference(second)], compared, MatchingProtocol())
+    right, wrong = evaluated([reference(known), reference(second)], compared)
     assert extractor.calls == 3
     assert right[0].precision > wrong[0].precision
 
@@ -125,7 +138,7 @@ def replace_second(image_pair: HomographyPair) -> HomographyPair:
 def test_an_extractor_that_finds_nothing_fails_without_a_crash() -> None:
     known = pair()
     blind = Contestant("blind", Known(known.first, POINTS[:0], TILTED, np.zeros(2)), ByNumber())
-    ((result,),) = evaluate_features([reference(known)], [blind], MatchingProtocol())
+    ((result,),) = evaluated([reference(known)], [blind])
     assert (result.keypoints, result.matches, result.repeatability, result.corner_error_px) == (0, 0, 0.0, np.inf)
     found = figures([result])
     assert found.homography_auc == (0.0, 0.0, 0.0) and np.isnan(found.localization_error_px)
@@ -135,9 +148,7 @@ def test_several_are_compared_on_the_same_pairs_by_group() -> None:
     known = pair()
     references = [reference(known, "a"), reference(known, "b", "illumination"), reference(known, "c")]
     told: list[int] = []
-    good, poor = evaluate_features(
-        references, [contestant(known), contestant(known, wrong=30)], MatchingProtocol(), told.append
-    )
+    good, poor = evaluated(references, [contestant(known), contestant(known, wrong=30)], watch=told.append)
     assert told == [1, 2, 3]
     assert [result.name for result in poor] == ["a", "b", "c"]
     groups = grouped(poor)
@@ -147,7 +158,7 @@ def test_several_are_compared_on_the_same_pairs_by_group() -> None:
 
 def test_no_pairs_and_no_distance_are_refused() -> None:
     with pytest.raises(EvaluationError, match="no pairs"):
-        evaluate_features([], [], MatchingProtocol())
+        evaluated([], [])
     with pytest.raises(ConfigError, match="above 0"):
         MatchingProtocol(ransac_px=0.0)
 
@@ -174,7 +185,7 @@ def test_pictures_show_the_worst_the_middling_and_the_best_pair_of_each_group() 
     known = pair()
     references = [reference(known, str(number)) for number in range(5)]
     references.append(reference(known, "5", "illumination"))
-    results = evaluate_features(references, [contestant(known)], MatchingProtocol())
+    results = evaluated(references, [contestant(known)])
     graded = [replace(result, precision=score) for result, score in zip(results[0], (0.5, 0.1, 0.9, 0.3, 0.7, 0.2))]
     assert telling_pairs([graded], 3) == [1, 0, 2, 5]
     assert telling_pairs([graded], 1) == [1, 5]

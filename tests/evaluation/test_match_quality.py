@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from slamfront.errors import ConfigError, EvaluationError
-from slamfront.evaluation.contestants import Contestant
+from slamfront.errors import ConfigError
+from slamfront.evaluation.contestants import Contestant, MatchedPair
 from slamfront.evaluation.features import MatchingProtocol
 from slamfront.evaluation.homographies import HomographyPair
 from slamfront.evaluation.match_quality import (
@@ -17,8 +17,8 @@ from slamfront.evaluation.match_quality import (
     PoseError,
     PoseProtocol,
     difficulty,
-    evaluate_matching,
     matching_figures,
+    matching_result,
     pose_error,
 )
 from slamfront.evaluation.match_times import matching_times, strongest
@@ -68,10 +68,12 @@ def result_of(posed: PosedPair | HomographyPair, wrong: int = 0, **changes: floa
         extractor: Seen | Known = Known(posed.first, POINTS, TILTED, np.zeros(2))
     else:
         extractor = Seen(posed.first)
-    reference = PairReference("a-b", "scene", lambda: posed)
-    contestant = Contestant("known", extractor, ByNumber(wrong))
-    ((found,),) = evaluate_matching([reference], [contestant], MatchingProtocol(**changes), PoseProtocol(), TRUTH)
-    return found
+    protocol = MatchingProtocol(**changes)
+    reference: PairReference[PosedPair | HomographyPair] = PairReference("a-b", "scene", lambda: posed)
+    matched: MatchedPair[PosedPair | HomographyPair] = Contestant("known", extractor, ByNumber(wrong)).match(
+        posed, protocol.max_distance_px
+    )
+    return matching_result(matched, reference, protocol, PoseProtocol(), TRUTH)
 
 
 def test_right_matches_of_a_scene_have_perfect_figures() -> None:
@@ -148,9 +150,7 @@ def test_difficulty_follows_from_overlap() -> None:
     assert [difficulty(value) for value in (1.0, 0.67, 0.5, 0.1, None)] == ["easy", "easy", "medium", "hard", ""]
 
 
-def test_no_pairs_and_no_threshold_are_refused() -> None:
-    with pytest.raises(EvaluationError, match="no pairs"):
-        evaluate_matching([], [], MatchingProtocol(), PoseProtocol(), TRUTH)
+def test_no_threshold_is_refused() -> None:
     with pytest.raises(ConfigError, match="ransac_px"):
         PoseProtocol(ransac_px=0.0)
 
