@@ -81,6 +81,9 @@ class MatcherConfig:
     """Name of known weights, or a checkpoint file; empty takes those that were trained with the extractor's."""
 
 
+Association = Literal["auto", "flow", "projection", "matcher"]
+
+
 @dataclass(frozen=True)
 class TrackerConfig:
     """When a frame counts as tracked, and how its pose is found."""
@@ -95,9 +98,11 @@ class TrackerConfig:
     """Keyframes whose landmarks are projected into a frame."""
     max_landmarks: int = 500
     """Most landmarks looked for in a frame by their patches."""
-    follow: bool = True
-    """Follow landmarks from frame to frame by optical flow, and extract features for keyframes and where that fails
-    only; otherwise extract and match in every frame."""
+    association: Association = "auto"
+    """How landmarks are looked for in a frame at first: by optical flow from the frame before, so that features are
+    extracted for keyframes and where that fails only; among the frame's features near where motion puts them; or by
+    matching its features with the reference keyframe's. Where the first fails the others are tried. `auto` matches
+    where a learned matcher runs on a GPU, and else takes optical flow."""
     max_depth_baselines: float = 60.0
     """Depths beyond this many baselines do not start a landmark (stereo)."""
     max_depth_m: float = 6.0

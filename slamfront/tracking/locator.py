@@ -14,7 +14,9 @@ _WIDER = 2.5
 
 
 class Locator:
-    """Places each view by the one before it, in the cheapest way that works."""
+    """Places each view by the one before it and the reference keyframe, in the way that is configured to come first,
+    and else in the others.
+    """
 
     def __init__(self, matcher: Matcher, config: TrackerConfig, seed: int) -> None:
         self._matcher, self._config, self._seed = matcher, config, seed
@@ -22,23 +24,29 @@ class Locator:
     def locate(
         self, view: View, last: View | None, world: KeyframeMap, reference: KeyframeRecord, predicted: Pose | None
     ) -> bool:
-        """Find the view's pose, and return whether it was found; the pose is good enough to look for landmarks closely.
+        """Find the view's pose, and return whether it was found; it is good enough to look for landmarks closely.
 
-        Landmarks are followed from the last view by optical flow, else looked for near where motion puts them among
-        the view's features, else the features are matched with the reference keyframe's.
+        Landmarks are followed from the last view by optical flow, looked for near where motion puts them among the
+        view's features, or the features are matched with the reference keyframe's.
         """
-        config = self._config
+        association = self._config.association
+        if association == "matcher" and self._match(view, world, reference):
+            return True
         if predicted is not None:
-            if config.follow and last is not None:
+            if association != "projection" and last is not None:
                 follow(view, last, world, predicted)
                 if self._settles(view, world, predicted):
                     return True
-            rows = local_landmarks(world, reference, config)
-            for radius_px in (config.search_radius_px, _WIDER * config.search_radius_px):
-                match_by_projection(view, world, rows, radius_px, predicted)
+            rows = local_landmarks(world, reference, self._config)
+            for wider in (1.0, _WIDER):
+                match_by_projection(view, world, rows, wider * self._config.search_radius_px, predicted)
                 if self._settles(view, world, predicted):
                     return True
         view.forget()
+        return association != "matcher" and self._match(view, world, reference)
+
+    def _match(self, view: View, world: KeyframeMap, reference: KeyframeRecord) -> bool:
+        config = self._config
         pose = match_by_appearance(view, world, reference, self._matcher, config.max_error_px, self._seed)
         return pose is not None and solve_pose(view, world, pose, config, ranged=False) > 0
 

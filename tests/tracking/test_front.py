@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from slamfront.backend.null import NullBackend
-from slamfront.config import KeyframeConfig, TrackerConfig
+from slamfront.config import Association, KeyframeConfig, TrackerConfig
 from slamfront.errors import FrameError
 from slamfront.features.fake import Scripted
 from slamfront.geometry.pose import Pose, rotation_angle
@@ -177,19 +177,20 @@ def test_a_single_camera_that_turns_on_the_spot_stays_tracked() -> None:
     assert rotation_angle(turn.rotation @ true.rotation.T) < np.deg2rad(0.5), "two pixels in 32 degrees"
 
 
-@pytest.mark.parametrize("follow", [True, False], ids=["flow", "features"])
-def test_fast_motion_stays_tracked(follow: bool) -> None:
+@pytest.mark.parametrize("association", ["flow", "projection", "matcher"])
+def test_fast_motion_stays_tracked(association: Association) -> None:
     fast = clip("room?speed=4", "rgbd", 20)
     steps = np.linalg.norm(np.diff(fast.truth.positions_m, axis=0), axis=1)
     assert steps.max() > 0.08, "three metres a second"
-    run = run_on(fast, replace(CONFIG, tracker=TrackerConfig(follow=follow)))
+    run = run_on(fast, replace(CONFIG, tracker=TrackerConfig(association=association)))
     assert run.states == [State.TRACKING] * 20
     assert np.sqrt(np.mean(run.errors_m() ** 2)) < NEAR_M
 
 
-def test_matching_features_in_every_frame_is_as_true_as_following() -> None:
+@pytest.mark.parametrize("association", ["projection", "matcher"])
+def test_matching_features_in_every_frame_is_as_true_as_following(association: Association) -> None:
     seen = clip("room", "rgbd")
-    run = run_on(seen, replace(CONFIG, tracker=TrackerConfig(follow=False)), frames=seen.frames[:15])
+    run = run_on(seen, replace(CONFIG, tracker=TrackerConfig(association=association)), frames=seen.frames[:15])
     assert run.states == [State.TRACKING] * 15
     assert np.sqrt(np.mean(run.errors_m() ** 2)) < CLOSE_M
 
@@ -353,7 +354,7 @@ def test_next_to_no_keypoints_never_crash(count: int) -> None:
         (320, 240),
         np.ones(count, np.float32),
     )
-    front = front_for(seen, replace(CONFIG, tracker=TrackerConfig(follow=False)))
+    front = front_for(seen, replace(CONFIG, tracker=TrackerConfig(association="projection")))
     for frame in seen.frames[:4]:
         front.step(frame)
     front._extractor = Scripted([few] * 4)
