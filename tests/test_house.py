@@ -23,7 +23,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     {"errors", "geometry"},
     {"types"},
-    {"calibration", "config", "descriptors", "environment", "protocols", "runtime", "trajectories"},
+    {"calibration", "config", "descriptors", "environment", "imaging", "protocols", "runtime", "trajectories"},
     {"evaluation", "map", "models", "simulation", "solve"},
     {"backend", "features", "matching", "sinks", "sources", "tracking", "training", "viewer"},
     {"api", "build", "pipeline"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from slamfront.simulation.effects import Effects
-from slamfront.simulation.pairs import Pair, sample_pair
 from slamfront.simulation.render import Renderer, View
 from slamfront.simulation.scenes import Scene, SceneOptions, sample_scene, scene, scene_names
 from slamfront.simulation.textures import Painter
@@ -12,14 +11,12 @@ from slamfront.simulation.world import Quad, World
 __all__ = [
     "Effects",
     "Painter",
-    "Pair",
     "Quad",
     "Renderer",
     "Scene",
     "SceneOptions",
     "View",
     "World",
-    "sample_pair",
     "sample_scene",
     "scene",
     "scene_names",

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import cv2
 import numpy as np
 
 from slamfront.errors import EvaluationError
@@ -14,6 +13,7 @@ from slamfront.evaluation.association import associate
 from slamfront.evaluation.pairs import DepthView, PairReference, PosedPair, depth_pair, evenly_spread
 from slamfront.geometry.pose import Pose, rotation_log
 from slamfront.geometry.shutter import Shutter
+from slamfront.imaging import grey
 from slamfront.protocols import Source
 from slamfront.types import Frame, Trajectory
 
@@ -72,7 +72,7 @@ class _View:
 
 def _views(source: Source, reference: Trajectory, ids: set[int], time_offset_ns: int) -> dict[int, _View]:
     """Return the frames of those ids whose true pose is known."""
-    frames = [_grey(frame) for frame in source if frame.id in ids]
+    frames = [replace(frame, image=grey(frame.image), right=None) for frame in source if frame.id in ids]
     half_ns = round(0.5e9 * source.camera.readout_s)
     shifts = [time_offset_ns + shift for shift in (-half_ns, 0, half_ns)]
     times = sorted({frame.time_ns + shift for frame in frames for shift in shifts})
@@ -88,11 +88,6 @@ def _views(source: Source, reference: Trajectory, ids: set[int], time_offset_ns:
             shutter = Shutter(frame.camera, turn / (2e-9 * half_ns) if half_ns else np.zeros(3))
             views[frame.id] = _View(frame, middle, shutter)
     return views
-
-
-def _grey(frame: Frame) -> Frame:
-    image = frame.image if frame.image.ndim == 2 else cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
-    return replace(frame, image=image, right=None)
 
 
 def _pair(first: _View, second: _View) -> PosedPair:

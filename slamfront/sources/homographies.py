@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +27,7 @@ from slamfront.evaluation.homographies import (
     resampling,
 )
 from slamfront.evaluation.pairs import PairReference
+from slamfront.imaging import grey
 from slamfront.sources.images_io import IMAGE_SUFFIXES, read_image
 from slamfront.types import Image
 
@@ -145,7 +145,7 @@ class _Images:
 
     def _read(self, path: Path) -> tuple[Image, NDArray[np.float64]]:
         """Return an image, and the homography from the file's pixels to its own."""
-        image = _read_grey(path)
+        image = grey(read_image(path))
         if self._short_side_px is None:
             return image, np.eye(3)
         small = resampled(image, self._short_side_px)
@@ -180,9 +180,4 @@ def _photograph_references(
 
 
 def _load_photograph(path: Path, protocol: PhotographProtocol, index: int, group: Group) -> HomographyPair:
-    return photograph_pair(_read_grey(path), protocol, index, group)
-
-
-def _read_grey(path: Path) -> Image:
-    image = read_image(path)
-    return image if image.ndim == 2 else cast(Image, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+    return photograph_pair(grey(read_image(path)), protocol, index, group)

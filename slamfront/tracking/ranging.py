@@ -13,7 +13,8 @@ import numpy as np
 
 from slamfront.config import TrackerConfig
 from slamfront.geometry.camera import Camera
-from slamfront.types import FloatArray, Frame, Image, Sensor
+from slamfront.imaging import grey
+from slamfront.types import FloatArray, Frame, Sensor
 
 _STEREO_WINDOW = (13, 13)
 # Left to right and back again must end where it began, px
@@ -124,7 +125,7 @@ def ranging_of(frame: Frame, sensor: Sensor, config: TrackerConfig) -> Ranging:
     if sensor == "rgbd" and frame.depth_m is not None:
         return DepthRanging(frame.depth_m, frame.camera, config.max_depth_m)
     if sensor == "stereo" and frame.right is not None:
-        return StereoRanging(_grey(frame.image), _grey(frame.right), frame.camera, config.max_depth_baselines)
+        return StereoRanging(grey(frame.image), grey(frame.right), frame.camera, config.max_depth_baselines)
     return NoRanging()
 
 
@@ -133,7 +134,3 @@ def disparity_sigma_px(sensor: Sensor) -> float:
     if sensor == "stereo":
         return StereoRanging.disparity_sigma_px
     return DepthRanging.disparity_sigma_px if sensor == "rgbd" else NoRanging.disparity_sigma_px
-
-
-def _grey(image: Image) -> Image:
-    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)

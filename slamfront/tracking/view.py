@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
+from slamfront.imaging import grey
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.protocols import Extractor
 from slamfront.tracking.ranging import Ranging
@@ -57,7 +57,7 @@ class View:
     @cached_property
     def grey(self) -> Image:
         """The image as uint8 (H,W)."""
-        return grey_image(self.frame)
+        return grey(self.frame.image)
 
     @cached_property
     def float_image(self) -> Float32Array:
@@ -126,11 +126,6 @@ class View:
         """Show nothing and stand nowhere, for a fresh attempt."""
         self.observe(np.zeros(0, np.int64), np.zeros((0, 2)), 1.0)
         self.camera_from_world = self.covariance = None
-
-
-def grey_image(frame: Frame) -> Image:
-    """Return a frame's image as uint8 (H,W)."""
-    return frame.image if frame.image.ndim == 2 else cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
 
 
 def moved(features: Features, rows: NDArray[Any] | slice, xy: FloatArray) -> Features:

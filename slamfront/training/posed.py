@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import cv2
 import numpy as np
 
 from slamfront.errors import TrainingError
 from slamfront.geometry.pose import Pose
+from slamfront.imaging import grey
 from slamfront.training.rendered import RenderedPair
-from slamfront.types import Frame, Image, Trajectory
+from slamfront.types import Frame, Trajectory
 
 _NEAR_IN_TIME_NS = 20_000_000
 _TRIES = 50
@@ -28,7 +28,7 @@ def posed_pair(first: Frame, second: Frame, second_from_first: Pose) -> Rendered
     depths = np.stack([first.depth_m, second.depth_m])
     inverse_depths = np.divide(1, depths, out=np.zeros_like(depths), where=depths > 0)
     return RenderedPair(
-        np.stack([_grey(first.image), _grey(second.image)]),
+        np.stack([grey(first.image), grey(second.image)]),
         inverse_depths,
         (first.camera, second.camera),
         second_from_first,
@@ -65,7 +65,3 @@ def _pose_at(truth: Trajectory, time_ns: int) -> Pose | None:
     row = int(np.abs(truth.times_ns - time_ns).argmin()) if len(truth) else -1
     near = row >= 0 and abs(int(truth.times_ns[row]) - time_ns) <= _NEAR_IN_TIME_NS
     return truth.pose(row) if near else None
-
-
-def _grey(image: Image) -> Image:
-    return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)

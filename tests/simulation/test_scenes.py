@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from slamfront.errors import SourceError
-from slamfront.simulation import Effects, Painter, Scene, sample_pair, scene, scene_names
+from slamfront.simulation import Effects, Painter, Scene, scene, scene_names
 from slamfront.simulation.places import alike_house, room
 from slamfront.simulation.render import Renderer
 
@@ -66,28 +66,6 @@ def test_photographs_hang_on_the_walls(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "red.png"), np.full((60, 80, 3), (0, 0, 255), np.uint8))
     wall = Painter(0, 60.0, photos=(tmp_path / "red.png",)).wall(4.0, 2.5)
     assert (wall[..., 0].astype(int) - wall[..., 1] > 150).mean() > 0.1
-
-
-def test_points_look_the_same_from_two_views(small: Scene) -> None:
-    pair = sample_pair(small, np.random.default_rng(2))
-    y, x = np.mgrid[2:118:2, 2:158:2].reshape(2, -1)
-    warped, seen = pair.warp(np.column_stack([x, y]).astype(float))
-    at = warped[seen].astype(np.float32)
-    second = cv2.remap(pair.second, at[:, :1].copy(), at[:, 1:].copy(), cv2.INTER_LINEAR)[:, 0].astype(float)
-    first = pair.first[y[seen], x[seen]].astype(float)
-    shuffled = np.random.default_rng(0).permutation(first)
-    assert seen.mean() >= 0.25
-    # The same surface under two samplings: the sharpest edges differ, the bulk agrees; wrong points do not.
-    assert np.median(np.abs(first - second)) < 6
-    assert np.median(np.abs(shuffled - second)) > 25
-
-
-def test_pair_is_repeatable_and_its_overlap_is_as_asked(small: Scene) -> None:
-    pair = sample_pair(small, np.random.default_rng(5), overlap=(0.5, 0.7))
-    again = sample_pair(small, np.random.default_rng(5), overlap=(0.5, 0.7))
-    np.testing.assert_array_equal(pair.second, again.second)
-    y, x = np.mgrid[0:120:4, 0:160:4].reshape(2, -1)
-    assert 0.45 < pair.warp(np.column_stack([x, y]).astype(float))[1].mean() < 0.75  # judged on a coarser grid
 
 
 def test_motion_blur_smears_along_the_motion_and_keeps_the_mean(small: Scene) -> None:
