@@ -66,13 +66,9 @@ def resolve(config: RunConfig) -> RunConfig:
         raise ConfigError(f"matcher.kind {matcher} needs extractor.kind superpoint, not {extractor}")
     if device == "auto":
         device = _best_device() if "superpoint" in (extractor, matcher) or matcher != "nearest" else "cpu"
-    association = config.tracker.association
-    if association == "auto":
-        association = "matcher" if device == "cuda" and matcher != "nearest" else "flow"
     return replace(
         config,
         device=device,
-        tracker=replace(config.tracker, association=association),
         extractor=replace(config.extractor, kind=extractor),
         matcher=replace(config.matcher, kind=matcher, weights=matcher_weights),
         backend=replace(config.backend, kind="none") if config.localize_only else config.backend,

@@ -81,7 +81,7 @@ class MatcherConfig:
     """Name of known weights, or a checkpoint file; empty takes those that were trained with the extractor's."""
 
 
-Association = Literal["auto", "flow", "projection", "matcher"]
+Association = Literal["flow", "projection", "matcher"]
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,10 @@ class TrackerConfig:
     """Keyframes whose landmarks are projected into a frame."""
     max_landmarks: int = 500
     """Most landmarks looked for in a frame by their patches."""
-    association: Association = "auto"
+    association: Association = "flow"
     """How landmarks are looked for in a frame at first: by optical flow from the frame before, so that features are
     extracted for keyframes and where that fails only; among the frame's features near where motion puts them; or by
-    matching its features with the reference keyframe's. Where the first fails the others are tried. `auto` matches
-    where a learned matcher runs on a GPU, and else takes optical flow."""
+    matching its features with the reference keyframe's. Where the first fails the others are tried."""
     max_depth_baselines: float = 60.0
     """Depths beyond this many baselines do not start a landmark (stereo)."""
     max_depth_m: float = 6.0

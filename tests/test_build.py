@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 import pytest
 
 from slamfront.build import resolve
-from slamfront.config import ExtractorConfig, MatcherConfig, RunConfig, TrackerConfig
+from slamfront.config import ExtractorConfig, MatcherConfig, RunConfig
 from slamfront.errors import ConfigError
 
 
@@ -30,16 +29,3 @@ def test_a_learned_matcher_has_the_weights_that_learned_on_the_keypoints() -> No
 def test_a_learned_matcher_without_learned_keypoints_is_refused() -> None:
     with pytest.raises(ConfigError, match="needs extractor.kind superpoint"):
         resolved(ExtractorConfig(kind="sift"), MatcherConfig(kind="lightglue"))
-
-
-@pytest.mark.parametrize(
-    ("device", "matcher", "association"),
-    [("cpu", "lightglue", "flow"), ("cuda", "nearest", "flow"), ("cuda", "lightglue", "matcher")],
-)
-def test_every_frame_is_matched_where_a_learned_matcher_runs_on_a_gpu(
-    device: Literal["cpu", "cuda"], matcher: Literal["nearest", "lightglue"], association: str
-) -> None:
-    config = replace(RunConfig(), device=device, matcher=MatcherConfig(kind=matcher))
-    assert resolve(config).tracker.association == association
-    chosen = replace(config, tracker=TrackerConfig(association="projection"))
-    assert resolve(chosen).tracker.association == "projection", "what is chosen stays"
