@@ -18,7 +18,6 @@ from slamfront.models.compiled import CompiledExtractor
 from slamfront.models.detection import (
     refine_subpixel,
     sample_descriptors,
-    score_map,
     select_keypoints,
     suppress_non_maxima,
 )
@@ -78,7 +77,7 @@ class SuperPointExtractor:
         config, size = self._config, (image.shape[1], image.shape[0])
         unit = torch.from_numpy(np.divide(image, np.float32(255)))
         dense = self._dense(unit[None, None].to(self._device))
-        scores = score_map(dense.logits)
+        scores = self._network.score_map(dense.logits)
         suppressed = suppress_non_maxima(scores, config.nms_radius)[0]
         pixels, strengths = select_keypoints(suppressed, None, config.threshold, _BORDER_PX)
         rows = balanced(_array(pixels.float()), _array(strengths), size[0], config.max_keypoints, config.grid)

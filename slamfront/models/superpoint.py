@@ -18,6 +18,7 @@ from slamfront.models.detection import (
     sample_descriptors,
     score_map,
     select_keypoints,
+    smoothed,
     suppress_non_maxima,
 )
 
@@ -42,6 +43,9 @@ class DenseExtractor(nn.Module, ABC):
     corners = True
     """The convention of `sample_descriptors` that the network's weights were trained with."""
 
+    smooth = False
+    """Whether keypoints are looked for in a smoothed score map."""
+
     def forward(self, image: Tensor) -> DenseFeatures:
         """Compute dense features of grey images (B,1,H,W) in [0,1], with h = H // 8 and w = W // 8.
 
@@ -57,6 +61,11 @@ class DenseExtractor(nn.Module, ABC):
         dtype = next(self.parameters()).dtype
         logits, descriptors = self.heads(image.to(dtype=dtype, memory_format=torch.channels_last))
         return DenseFeatures(logits.float(), F.normalize(descriptors.float(), dim=1))
+
+    def score_map(self, logits: Tensor) -> Tensor:
+        """Turn detector logits (B,65,h,w) into the map (B,8h,8w) whose maxima are the keypoints, float32."""
+        scores = score_map(logits)
+        return smoothed(scores) if self.smooth else scores
 
     @abstractmethod
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,7 +87,7 @@ class DenseExtractor(nn.Module, ABC):
         pixels inside; `subpixel` moves them off the pixel grid (see `refine_subpixel`) before they are described.
         """
         features = self(image)
-        scores = score_map(features.logits)
+        scores = self.score_map(features.logits)
         suppressed = suppress_non_maxima(scores, nms_radius)
         extracted = []
         for one_scores, one_suppressed, one_map in zip(scores, suppressed, features.descriptors):
@@ -135,6 +144,7 @@ class SuperPointLite(DenseExtractor):
     """
 
     corners = False
+    smooth = True
     signature = "stem.weight"
 
     def __init__(self, channels: LiteChannels = LITE_CHANNELS, descriptor_dim: int = 128) -> None:

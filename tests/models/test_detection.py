@@ -20,6 +20,27 @@ def test_score_map_puts_channel_8r_plus_c_at_row_r_and_column_c() -> None:
     np.testing.assert_allclose(detection.score_map(logits)[0], expected, atol=1e-7)
 
 
+def test_smoothing_is_a_binomial_filter_that_keeps_the_sum() -> None:
+    scores = torch.zeros(2, 12, 15)
+    scores[1, 5, 7] = 1.0
+    line = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+    expected = torch.zeros(2, 12, 15)
+    expected[1, 3:8, 5:10] = torch.outer(line, line)
+    torch.testing.assert_close(detection.smoothed(scores), expected)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.48])
+def test_a_point_spread_over_two_cells_is_found_between_them(share: float) -> None:
+    """The pixels 15 and 16 belong to different cells, of which each has its share of what is one point."""
+    scores = torch.zeros(1, 24, 32)
+    scores[0, 10, 15], scores[0, 10, 16] = 0.6 * (1 - share), 0.6 * share
+    smooth = detection.smoothed(scores)
+    pixels, _ = detection.select_keypoints(detection.suppress_non_maxima(smooth, 4)[0], None, 0.005, 4)
+    assert len(pixels) == 1
+    # The peak of a sum of two bells is that of a Gaussian to within a twentieth of a pixel
+    np.testing.assert_allclose(detection.refine_subpixel(smooth[0], pixels)[0], [15 + share, 10], atol=0.05)
+
+
 @pytest.mark.parametrize("radius", [1, 2, 3, 4, 7])
 def test_window_maximum_is_a_max_pool(radius: int) -> None:
     values = torch.rand(2, 21, 17, generator=torch.Generator().manual_seed(radius))
