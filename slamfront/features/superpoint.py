@@ -17,7 +17,6 @@ from slamfront.models.checkpoints import load_network
 from slamfront.models.compiled import CompiledExtractor
 from slamfront.models.detection import (
     refine_subpixel,
-    sample_descriptors,
     select_keypoints,
     suppress_non_maxima,
 )
@@ -84,7 +83,7 @@ class SuperPointExtractor:
         chosen = torch.from_numpy(rows).to(self._device)
         pixels, strengths = pixels[chosen], strengths[chosen]
         keypoints_xy = refine_subpixel(scores[0], pixels) if config.subpixel else pixels.float()
-        descriptors = sample_descriptors(dense.descriptors[0], keypoints_xy, self._network.corners)
+        descriptors = self._network.describe(dense.descriptors[0], keypoints_xy)
         ones = np.ones(len(rows), np.float32)
         return Features(_array(keypoints_xy), _array(strengths), _array(descriptors), size, ones)
 

@@ -120,8 +120,12 @@ def _parabola_peak(before: Tensor, centre: Tensor, after: Tensor) -> Tensor:
     return torch.where(curvature < -1e-6, step.clamp(-0.5, 0.5), 0.0)
 
 
-def sample_descriptors(descriptors: Tensor, keypoints_xy: Tensor, corners: bool = True) -> Tensor:
-    """Interpolate a descriptor map (D,h,w) at keypoints (N,2) px, bilinearly; returns (N,D) of unit length, float32.
+def sample_descriptors(
+    descriptors: Tensor, keypoints_xy: Tensor, corners: bool = True, interpolation: str = "bilinear"
+) -> Tensor:
+    """Interpolate a descriptor map (D,h,w) at keypoints (N,2) px; returns (N,D) of unit length, float32.
+
+    `interpolation` is bilinear, as in the paper, or bicubic.
 
     `corners` chooses between the two conventions in use, which a set of weights has to be run with: True is the
     original SuperPoint's (the outermost cells' centres lie at the map's ends), False takes cell centres as they are.
@@ -133,5 +137,5 @@ def sample_descriptors(descriptors: Tensor, keypoints_xy: Tensor, corners: bool 
     else:
         unit = (keypoints_xy + 0.5) / size
     grid = (unit * 2 - 1).to(descriptors.dtype)[None, None]
-    sampled = F.grid_sample(descriptors[None], grid, mode="bilinear", align_corners=corners)[0, :, 0]
+    sampled = F.grid_sample(descriptors[None], grid, mode=interpolation, align_corners=corners)[0, :, 0]
     return F.normalize(sampled.float(), dim=0).T

@@ -46,6 +46,9 @@ class DenseExtractor(nn.Module, ABC):
     smooth = False
     """Whether keypoints are looked for in a smoothed score map."""
 
+    interpolation = "bilinear"
+    """How descriptors are taken between the centres of cells."""
+
     def forward(self, image: Tensor) -> DenseFeatures:
         """Compute dense features of grey images (B,1,H,W) in [0,1], with h = H // 8 and w = W // 8.
 
@@ -66,6 +69,10 @@ class DenseExtractor(nn.Module, ABC):
         """Turn detector logits (B,65,h,w) into the map (B,8h,8w) whose maxima are the keypoints, float32."""
         scores = score_map(logits)
         return smoothed(scores) if self.smooth else scores
+
+    def describe(self, descriptors: Tensor, keypoints_xy: Tensor) -> Tensor:
+        """Return the descriptors (N,D) of keypoints (N,2) px by an image's descriptor map (D,h,w)."""
+        return sample_descriptors(descriptors, keypoints_xy, self.corners, self.interpolation)
 
     @abstractmethod
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,9 +100,7 @@ class DenseExtractor(nn.Module, ABC):
         for one_scores, one_suppressed, one_map in zip(scores, suppressed, features.descriptors):
             pixels, strengths = select_keypoints(one_suppressed, max_keypoints, threshold, border)
             keypoints_xy = refine_subpixel(one_scores, pixels) if subpixel else pixels.float()
-            extracted.append(
-                Keypoints(keypoints_xy, strengths, sample_descriptors(one_map, keypoints_xy, self.corners))
-            )
+            extracted.append(Keypoints(keypoints_xy, strengths, self.describe(one_map, keypoints_xy)))
         return extracted
 
 
@@ -145,6 +150,7 @@ class SuperPointLite(DenseExtractor):
 
     corners = False
     smooth = True
+    interpolation = "bicubic"
     signature = "stem.weight"
 
     def __init__(self, channels: LiteChannels = LITE_CHANNELS, descriptor_dim: int = 128) -> None:

@@ -92,11 +92,26 @@ def test_selection_copes_with_borders_wider_than_the_map(border: int) -> None:
     assert len(pixels) == len(scores) == expected
 
 
-def test_sampling_at_a_cell_centre_without_corners_returns_that_cell() -> None:
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_sampling_at_a_cell_centre_without_corners_returns_that_cell(interpolation: str) -> None:
     descriptors = F.normalize(torch.randn(8, 5, 6, generator=torch.Generator().manual_seed(1)), dim=0)
     centre = torch.tensor([[3 * 8 + 3.5, 2 * 8 + 3.5]])
-    sampled = detection.sample_descriptors(descriptors, centre, corners=False)
+    sampled = detection.sample_descriptors(descriptors, centre, corners=False, interpolation=interpolation)
     torch.testing.assert_close(sampled[0], descriptors[:, 2, 3], atol=1e-5, rtol=0)
+
+
+def test_bicubic_sampling_is_the_truer_one_between_cells() -> None:
+    """Descriptors that turn evenly by 30 degrees from cell to cell, asked for half way between two."""
+    angle = torch.deg2rad(30.0 * torch.arange(8.0)).expand(6, 8)
+    turning = torch.stack([angle.cos(), angle.sin(), 0.5 * (3 * angle).cos(), 0.5 * (3 * angle).sin()])
+    halfway = torch.tensor([[3 * 8 + 7.5, 2 * 8 + 3.5]])
+    angle = torch.deg2rad(torch.tensor(3.5 * 30.0))
+    true = torch.stack([angle.cos(), angle.sin(), 0.5 * (3 * angle).cos(), 0.5 * (3 * angle).sin()])
+    bilinear, bicubic = (
+        F.cosine_similarity(detection.sample_descriptors(turning, halfway, False, interpolation)[0], true, dim=0)
+        for interpolation in ("bilinear", "bicubic")
+    )
+    assert bicubic > bilinear and bicubic > 0.995
 
 
 def test_sampling_with_corners_follows_the_original_convention() -> None:
