@@ -206,7 +206,8 @@ class Sim3:
 
     def apply_to_pose(self, world_from_camera: Pose) -> Pose:
         """Return a camera's pose in the new world; its rotation stays a rotation, only its place is scaled."""
-        return Pose(self.rotation @ world_from_camera.rotation, self.apply(world_from_camera.translation_m))
+        moved = Pose(self.rotation @ world_from_camera.rotation, self.apply(world_from_camera.translation_m))
+        return moved.normalized()
 
 
 def _left_jacobian(phi: Array) -> Array:

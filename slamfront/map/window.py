@@ -52,7 +52,7 @@ def apply(world: KeyframeMap, correction: Correction) -> None:
     before = {record.id: record.world_from_camera for record in world.keyframes.values()}
     for i, keyframe_id in enumerate(correction.keyframe_ids.tolist()):
         if keyframe_id in world.keyframes:
-            pose = Pose(correction.rotations[i], correction.positions_m[i])
+            pose = Pose(correction.rotations[i], correction.positions_m[i]).normalized()
             world.keyframes[keyframe_id].world_from_camera = pose
     # The last one may have been culled since
     last = max((i for i in correction.keyframe_ids.tolist() if i in world.keyframes), default=None)
@@ -60,7 +60,7 @@ def apply(world: KeyframeMap, correction: Correction) -> None:
         moved = world.keyframes[last].world_from_camera @ before[last].inverse()
         for record in world.keyframes.values():
             if record.id > correction.keyframe_ids[-1]:
-                record.world_from_camera = moved @ record.world_from_camera
+                record.world_from_camera = (moved @ record.world_from_camera).normalized()
     marks = world.landmarks
     rows = marks.rows(correction.landmark_ids)
     known = rows >= 0

@@ -103,6 +103,19 @@ def test_everything_moves_with_its_keyframe() -> None:
     assert world.landmarks.ids(world.landmarks.rows(ids)).tolist() == ids.tolist(), "ids stay valid"
 
 
+def test_rotations_stay_rotations_however_many_loops_are_closed() -> None:
+    """Solvers hand on what rounding took from a rotation; each loop made three times as much of it."""
+    world, records = worlds.chain(3)
+    in_first = records[0].world_from_camera.inverse() @ records[2].world_from_camera
+    for loop in range(60):
+        apply_graph(world, answer(world, dict.fromkeys(range(3), some_motion(loop))))
+    for record in records:
+        rotation = record.world_from_camera.rotation
+        assert np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
+    after = records[0].world_from_camera.inverse() @ records[2].world_from_camera
+    assert np.allclose(after.matrix(), in_first.matrix(), atol=1e-9)
+
+
 def test_keyframes_that_came_or_changed_meanwhile_move_along() -> None:
     world, records = worlds.chain(3)
     correction = answer(world, {0: some_motion(0), 1: some_motion(1), 2: some_motion(2)})

@@ -154,6 +154,19 @@ def test_keyframes_newer_than_the_window_move_with_it_and_their_landmarks_too() 
     assert (in_camera[:, 2] > 0).all()
 
 
+def test_rotations_that_a_correction_writes_are_rotations() -> None:
+    """A solver hands on what rounding took from a rotation, and the inverse doubles it for whatever moves along."""
+    world, records = chain(5)
+    correction = correction_of(local_window(world, 4, 3, 1.0))
+    newer = add_keyframe(world, 30, records[4].landmark_rows[-20:], 0.5, seed=5)
+    blunt = Pose(records[4].world_from_camera.rotation * (1 + 1e-7), records[4].world_from_camera.translation_m)
+    records[4].world_from_camera = blunt
+    apply(world, replace(correction, rotations=correction.rotations * (1 + 1e-7)))
+    for record in (*records[3:], newer):
+        rotation = record.world_from_camera.rotation
+        np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
+
+
 def test_frames_that_refer_to_a_corrected_keyframe_move_with_it() -> None:
     world, _ = chain(4)
     reference_from_camera = Pose.exp([0.0, 0.02, 0.0, 0.05, 0.0, 0.01])
