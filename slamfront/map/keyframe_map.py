@@ -105,16 +105,23 @@ class KeyframeMap:
 
     def world_from_keyframe(self, keyframe_id: int) -> Pose:
         """Return the pose of a keyframe, also of one that was culled; KeyError for one that never was."""
-        heir_from_camera = Pose.identity()
-        while keyframe_id not in self.keyframes:
-            keyframe_id, parent_from_camera = self._retired[keyframe_id]
-            heir_from_camera = parent_from_camera @ heir_from_camera
-        return self.keyframes[keyframe_id].world_from_camera @ heir_from_camera
+        if keyframe_id in self.keyframes:
+            return self.keyframes[keyframe_id].world_from_camera
+        heir = self.keyframes[self.heir(keyframe_id)]
+        return heir.world_from_camera @ self._retired[keyframe_id][1]
 
     def heir(self, keyframe_id: int) -> int:
-        """Return the keyframe that stands for one that was culled, or a living one itself; KeyError for another."""
+        """Return the keyframe that stands for one that was culled, or a living one itself; KeyError for another.
+
+        Where that was culled as well, the heir's heir is remembered instead: at a place that is visited for long the
+        way to the living grows with every visit.
+        """
+        way = []
         while keyframe_id not in self.keyframes:
+            way.append(keyframe_id)
             keyframe_id = self._retired[keyframe_id][0]
+        for parent, gone in zip(way[:0:-1], way[-2::-1]):
+            self._retired[gone] = keyframe_id, self._retired[parent][1] @ self._retired[gone][1]
         return keyframe_id
 
     def scale(self, keyframe_id: int) -> float:
@@ -125,8 +132,9 @@ class KeyframeMap:
         """Let lengths about living keyframes count for more, each by its own factor, also for those they stand for."""
         if all(scale == 1.0 for scale in scales.values()):
             return
-        for keyframe_id in (*self.keyframes, *self._retired):
-            factor = scales.get(self.heir(keyframe_id), 1.0)
+        heirs = {keyframe_id: self.heir(keyframe_id) for keyframe_id in (*self.keyframes, *self._retired)}
+        for keyframe_id, heir in heirs.items():
+            factor = scales.get(heir, 1.0)
             self._scales[keyframe_id] = factor * self.scale(keyframe_id)
             if keyframe_id in self._retired:
                 parent, pose = self._retired[keyframe_id]

@@ -198,6 +198,28 @@ def test_a_retired_keyframe_follows_the_heir_of_its_heir() -> None:
     np.testing.assert_allclose(world.world_from_keyframe(2).matrix(), (turn @ before).matrix(), atol=1e-12)
 
 
+def test_the_way_to_a_living_heir_is_walked_once() -> None:
+    world, _ = chain(5)
+    before = [world.world_from_keyframe(i).matrix() for i in range(4)]
+    for i in range(4):
+        world.remove_keyframe(i, i + 1)
+    np.testing.assert_allclose(world.world_from_keyframe(0).matrix(), before[0], atol=1e-12)
+    assert [world.retired[i][0] for i in range(4)] == [4, 4, 4, 4]
+    for i in range(4):
+        np.testing.assert_allclose(world.world_from_keyframe(i).matrix(), before[i], atol=1e-12)
+
+
+def test_lengths_grow_alike_for_the_culled_that_hang_on_each_other() -> None:
+    world, _ = chain(4)
+    heir = world.world_from_keyframe(3)
+    apart = [world.world_from_keyframe(i).translation_m - heir.translation_m for i in range(3)]
+    for i in (1, 0, 2):
+        world.remove_keyframe(i, i + 1 if i else 2)
+    world.stretch({3: 2.0})
+    for i in range(3):
+        np.testing.assert_allclose(world.world_from_keyframe(i).translation_m - heir.translation_m, 2.0 * apart[i])
+
+
 def test_a_keyframe_that_never_was_has_no_pose() -> None:
     world, _ = chain(1)
     with pytest.raises(KeyError):
