@@ -48,6 +48,13 @@ class Shutter:
             image = pixels + self._motion(image)
         return image
 
+    def motion_by_velocity(self, pixels_xy: ArrayLike) -> Array:
+        """Return how far each component of the angular velocity moves pixels (N,2) of the image from the middle row's
+        exposure to their own, (N,2,3) px for 1 rad/s, whatever the velocity is.
+        """
+        pixels = np.asarray(pixels_xy, np.float64)
+        return np.stack([Shutter(self.camera, axis)._motion(pixels) for axis in np.eye(3)], axis=2)
+
     def _motion(self, pixels: Array) -> Array:
         """Return the pixels' motion (N,2) from the middle row's exposure to their own."""
         camera, (wx, wy, wz) = self.camera, self.angular_velocity

@@ -9,6 +9,7 @@ import poselib
 
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose, rotation_exp
+from slamfront.geometry.shutter import Shutter
 from slamfront.types import BoolArray, FloatArray
 
 # 95 % quantiles of chi-square for a point seen by one camera (2 residuals) and by two (3)
@@ -113,6 +114,52 @@ def refine_pose(
         return None
     covariance = np.asarray(np.linalg.pinv(hessian, hermitian=True), np.float64)
     return PoseEstimate(Pose(rotation, translation).normalized(), active, covariance)
+
+
+def refine_turning_pose(
+    camera_from_world: Pose,
+    shutter: Shutter,
+    landmarks_m: FloatArray,
+    image_xy: FloatArray,
+    sigmas_px: FloatArray,
+    doubt: float,
+    rounds: tuple[float, ...] = (9.0, 3.0, 1.0),
+    iterations: int = 4,
+) -> tuple[Pose, Shutter, BoolArray] | None:
+    """Refine the pose of a camera with a rolling shutter together with how it turned during the exposure; return both
+    and the inliers (N,), or None where these are not determined.
+
+    image_xy (N,2) are pixels of the image; doubt is the standard deviation of each component of the velocity that
+    `shutter` has, rad/s. The pose is that of the middle row's exposure. Rounds and weights are those of `refine_pose`.
+    Albl et al., "R6P - Rolling Shutter Absolute Camera Pose", CVPR 2015, without translation during the exposure.
+    """
+    rotation, translation = camera_from_world.rotation, camera_from_world.translation_m
+    expected = velocity = shutter.angular_velocity
+    motion = shutter.motion_by_velocity(image_xy)
+    by_velocity = (motion / sigmas_px[:, None, None]).transpose(2, 1, 0)
+    trust = np.r_[np.full(6, 1e-9), np.full(3, doubt**-2)]
+    active, unknown = np.ones(len(image_xy), bool), np.full(len(image_xy), np.nan)
+    for widen in rounds:
+        for _ in range(iterations):
+            seen = PixelObservations(landmarks_m, image_xy - motion @ velocity, unknown, sigmas_px)
+            problem = _Problem(seen, shutter.camera)
+            problem.move(rotation, translation)
+            gates = problem.gates * widen
+            weights = np.where(active & problem.in_front, _huber_weights(problem.squared, gates), 0.0)
+            if np.count_nonzero(weights) < 5:
+                return None
+            jacobian = np.concatenate([problem.jacobian()[:, :2], by_velocity])
+            weighted = (jacobian * weights).reshape(9, -1)
+            gradient = weighted @ problem.residuals[:2].ravel()
+            gradient[6:] += (velocity - expected) * trust[6:]
+            step = np.linalg.solve(weighted @ jacobian.reshape(9, -1).T + np.diag(trust), -gradient)
+            turn = rotation_exp(step[:3])
+            rotation, translation = turn @ rotation, turn @ translation + step[3:6]
+            velocity = velocity + step[6:]
+        active = problem.in_front & (problem.squared < gates)
+    if not (np.all(np.isfinite(translation)) and np.all(np.isfinite(velocity))):
+        return None
+    return Pose(rotation, translation).normalized(), Shutter(shutter.camera, velocity), active
 
 
 class _Problem:

@@ -246,7 +246,8 @@ class FrontEnd:
         """Find the landmarks of the local map where the pose puts them, and refine the pose on all of them."""
         config, marks = self._config.tracker, self.world.landmarks
         start = view.pose
-        view.turn(Shutter(self._camera, self._motion.angular_velocity(view.frame.time_ns, start)))
+        if not view.turn_measured:
+            view.turn(Shutter(self._camera, self._motion.angular_velocity(view.frame.time_ns, start)))
         local = local_landmarks(self.world, self._reference, config)
         expected = align_view(view, self.world, local, config.max_landmarks)
         inliers = solve_pose(view, self.world, start, config, ranged=True)

@@ -13,7 +13,7 @@ from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.protocols import Matcher
-from slamfront.solve.pnp import PixelObservations, ransac_pose, refine_pose
+from slamfront.solve.pnp import PixelObservations, ransac_pose, refine_pose, refine_turning_pose
 from slamfront.tracking.patches import align_patches, landmark_warps
 from slamfront.tracking.projection import match_projection, project
 from slamfront.tracking.view import ALIGNED_SIGMA_PX, FLOW_LEVELS, FLOW_SIGMA_PX, FLOW_WINDOW, View
@@ -27,6 +27,10 @@ _COLUMNS = 16
 _SAME_PLACE_DEPTHS = 0.2
 _SAME_VIEW_COSINE = 0.9
 _REVISITED = 3
+# How far a hand's turning is from what it was on average since the frame before, after a leap, rad/s; and the matches
+# that tell it: fewer, some of them wrong, agree with any turning
+_TURN_DOUBT, _TURN_KNOWN = 1.0, 1e-3
+_TURN_LEAST = 40
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,13 +106,21 @@ def match_by_appearance(
 ) -> Pose | None:
     """Find the landmarks of one keyframe among the view's features by appearance; return the pose by RANSAC, or
     None.
+
+    Since a rolling shutter bends what a camera that leaps sees in a way that motion does not foretell, the view's
+    shutter is refined with the pose.
     """
-    found = pose_by_appearance(world, keyframe, view.features, matcher, max_error_px, seed)
-    if found is None:
+    rows, keypoints = _matched(keyframe, view.features, matcher)
+    xy = np.asarray(view.features.keypoints_xy[keypoints], np.float64)
+    result = ransac_pose(world.landmarks.positions_m[rows], xy, world.camera, max_error_px, seed)
+    if result is None:
         return None
-    keypoints = found.keypoint_rows
-    view.observe(found.landmark_rows, view.features.keypoints_xy[keypoints], view.features.scales[keypoints])
-    return found.camera_from_world
+    pose, inliers = result
+    if world.camera.readout_s > 0:
+        pose, inliers = _with_shutter(view, world, rows, keypoints, pose, inliers)
+    rows, keypoints = rows[inliers], keypoints[inliers]
+    view.observe(rows, view.features.keypoints_xy[keypoints], view.features.scales[keypoints])
+    return pose
 
 
 def pose_by_appearance(
@@ -117,15 +129,41 @@ def pose_by_appearance(
     """Return where the camera of some features stands by the landmarks of a keyframe that they match and that agree, by
     RANSAC; None where too few do.
     """
-    matches = matcher.match(keyframe.features, features)
-    rows = keyframe.landmark_rows[matches.indices[:, 0]]
-    rows, keypoints = rows[rows >= 0], matches.indices[rows >= 0, 1]
-    xy = features.keypoints_xy[keypoints]
+    rows, keypoints = _matched(keyframe, features, matcher)
+    xy = np.asarray(features.keypoints_xy[keypoints], np.float64)
     result = ransac_pose(world.landmarks.positions_m[rows], xy, world.camera, max_error_px, seed)
     if result is None:
         return None
     pose, inliers = result
     return Sighting(pose, rows[inliers], keypoints[inliers])
+
+
+def _matched(keyframe: KeyframeRecord, features: Features, matcher: Matcher) -> tuple[IntArray, IntArray]:
+    """Return the rows of a keyframe's landmarks, and of the keypoints that match them, (M,) each."""
+    matches = matcher.match(keyframe.features, features)
+    rows = keyframe.landmark_rows[matches.indices[:, 0]]
+    return rows[rows >= 0], matches.indices[rows >= 0, 1]
+
+
+def _with_shutter(
+    view: View, world: KeyframeMap, rows: IntArray, keypoints: IntArray, pose: Pose, inliers: BoolArray
+) -> tuple[Pose, BoolArray]:
+    """Refine a pose together with the view's shutter on matched landmarks and keypoints (M,), where no fewer of
+    them agree then, and return the pose and which agree (M,).
+    """
+    landmarks_m, sigmas_px = world.landmarks.positions_m[rows], view.features.scales[keypoints].astype(np.float64)
+    image_xy = view.shutter.to_image(view.features.keypoints_xy[keypoints])
+    found = [
+        refine_turning_pose(pose, view.predicted_shutter, landmarks_m, image_xy, sigmas_px, doubt)
+        for doubt in (_TURN_DOUBT, _TURN_KNOWN)
+    ]
+    free, bound = found
+    if free is None or bound is None or free[2].sum() < max(bound[2].sum(), _TURN_LEAST):
+        return pose, inliers
+    pose, shutter, inliers = free
+    view.turn(shutter)
+    view.turn_measured = True
+    return pose, inliers
 
 
 def solve_pose(view: View, world: KeyframeMap, start: Pose, config: TrackerConfig, ranged: bool) -> int:

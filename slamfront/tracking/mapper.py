@@ -67,13 +67,16 @@ class Mapper:
     def straighten(self, next_view: View, motion: ConstantVelocity) -> None:
         """Let the view after a keyframe's tell how the camera turned while a rolling shutter took the keyframe.
 
-        The views before tell how it turned half a frame earlier, and that of the first keyframe is not known at all.
+        The views before tell how it turned half a frame earlier, and that of the first keyframe is not known at all. A
+        view that was matched with a keyframe has measured it itself.
         """
         newest, self._unturned = self._unturned, None
         predicted = motion.predict(next_view.frame.time_ns)
         if newest is None or predicted is None or next_view.frame.camera.readout_s <= 0:
             return
         (keyframe, view), world = newest, self._atlas.world
+        if view.turn_measured:
+            return
         follow(next_view, view, world, predicted)
         if solve_pose(next_view, world, predicted, self._config.tracker, ranged=False):
             turning = motion.angular_velocity_at_last(next_view.frame.time_ns, next_view.pose)

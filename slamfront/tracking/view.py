@@ -30,7 +30,8 @@ class View:
     landmark_rows (K,) rows into the map's landmarks, -1 = none; xy (K,2) where they were found, px; sigmas_px (K,) how
     precisely; right_x (K,) their x in the right image, px, NaN = unknown; landmark_ids (K,) their ids, once the view
     is settled. All pixels of a view but those of its images
-    are where they would be had all rows been exposed at once: `shutter` converts.
+    are where they would be had all rows been exposed at once: `shutter` converts. `turn_measured` tells that it was
+    measured in this view how the camera turned, not concluded from other views.
 
     Features and the like are made when first asked for: most frames are tracked without them.
     """
@@ -43,6 +44,7 @@ class View:
 
     def __init__(self, frame: Frame, ranging: Ranging, extractor: Extractor, shutter: Shutter) -> None:
         self.frame, self.ranging, self.shutter = frame, ranging, shutter
+        self.predicted_shutter = shutter
         self.camera_from_world: Pose | None = None
         self.covariance: FloatArray | None = None
         self._extractor = extractor
@@ -126,6 +128,7 @@ class View:
         """Show nothing and stand nowhere, for a fresh attempt."""
         self.observe(np.zeros(0, np.int64), np.zeros((0, 2)), 1.0)
         self.camera_from_world = self.covariance = None
+        self.turn_measured = False
 
 
 def moved(features: Features, rows: NDArray[Any] | slice, xy: FloatArray) -> Features:
