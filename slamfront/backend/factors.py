@@ -21,6 +21,10 @@ HOLD_SIGMA = 1e-6
 """Of the prior that holds a pose, rad and m: far below what images can tell, and still well conditioned."""
 _SCALE_SIGMA = 1e-3
 """Of the distance that sets a free scale, as a share of it; gauge only, so that its value changes no residual."""
+_KNOWN = 0.15
+"""Inverse depth known to this share of the typical one needs no prior, which would bend the map a little."""
+_ACROSS = 100.0
+"""Of a landmark of unknown depth across its ray, as a share of its distance: nothing that counts."""
 _POSE, _LANDMARK = ord("x") << 56, ord("l") << 56
 
 
@@ -129,6 +133,39 @@ def hold_scale(graph: gtsam.NonlinearFactorGraph, window: Window, decided: BoolA
         keys = pose_key(window.keyframe_ids[rows[0]]), pose_key(window.keyframe_ids[rows[far]])
         sigma = gtsam.noiseModel.Isotropic.Sigma(1, _SCALE_SIGMA * distances[far])
         graph.add(gtsam.RangeFactorPose3(*keys, distances[far], sigma))
+
+
+def depth_priors(window: Window, chosen: BoolArray) -> list[gtsam.NonlinearFactor]:
+    """Return one factor for each of the chosen landmarks (L,) of a single camera whose depth no parallax tells: it is
+    about that of the others.
+
+    Inverse depth is Gaussian about its median, and its deviation is the median itself, so that a landmark may well be
+    infinitely far, and hardly nearer than a third (Civera, Davison and Montiel 2008, section III). As a factor of the
+    point it is linear about where the landmark is. Without it, noise of a camera that hardly moves draws landmarks
+    towards it, which then hold it in place.
+    """
+    rows, size = window.landmark_rows, len(window.landmark_ids)
+    count = np.maximum(np.bincount(rows, minlength=size), 1)[:, None]
+    seen_from = window.positions_m[window.keyframe_rows]
+    mean = np.column_stack([np.bincount(rows, axis, size) for axis in seen_from.T]) / count
+    offset = window.landmarks_m - mean
+    distance = np.maximum(np.linalg.norm(offset, axis=1), 1e-9)
+    rays = offset / distance[:, None]
+    if not chosen.any():
+        return []
+    typical = float(np.median(1.0 / distance[chosen]))
+    across = np.cross(seen_from - mean[rows], rays[rows]) / window.sigmas_px[:, None] * window.camera.fx
+    information = np.bincount(rows, np.einsum("ij,ij->i", across, across), size)
+    unknown = np.flatnonzero(chosen & (information * (_KNOWN * typical) ** 2 < 1.0))
+    distance, rays = distance[unknown], rays[unknown]
+    sigmas = typical * distance**2
+    expected = window.landmarks_m[unknown] + rays * (distance - typical * distance**2)[:, None]
+    along = rays[:, :, None] * rays[:, None, :]
+    # Across its ray next to nothing is known
+    roots = along / sigmas[:, None, None] + (np.eye(3) - along) / (_ACROSS * distance)[:, None, None]
+    keys = (_LANDMARK + window.landmark_ids[unknown]).tolist()
+    model = gtsam.noiseModel.Gaussian.SqrtInformation
+    return [gtsam.PriorFactorPoint3(k, p, model(r)) for k, p, r in zip(keys, expected, roots, strict=True)]
 
 
 def observation_factors(window: Window, rows: np.ndarray, config: BackendConfig) -> list[gtsam.NonlinearFactor]:

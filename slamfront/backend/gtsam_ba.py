@@ -10,13 +10,14 @@ import numpy as np
 
 from slamfront.backend.factors import (
     add_gauge,
+    depth_priors,
     insert_landmarks,
     insert_poses,
     landmark_key,
     observation_factors,
     pose_key,
 )
-from slamfront.backend.residuals import chi_square, chi_square_limits, correction_between, determined
+from slamfront.backend.residuals import chi_square, chi_square_limits, correction_between, determined, has_disparity
 from slamfront.config import BackendConfig
 from slamfront.errors import BackendError
 from slamfront.types import BoolArray, Correction, FloatArray, Window
@@ -83,6 +84,9 @@ class _Problem:
         held = add_gauge(graph, window, used)
         for factor in self._factors[used].tolist():
             graph.add(factor)
+        if not has_disparity(window).any():
+            for factor in depth_priors(window, landmarks):
+                graph.add(factor)
         parameters = gtsam.LevenbergMarquardtParams.CeresDefaults()
         parameters.setMaxIterations(iterations)
         parameters.setRelativeErrorTol(tolerance)

@@ -28,6 +28,7 @@ from slamfront.environment import version_of
 from slamfront.errors import CalibrationError, ConfigError, MapFileError, OutputError
 from slamfront.geometry.camera import Camera
 from slamfront.map.arrays import Sizes, from_arrays, layout, to_arrays
+from slamfront.map.depths import measure_depths
 from slamfront.map.keyframe_map import KeyframeMap
 from slamfront.types import Sensor
 
@@ -212,7 +213,9 @@ def _read(archive: zipfile.ZipFile, path: Path, file_size: int) -> tuple[Keyfram
     header = from_mapping(MapHeader, values.get("header"), "header")
     camera = from_mapping(Camera, values.get("camera"), "camera")
     sizes = from_mapping(Sizes, values.get("sizes"), "sizes")
-    return from_arrays(camera, sizes, _arrays(archive, entries, sizes)), header
+    world = from_arrays(camera, sizes, _arrays(archive, entries, sizes))
+    measure_depths(world)
+    return world, header
 
 
 def _arrays(archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo], sizes: Sizes) -> dict[str, NDArray[Any]]:

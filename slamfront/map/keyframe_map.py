@@ -336,6 +336,11 @@ class KeyframeMap:
         order = np.lexsort((-ids, -counts[ids]))
         return ids[order], counts[ids[order]]
 
+    def sightings(self) -> tuple[IntArray, IntArray]:
+        """Return the ids of keyframes and the rows of landmarks of all observations, (M,) each."""
+        seen = np.flatnonzero(self._table_landmark[: self._used] >= 0)
+        return self._table_keyframe[seen], self._table_landmark[seen]
+
     def covisible(self, keyframe: KeyframeRecord, minimum: int = 15) -> IntArray:
         """Return ids of other keyframes that share at least `minimum` landmarks with this one, most first."""
         rows = keyframe.landmark_rows

@@ -25,6 +25,7 @@ class Landmarks:
     anchor_ids        int64 (L,): keyframe in which the landmark was first seen; anchor_xy float64 (L,2) where, px
     anchor_scales     float32 (L,): scale of the feature there; anchor_distances_m float32 (L,) from that camera
     view_directions   float64 (L,3): unit vector from the landmark to the camera that saw it last as a keyframe
+    spreads_m         float64 (L,3): one deviation of the position, along its rays; nought where depth is measured
     observations      int32 (L,): keyframes that see it
     seen, expected    int32 (L,): frames that matched it, and frames in whose view it should have been
     created_by        int64 (L,): id of the keyframe whose insertion made it
@@ -44,6 +45,7 @@ class Landmarks:
         self.anchor_scales = np.ones(capacity, np.float32)
         self.anchor_distances_m = np.ones(capacity, np.float32)
         self.view_directions: FloatArray = np.zeros((capacity, 3))
+        self.spreads_m: FloatArray = np.zeros((capacity, 3))
         self.observations = np.zeros(capacity, np.int32)
         self.seen = np.zeros(capacity, np.int32)
         self.expected = np.zeros(capacity, np.int32)
@@ -103,8 +105,8 @@ class Landmarks:
 
     def values(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that tell something of a landmark, by name, each with a line for every row."""
-        named = vars(self).items()
-        return {n: v for n, v in named if isinstance(v, np.ndarray) and n != "alive" and not n.startswith("_")}
+        told = {n: v for n, v in vars(self).items() if isinstance(v, np.ndarray) and not n.startswith("_")}
+        return {name: value for name, value in told.items() if name not in ("alive", "spreads_m")}
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return copies of the values of the living, with their `rows` and how often each row was taken, `uses`."""

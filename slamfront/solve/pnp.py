@@ -24,7 +24,8 @@ class PixelObservations:
     """Where one camera saw N landmarks, and how precisely.
 
     landmarks_m (N,3) in the world; pixels_xy (N,2); right_x (N,) px, NaN = not seen by the right camera;
-    sigmas_px (N,); disparity_sigma_px (N,) or a number.
+    sigmas_px (N,); disparity_sigma_px (N,) or a number; spreads_m (N,3) one deviation of the landmarks' own positions,
+    None where they are exact.
     """
 
     landmarks_m: FloatArray
@@ -32,6 +33,7 @@ class PixelObservations:
     right_x: FloatArray
     sigmas_px: FloatArray
     disparity_sigma_px: FloatArray | float = 1.0
+    spreads_m: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.landmarks_m)
@@ -181,6 +183,7 @@ class _Problem:
         self._fx, self._fy = camera.fx / o.sigmas_px, camera.fy / o.sigmas_px
         self._x, self._y = (o.pixels_xy[:, 0] - camera.cx) / o.sigmas_px, (o.pixels_xy[:, 1] - camera.cy) / o.sigmas_px
         self._bf = self._disparity = np.zeros(len(o))
+        self._spreads = None if o.spreads_m is None else np.ascontiguousarray(o.spreads_m.T)
         if stereo.any():
             self._bf = np.where(stereo, camera.disparity_times_depth / o.disparity_sigma_px, 0.0)
             self._disparity = np.where(stereo, (o.pixels_xy[:, 0] - o.right_x) / o.disparity_sigma_px, 0.0)
@@ -194,6 +197,9 @@ class _Problem:
         self._image = np.stack([x * inverse_z, y * inverse_z, inverse_z])
         self.residuals = self._image * np.stack([self._fx, self._fy, self._bf])
         self.residuals -= np.stack([self._x, self._y, self._disparity])
+        if self._spreads is not None:
+            self._learn_unknown(rotation)
+            self._whiten(self.residuals[:2])
         self.squared = np.einsum("rn,rn->n", self.residuals, self.residuals)
 
     def jacobian(self) -> FloatArray:
@@ -212,7 +218,25 @@ class _Problem:
         j[0, 1], j[1, 1], j[2, 1], j[4, 1], j[5, 1] = -fy * (1 + b * b), fy * ab, fy * a, fz, -fz * b
         slope = -self._bf * inverse_z * inverse_z
         j[0, 2], j[1, 2], j[5, 2] = slope * y, -slope * x, slope
+        if self._spreads is not None:
+            self._whiten(j[:, :2])
         return j
+
+    def _learn_unknown(self, rotation: FloatArray) -> None:
+        """Take along which direction g in the image, over the pixels' sigmas, landmarks' spreads move them.
+
+        Residuals then have the covariance 1 + g g^T, whose inverse root is 1 - w w^T with w along g.
+        """
+        assert self._spreads is not None
+        dx, dy, dz = rotation @ self._spreads
+        a, b, inverse_z = self._image
+        g = np.stack([(dx - a * dz) * inverse_z * self._fx, (dy - b * dz) * inverse_z * self._fy])
+        length2 = np.einsum("rn,rn->n", g, g)
+        self._unknown = g * np.sqrt((1.0 - 1.0 / np.sqrt(1.0 + length2)) / np.maximum(length2, 1e-12))
+
+    def _whiten(self, values: FloatArray) -> None:
+        """Let values (...,2,N) in x and y count by what landmarks of uncertain position can tell."""
+        values -= self._unknown * np.einsum("rn,...rn->...n", self._unknown, values)[..., None, :]
 
 
 def _huber_weights(squared: FloatArray, gates: FloatArray) -> FloatArray:

@@ -12,6 +12,7 @@ from slamfront.geometry.pose import Pose, Sim3
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.map.atlas import Atlas
+from slamfront.map.depths import measure_depths
 from slamfront.map.window import apply, whole_window
 from slamfront.protocols import Adjuster, Extractor, Matcher
 from slamfront.tracking.initializer import Initializer
@@ -341,6 +342,7 @@ class FrontEnd:
             apply(self.world, correction)
         if corrections and self._sensor == "mono":
             cull_collapsed(self.world, reference)
+            measure_depths(self.world)
         if self._revisits.take():
             self._adjuster.forget()
         after, scale = reference.world_from_camera, self.world.scale(reference.id) / scale

@@ -13,6 +13,7 @@ from slamfront.geometry.pose import rotation_log
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap
 from slamfront.protocols import Matcher
+from slamfront.solve.turning import motion_to_noise
 from slamfront.solve.two_view import TwoView, relative_pose, rotation_between
 from slamfront.tracking.local_map import align_view, follow, solve_pose
 from slamfront.tracking.patches import align_patches, cut_patches
@@ -22,7 +23,12 @@ from slamfront.types import FloatArray, IntArray
 _MIN_MATCHES = 80
 # A first view that is older than this many frames is given up
 _MAX_AGE = 60
+# What turning leaves of the matches' motion is at least so many deviations of their noise: below, noise that looks like
+# motion, as that of a rolling shutter does, turns it by many degrees
+_LEAST_MOTION = 4.0
 _SHORTEST_INTERVAL_S = 1e-3
+# A camera that turns by more than this between two views, half of a wide field, was matched wrongly
+_LARGEST_TURN_RAD = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +93,9 @@ class Initializer:
         geometry = relative_pose(first_xy, second_xy, self._camera, seed=self._seed)
         if isinstance(geometry, str):
             return geometry
+        ratio = motion_to_noise(first_xy, second_xy, geometry.second_from_first, self._camera)
+        if ratio < _LEAST_MOTION:
+            return f"motion is {ratio:.1f} times the noise, {_LEAST_MOTION:.0f} are needed: move the camera sideways"
         return FirstPair(self._first, view, first_rows, second_rows, second_xy, sigmas_px, geometry)
 
     def _start_with(self, view: View, reason: str) -> str:
@@ -102,11 +111,14 @@ class Initializer:
             self._camera.unproject(view.features.keypoints_xy[second_rows]),
         )
         interval_s = max(1e-9 * (view.frame.time_ns - self.waiting[-1].frame.time_ns), _SHORTEST_INTERVAL_S)
-        shutter = Shutter(self._camera, rotation_log(turned @ self._turned.T) / interval_s)
+        step = rotation_log(turned @ self._turned.T)
+        self._turned = turned
+        if np.linalg.norm(step) > _LARGEST_TURN_RAD:
+            return
+        shutter = Shutter(self._camera, step / interval_s)
         view.turn(shutter)
         if self._age == 1:
             first.turn(shutter)
-        self._turned = turned
 
     def _aligned(self, view: View, first_xy: FloatArray, second_rows: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return the second view's pixels moved to where the first view's patches fit, as in tracking, and their
@@ -126,11 +138,15 @@ class Initializer:
 def _placed(view: View, later: View, world: KeyframeMap, rows: IntArray, config: TrackerConfig) -> bool:
     """Place a view in the map by the view that came after it, and return whether that went well."""
     later.settle(world)
+    # What it learned of its turning by matches with another first view is less true
+    view.turn(later.shutter)
     follow(view, later, world, later.pose)
-    start = later.pose
+    start, enough = later.pose, 2 * config.min_inliers
     for _ in range(2):
-        if not solve_pose(view, world, start, config, ranged=False):
+        if solve_pose(view, world, start, config, ranged=False) < enough:
             return False
         start = view.pose
+        interval_s = max(1e-9 * (later.frame.time_ns - view.frame.time_ns), _SHORTEST_INTERVAL_S)
+        view.turn(Shutter(world.camera, rotation_log(later.pose.rotation @ start.rotation.T) / interval_s))
         align_view(view, world, rows, config.max_landmarks)
-    return bool(solve_pose(view, world, start, config, ranged=False))
+    return solve_pose(view, world, start, config, ranged=False) >= enough

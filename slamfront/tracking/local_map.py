@@ -177,7 +177,10 @@ def solve_pose(view: View, world: KeyframeMap, start: Pose, config: TrackerConfi
     positions = world.landmarks.positions_m[view.landmark_rows]
     if ranged:
         view.right_x = view.find_right_x(view.xy, _expected_disparity(world, positions, start))
-    observations = PixelObservations(positions, view.xy, view.right_x, view.sigmas_px, view.ranging.disparity_sigma_px)
+    spreads = None if world.camera.baseline_m is not None else world.landmarks.spreads_m[view.landmark_rows]
+    observations = PixelObservations(
+        positions, view.xy, view.right_x, view.sigmas_px, view.ranging.disparity_sigma_px, spreads
+    )
     # A pose without distances only has to bring landmarks within reach of alignment: it is not polished
     rounds = (3.0, 1.0, 1.0) if ranged else (3.0, 1.0)
     estimate = refine_pose(start, observations, world.camera, rounds)
@@ -197,10 +200,12 @@ def align_view(view: View, world: KeyframeMap, rows: IntArray, count: int) -> In
     marks = world.landmarks
     projection = project(marks, rows, view.pose, world.camera)
     chosen = projection.take(_spread(projection.xy, marks.observations[projection.rows], world.camera.width, count))
-    xy, trusted = align_landmarks(world, chosen.rows, view.pose, chosen.xy, view.float_image, view.shutter)
     shown_at = np.full(marks.capacity, -1, np.int64)
     shown_at[view.landmark_rows] = np.arange(len(view.landmark_rows))
     at = shown_at[chosen.rows]
+    start_xy = chosen.xy.copy()
+    start_xy[at >= 0] = view.xy[at[at >= 0]]
+    xy, trusted = align_landmarks(world, chosen.rows, view.pose, start_xy, view.float_image, view.shutter)
     better, new = trusted & (at >= 0), trusted & (at < 0)
     view.xy[at[better]] = xy[better]
     view.sigmas_px[at[better]] = ALIGNED_SIGMA_PX

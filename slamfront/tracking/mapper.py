@@ -9,6 +9,7 @@ from slamfront.config import RunConfig
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeRecord
 from slamfront.map.atlas import Atlas
+from slamfront.map.depths import measure_depths
 from slamfront.map.window import local_window
 from slamfront.protocols import Adjuster
 from slamfront.tracking.keyframes import KeyframePolicy, cull_keyframes, cull_landmarks
@@ -52,6 +53,7 @@ class Mapper:
     def begin(self, keyframe: KeyframeRecord, view: View) -> None:
         """Take in the keyframe of a view with which a map begins."""
         self._unturned = keyframe, view
+        measure_depths(self._atlas.world)
         self._publish(keyframe, size=2)
 
     def add(self, view: View) -> KeyframeRecord:
@@ -61,6 +63,7 @@ class Mapper:
             align_view(view, world, revisited, config.max_landmarks)
             solve_pose(view, world, view.pose, config, ranged=True)
         keyframe = insert_keyframe(world, view)
+        measure_depths(world)
         self._unturned = self._unfinished = keyframe, view
         return keyframe
 
@@ -96,6 +99,7 @@ class Mapper:
         cull_landmarks(world, keyframe.id)
         triangulate_with_neighbours(world, keyframe, view)
         fuse_with_neighbours(world, keyframe)
+        measure_depths(world)
         view.adopt(keyframe)
         view.settle(world)
         self._publish(keyframe, self._config.backend.window)

@@ -23,6 +23,9 @@ _TRIANGULATED_WITH = 3
 _FUSED_WITH = 4
 # Triangulated depths are at worst this uncertain, as a share of themselves
 _MAX_DEPTH_UNCERTAINTY = 0.15
+# Landmarks this uncertain, as a share of their depth, tell how deep a scene is; where fewer do, all are asked
+_KNOWN = 0.3
+_MIN_KNOWN = 20
 _MAX_EPIPOLAR_PX = 2.5
 _MAX_REPROJECTION = 2.5
 _FUSE_RADIUS_PX = 4.0
@@ -44,6 +47,9 @@ def insert_keyframe(world: KeyframeMap, view: View) -> KeyframeRecord:
     rows = np.concatenate([view.landmark_rows, np.full(len(free), -1, np.int64)])
     keyframe = _add_keyframe(world, view, features, right_x, sigmas_px, rows)
     _anchor_nearer(world, keyframe, view, shown)
+    if world.camera.baseline_m is None:
+        _add_directions(world, keyframe, view)
+        view.adopt(keyframe)
     return keyframe
 
 
@@ -66,7 +72,9 @@ def first_map(world: KeyframeMap, pair: FirstPair) -> KeyframeRecord:
     points = geometry.points[chosen] * scale
     rows = world.add_landmarks(first, pair.first_rows[chosen], points, patches, created_by=second.id)
     world.add_observations(second, pair.second_rows[chosen], rows)
-    pair.second.adopt(second)
+    for keyframe, view in ((first, pair.first), (second, pair.second)):
+        _add_directions(world, keyframe, view)
+        view.adopt(keyframe)
     return second
 
 
@@ -181,6 +189,18 @@ def _add_ranged_landmarks(world: KeyframeMap, keyframe: KeyframeRecord, view: Vi
     world.add_landmarks(keyframe, new, keyframe.world_from_camera.apply(points), patches)
 
 
+def _add_directions(world: KeyframeMap, keyframe: KeyframeRecord, view: View) -> None:
+    """Make landmarks of the other features of a single camera's keyframe, at the depth of those it knows.
+
+    Until parallax tells their depths they hold how the camera turns, which would otherwise be taken for its motion.
+    """
+    new = np.flatnonzero(keyframe.landmark_rows < 0)
+    xy = keyframe.features.keypoints_xy[new]
+    points = world.camera.unproject(xy) * _median_depth(world, keyframe)
+    patches = cut_patches(view.grey, view.shutter.to_image(xy))
+    world.add_landmarks(keyframe, new, keyframe.world_from_camera.apply(points), patches)
+
+
 def _triangulate_pair(world: KeyframeMap, keyframe: KeyframeRecord, neighbour: KeyframeRecord, view: View) -> int:
     mine, theirs = _epipolar_matches(world, keyframe, neighbour)
     points, good = _triangulated(world, keyframe, neighbour, mine, theirs)
@@ -272,7 +292,9 @@ def _triangulated(
 
 def _median_depth(world: KeyframeMap, keyframe: KeyframeRecord) -> float:
     rows = keyframe.landmark_rows[keyframe.landmark_rows >= 0]
-    return float(np.median(keyframe.world_from_camera.inverse().apply(world.landmarks.positions_m[rows])[:, 2]))
+    depths = keyframe.world_from_camera.inverse().apply(world.landmarks.positions_m[rows])[:, 2]
+    known = np.linalg.norm(world.landmarks.spreads_m[rows], axis=1) < _KNOWN * np.abs(depths)
+    return float(np.median(depths[known] if known.sum() >= _MIN_KNOWN else depths))
 
 
 def _least_parallax_rad(world: KeyframeMap) -> float:

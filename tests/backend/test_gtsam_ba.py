@@ -222,3 +222,19 @@ def test_a_landmark_that_ran_off_stays_where_it_was() -> None:
     correction = correction_between(window, replace(window, landmarks_m=away))
     np.testing.assert_array_equal(correction.landmarks_m[0], window.landmarks_m[0])
     np.testing.assert_array_equal(correction.landmarks_m[1:], away[1:])
+
+
+def test_a_camera_that_hardly_moves_does_not_draw_landmarks_towards_it() -> None:
+    """Keyframes half a millimetre apart see landmarks at 3 to 8 m: parallax is a fifth of the noise, half a pixel."""
+    world = make_world("mono", disturb=0.0)
+    window, rng = world.window, np.random.default_rng(3)
+    positions = np.column_stack([0.0005 * np.arange(6.0), np.zeros((6, 2))])
+    rows, marks = window.keyframe_rows, window.landmark_rows
+    true = np.einsum("mij,mi->mj", window.rotations[rows], world.landmarks_m[marks] - positions[rows])
+    pixels = window.camera.project(true) + rng.normal(0, 0.5, (len(rows), 2))
+    guessed = world.landmarks_m * (5.0 / world.landmarks_m[:, 2:])
+    begun = replace(window, positions_m=positions, pixels_xy=pixels, landmarks_m=guessed)
+    correction = BundleAdjustment(CONFIG).solve(begun)
+    depths = correction.landmarks_m[np.isin(correction.landmark_ids, np.flatnonzero(np.bincount(marks) >= 2)), 2]
+    assert depths.min() > 2.5, "inverse depth of twice the typical one is a deviation of what is expected"
+    assert np.median(depths) == pytest.approx(5.0, rel=0.2)

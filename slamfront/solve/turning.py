@@ -1,0 +1,74 @@
+"""What two views show beyond turning: whether they tell how the camera moved."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slamfront.geometry.camera import Camera
+from slamfront.geometry.epipolar import epipolar_lines, fundamental_matrix
+from slamfront.geometry.pose import Pose
+from slamfront.types import FloatArray
+
+# How wrong the turning of a view of a rolling shutter may be, rad/s: a hand turns a camera faster by some 10 rad/s^2,
+# and neighbouring views tell of it half an interval, 1/60 s, earlier or later
+_TURNING_SIGMA = 0.17
+# Patches of real images are not aligned better than this
+_LEAST_NOISE_PX = 0.1
+# The same with a rolling shutter: what is not known of the turning moves rows by half a pixel (26 ms, f = 500 px: .17
+# rad/s * .026 s / sqrt(12) * f), which motion can be made to explain, so that epipolar lines do not show it
+_LEAST_ROLLING_PX = 0.5
+_ROUNDS = 4
+
+
+def motion_to_noise(first_xy: FloatArray, second_xy: FloatArray, second_from_first: Pose, camera: Camera) -> float:
+    """Return how far what turning leaves of the matches' motion stands above what the motion found leaves of it.
+
+    first_xy, second_xy (N,2) px match. The first is the median distance to where the
+    best rotation puts them, the second the deviation from the epipolar lines, by its median (Rousseeuw and Croux 1993).
+    With a rolling shutter, the turning within either view may differ from what is known as well.
+    """
+    lines = epipolar_lines(fundamental_matrix(second_from_first, camera, camera), first_xy)
+    back = epipolar_lines(fundamental_matrix(second_from_first.inverse(), camera, camera), second_xy)
+    # Sampson's distance, lines having unit normals
+    away = np.einsum("ni,ni->n", lines[:, :2], second_xy) + lines[:, 2]
+    home = np.einsum("ni,ni->n", back[:, :2], first_xy) + back[:, 2]
+    squares = away**2 * home**2 / np.maximum(away**2 + home**2, 1e-24)
+    least = _LEAST_NOISE_PX if camera.readout_s <= 0 else _LEAST_ROLLING_PX
+    noise = max(least, 1.4826 * float(np.sqrt(np.median(squares))))
+    return float(np.median(_beyond_turning_px(first_xy, second_xy, second_from_first.rotation, camera))) / noise
+
+
+def _beyond_turning_px(first_xy: FloatArray, second_xy: FloatArray, rotation: FloatArray, camera: Camera) -> FloatArray:
+    """Return how far (N,) matches lie from where a rotation near the given one puts them, the best for most of them."""
+    turned = camera.unproject(first_xy) @ rotation.T
+    before = turned[:, 2] > 0.1
+    first_xy, second_xy, turned = first_xy[before], second_xy[before], turned[before]
+    predicted = camera.project(turned)
+    rest = (second_xy - predicted).ravel()
+    flow = _rotational_flow(camera, predicted)
+    unknowns, information = [flow], [np.full(3, 1e-9)]
+    if camera.readout_s > 0:
+        for xy in (first_xy, second_xy):
+            delay_s = ((xy[:, 1] + 0.5) / camera.height - 0.5) * camera.readout_s
+            unknowns.append(flow * delay_s[:, None, None])
+            information.append(np.full(3, _TURNING_SIGMA**-2))
+    jacobian = np.concatenate(unknowns, 2).reshape(len(rest), -1)
+    prior, weights = np.diag(np.concatenate(information)), np.ones(len(rest))
+    distances = np.zeros(len(first_xy))
+    for _ in range(_ROUNDS):
+        weighted = jacobian * weights[:, None]
+        unknown = np.linalg.solve(weighted.T @ jacobian + prior, weighted.T @ rest)
+        distances = np.linalg.norm((rest - jacobian @ unknown).reshape(-1, 2), axis=1)
+        weights = np.repeat(distances <= np.percentile(distances, 75), 2).astype(np.float64)
+    return distances
+
+
+def _rotational_flow(camera: Camera, pixels_xy: FloatArray) -> FloatArray:
+    """Return how pixels (N,2) move, px, per radian by which points turn about each axis of the camera, (N,2,3).
+
+    Longuet-Higgins and Prazdny, "The interpretation of a moving retinal image" (1980), Eq. 2.3.
+    """
+    x, y = camera.unproject(pixels_xy)[:, :2].T
+    along_x = camera.fx * np.column_stack([-x * y, 1 + x * x, -y])
+    along_y = camera.fy * np.column_stack([-1 - y * y, x * y, x])
+    return np.stack([along_x, along_y], 1)
