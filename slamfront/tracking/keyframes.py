@@ -15,6 +15,8 @@ _MAX_TURN_RAD = np.deg2rad(12.0)
 _MAX_MOVE_DEPTHS = 0.1
 # A view with less than this share of what could be tracked of the reference keyframe is about to be lost
 _NEARLY_LOST = 0.25
+# ... unless it moved less than this share of that: what it does not find then is blurred, and would be in a keyframe
+_STILL_THERE = 0.5
 # Columns of the grid that tells how much of the image the map covers
 _COLUMNS = 12
 # A landmark this old, in keyframes, must be seen by as many keyframes, and by a quarter of the frames that looked for
@@ -45,23 +47,27 @@ class KeyframePolicy:
         self._most_tracked = max(self._most_tracked, tracked)
         self._most_covered = max(self._most_covered, covered)
         trackable = min(int((reference.landmark_rows >= 0).sum()), self._max_landmarks)
-        weak = tracked < max(0.5 * self._config.tracked_ratio * self._most_tracked, _NEARLY_LOST * trackable)
+        change = self._change(view, world, reference)
+        weak = tracked < 0.5 * self._config.tracked_ratio * self._most_tracked or (
+            tracked < _NEARLY_LOST * trackable and change > _STILL_THERE
+        )
         if self._since < self._config.min_interval and not weak:
             return False
         few = tracked < self._config.tracked_ratio * self._most_tracked
         bare = covered < self._config.tracked_ratio * self._most_covered
         stale = self._since >= self._config.max_interval and backend_idle
-        due = weak or few or bare or stale or self._elsewhere(view, world, reference)
+        due = weak or few or bare or stale or change > 1.0
         if due:
             self._since = self._most_tracked = self._most_covered = 0
         return due
 
-    def _elsewhere(self, view: View, world: KeyframeMap, reference: KeyframeRecord) -> bool:
+    def _change(self, view: View, world: KeyframeMap, reference: KeyframeRecord) -> float:
+        """Return how far the view turned or moved since a keyframe, as a share of what makes it see from elsewhere."""
         motion = view.pose @ reference.world_from_camera
         positions = world.landmarks.positions_m[view.landmark_rows]
         depth = float(np.median(view.pose.apply(positions)[:, 2]))
         moved = float(np.linalg.norm(motion.translation_m))
-        return moved > _MAX_MOVE_DEPTHS * depth or rotation_angle(motion.rotation) > _MAX_TURN_RAD
+        return max(moved / (_MAX_MOVE_DEPTHS * depth), rotation_angle(motion.rotation) / _MAX_TURN_RAD)
 
 
 def _cells_covered(view: View) -> int:
