@@ -77,7 +77,8 @@ class Slam:
         image    uint8 (H,W) grey or (H,W,3) RGB, of the calibration's size
         time_ns  capture time, after that of the frame before
         right    image of the right camera, for "stereo"
-        depth_m  (H,W) depth along z, m; 0 or not finite where unknown, for "rgbd"
+        depth_m  (H,W) depth along z, m; 0 or not finite where unknown, for "rgbd"; captured with the image, or as much
+                 later as the calibration's `depth_delay_s` says
 
         Arrays are copied. Raises FrameError for a frame that cannot be used, after which the next one can be pushed.
         """
@@ -90,6 +91,7 @@ class Slam:
             self._pushed.camera,
             None if right is None else np.array(right),
             None if depth_m is None else np.where(np.isfinite(depth_m), depth_m, np.zeros_like(depth_m)),
+            self._pushed.camera.depth_delay_s,
         )
         self._count += 1
         frame.check()

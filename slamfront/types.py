@@ -55,6 +55,7 @@ class Frame(_Frozen):
     camera      calibration of `image`; its size is the image's
     right       uint8 image of the rectified right camera, the same shape, or None
     depth_m     float32 (H,W), depth along z in metres, 0 = unknown, or None
+    depth_delay_s   how much later than the image the depth was captured, s; negative = earlier
     """
 
     id: int
@@ -63,6 +64,7 @@ class Frame(_Frozen):
     camera: Camera
     right: Image | None = None
     depth_m: Float32Array | None = None
+    depth_delay_s: float = 0.0
 
     def check(self) -> None:
         """Raise FrameError when the images do not fit the camera or each other."""

@@ -32,6 +32,8 @@ class Camera:
     baseline_m  distance to the rectified right camera (stereo), or None. The right camera's x is
                 `x - fx * baseline_m / z`.
     readout_s   time from the exposure of the first row to that of the last; 0 = all at once (global shutter)
+    depth_delay_s   how much later than the image a depth map is captured that has the image's time stamp; negative =
+                earlier
     """
 
     model: Model
@@ -44,6 +46,7 @@ class Camera:
     distortion: tuple[float, ...] = ()
     baseline_m: float | None = None
     readout_s: float = 0.0
+    depth_delay_s: float = 0.0
 
     def __post_init__(self) -> None:
         if self.model not in _DISTORTION_SIZES:
@@ -58,6 +61,8 @@ class Camera:
             raise CalibrationError(f"the stereo baseline must be positive, got {self.baseline_m}")
         if not 0 <= self.readout_s < 1:
             raise CalibrationError(f"the readout time must be from 0 to 1 s, got {self.readout_s}")
+        if not -1 < self.depth_delay_s < 1:
+            raise CalibrationError(f"the delay of depth must be from -1 to 1 s, got {self.depth_delay_s}")
 
     @property
     def matrix(self) -> Array:

@@ -48,6 +48,17 @@ class Shutter:
             image = pixels + self._motion(image)
         return image
 
+    def later(self, pixels_xy: ArrayLike, delay_s: float) -> tuple[Array, Array]:
+        """Return where pixels (N,2) of the image lie in one that is taken with the same shutter so much later, and how
+        many times as deep (N,) their points are by then.
+        """
+        pixels = np.asarray(pixels_xy, np.float64)
+        if not delay_s or not len(pixels):
+            return pixels, np.ones(len(pixels))
+        x, y = self.camera.unproject(pixels)[:, :2].T
+        wx, wy, _ = self.angular_velocity
+        return pixels + self._flow(pixels) * delay_s, 1.0 + delay_s * (wx * y - wy * x)
+
     def motion_by_velocity(self, pixels_xy: ArrayLike) -> Array:
         """Return how far each component of the angular velocity moves pixels (N,2) of the image from the middle row's
         exposure to their own, (N,2,3) px for 1 rad/s, whatever the velocity is.
@@ -57,10 +68,14 @@ class Shutter:
 
     def _motion(self, pixels: Array) -> Array:
         """Return the pixels' motion (N,2) from the middle row's exposure to their own."""
+        delay_s = ((pixels[:, 1] + 0.5) / self.camera.height - 0.5) * self.camera.readout_s
+        return self._flow(pixels) * delay_s[:, None]
+
+    def _flow(self, pixels: Array) -> Array:
+        """Return how fast pixels move, (N,2) px/s."""
         camera, (wx, wy, wz) = self.camera, self.angular_velocity
-        x, y = self.camera.unproject(pixels)[:, :2].T
-        delay_s = ((pixels[:, 1] + 0.5) / camera.height - 0.5) * camera.readout_s
+        x, y = camera.unproject(pixels)[:, :2].T
         # The rotational part of the motion field (Longuet-Higgins and Prazdny 1980, Eq. 2.3)
         flow_x = wy * (1 + x * x) - wx * x * y - wz * y
         flow_y = wz * x + wy * x * y - wx * (1 + y * y)
-        return np.column_stack([camera.fx * flow_x * delay_s, camera.fy * flow_y * delay_s])
+        return np.column_stack([camera.fx * flow_x, camera.fy * flow_y])

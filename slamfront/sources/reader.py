@@ -85,6 +85,11 @@ class FrameReader(ABC):
             log.warning("%s: skipped a frame: %s", self.name, error)
 
 
+def depth_delay_s(camera: Camera, time_ns: int, depth_ns: int | None) -> float:
+    """Return how much later than an image its depth was captured by their time stamps, where both have one."""
+    return camera.depth_delay_s + (0.0 if depth_ns is None else 1e-9 * (depth_ns - time_ns))
+
+
 def choose_sensor(wanted: SensorChoice, offered: Sequence[Sensor], name: str) -> Sensor:
     """Return the sensor that is `wanted`, or for "auto" the most that is `offered`; SourceError if it is not there."""
     if wanted == "auto":

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from slamfront.calibration import Calibration
 from slamfront.errors import FrameError, SourceError
 from slamfront.sources.images_io import read_depth, read_image
-from slamfront.sources.reader import Attempt, FrameReader
+from slamfront.sources.reader import Attempt, FrameReader, depth_delay_s
 from slamfront.types import Frame, Sensor, Trajectory
 
 T = TypeVar("T")
@@ -26,6 +26,7 @@ class Shot:
 
     id             number of the frame in the whole recording
     right, depth   files of the right image and of the depth map, None where the recording has none at that instant
+    depth_ns       time stamp of the depth map, None where it has that of the image
     """
 
     id: int
@@ -33,6 +34,7 @@ class Shot:
     image: Path
     right: Path | None = None
     depth: Path | None = None
+    depth_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Recording(FrameReader):
             yield partial(self._read, shot)
 
     def _read(self, shot: Shot) -> Frame:
-        right = depth_m = None
+        right, depth_m, delay_s = None, None, 0.0
         if self.sensor == "stereo":
             if shot.right is None:
                 raise FrameError(f"frame {shot.id}: no right image belongs to {shot.image.name}")
@@ -93,7 +95,8 @@ class Recording(FrameReader):
             if shot.depth is None:
                 raise FrameError(f"frame {shot.id}: no depth belongs to {shot.image.name}")
             depth_m = read_depth(shot.depth, self._depth_unit.metres, self._depth_unit.invalid)
-        return Frame(shot.id, shot.time_ns, read_image(shot.image), self.camera, right, depth_m)
+            delay_s = depth_delay_s(self.camera, shot.time_ns, shot.depth_ns)
+        return Frame(shot.id, shot.time_ns, read_image(shot.image), self.camera, right, depth_m, delay_s)
 
 
 def associate(first_ns: ArrayLike, second_ns: ArrayLike, tolerance_ns: int) -> NDArray[np.int64]:

@@ -12,7 +12,15 @@ from typing import Any
 
 from slamfront.calibration import Calibration, camera_from_info, rig_from_infos
 from slamfront.errors import FrameError, SlamfrontError, SourceError
-from slamfront.sources.reader import Attempt, FrameReader, SensorChoice, choose_sensor, find_calibration, for_sensor
+from slamfront.sources.reader import (
+    Attempt,
+    FrameReader,
+    SensorChoice,
+    choose_sensor,
+    depth_delay_s,
+    find_calibration,
+    for_sensor,
+)
 from slamfront.sources.ros_messages import depth_from_message, image_from_message, stamp_ns
 from slamfront.types import Frame, Sensor
 
@@ -117,7 +125,7 @@ class BagSource(FrameReader):
 
     def _frame(self, number: int, image: Message, second: Message | None) -> Frame:
         time_ns, message = image
-        right = depth_m = None
+        right, depth_m, delay_s = None, None, 0.0
         if self._topics.second is not None:
             if second is None:
                 raise FrameError(f"frame {number}: no message of {self._topics.second} belongs to it")
@@ -125,7 +133,9 @@ class BagSource(FrameReader):
                 right = image_from_message(second[1], self._topics.second)
             else:
                 depth_m = depth_from_message(second[1], self._topics.second)
-        return Frame(number, time_ns, image_from_message(message, self._topics.image), self.camera, right, depth_m)
+                delay_s = depth_delay_s(self.camera, time_ns, second[0])
+        left = image_from_message(message, self._topics.image)
+        return Frame(number, time_ns, left, self.camera, right, depth_m, delay_s)
 
 
 def pair_by_time(

@@ -19,6 +19,9 @@ from slamfront.types import Sensor
 # A Kinect's colour camera exposes its last row this long after its first (Ringaby and Forssén, "Scan rectification for
 # structured light range sensors with rolling shutters", 2011)
 _READOUT_S = 0.0261
+# Time stamps of the first Kinect's depth are late by this: with it, depths of landmarks agree best while the camera
+# turns, see tools/depth_delay.py
+_DEPTH_DELAY_S = -0.019
 # The intrinsics that the benchmark publishes for its three cameras, two Kinects and an Xtion; those of the third are of
 # images already undistorted.
 _CAMERAS = {
@@ -32,6 +35,7 @@ _CAMERAS = {
         255.3,
         (0.2624, -0.9531, -0.0054, 0.0026, 1.1633),
         readout_s=_READOUT_S,
+        depth_delay_s=_DEPTH_DELAY_S,
     ),
     "2": Camera(
         "radtan",
@@ -66,10 +70,11 @@ def open_tum(folder: Path, sensor: SensorChoice = "auto", calibration: Path | No
     offered: tuple[Sensor, ...] = ("mono", "rgbd") if depths else ("mono",)
     chosen = choose_sensor(sensor, offered, str(folder))
     rows = associate([t for t, _ in images], [t for t, _ in depths], _TOLERANCE_NS)
-    shots = [
-        Shot(number, time_ns, path, depth=depths[row][1] if row >= 0 else None)
-        for number, ((time_ns, path), row) in enumerate(zip(images, rows))
-    ]
+    nothing = None, None
+    shots = []
+    for number, ((time_ns, path), row) in enumerate(zip(images, rows)):
+        depth_ns, depth = depths[row] if row >= 0 else nothing
+        shots.append(Shot(number, time_ns, path, depth=depth, depth_ns=depth_ns))
     size = first_size((shot.image for shot in shots), folder)
     known = find_calibration(folder, size, calibration, _camera_by_name(folder))
     truth = folder / "groundtruth.txt"

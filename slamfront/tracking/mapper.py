@@ -83,8 +83,7 @@ class Mapper:
         follow(next_view, view, world, predicted)
         if solve_pose(next_view, world, predicted, self._config.tracker, ranged=False):
             turning = motion.angular_velocity_at_last(next_view.frame.time_ns, next_view.pose)
-            straighten(world, keyframe, Shutter(world.camera, turning))
-            view.turn(keyframe.shutter)
+            straighten(world, keyframe, view, Shutter(world.camera, turning))
             view.adopt(keyframe)
         next_view.forget()
 

@@ -78,14 +78,20 @@ def first_map(world: KeyframeMap, pair: FirstPair) -> KeyframeRecord:
     return second
 
 
-def straighten(world: KeyframeMap, keyframe: KeyframeRecord, shutter: Shutter) -> None:
-    """Move a keyframe's keypoints to where a better known shutter puts them, and along with them the landmarks that
-    it alone has measured.
+def straighten(world: KeyframeMap, keyframe: KeyframeRecord, view: View, shutter: Shutter) -> None:
+    """Move the keypoints of a keyframe and its view to where a better known shutter puts them, and along with them the
+    landmarks that it alone has measured.
     """
     marks, rows = world.landmarks, keyframe.landmark_rows
     own = np.flatnonzero((rows >= 0) & (marks.anchor_ids[rows] == keyframe.id) & (marks.observations[rows] == 1))
     depths = keyframe.world_from_camera.inverse().apply(marks.positions_m[rows[own]])[:, 2]
     world.turn_keyframe(keyframe, shutter)
+    view.turn(shutter)
+    if view.frame.depth_delay_s:
+        xy = keyframe.features.keypoints_xy.astype(np.float64)
+        keyframe.right_x = view.find_right_x(xy, None).astype(np.float32)
+        measured = world.camera.disparity_times_depth / (xy[own, 0] - keyframe.right_x[own])
+        depths = np.where(np.isfinite(measured), measured, depths)
     rays = world.camera.unproject(keyframe.features.keypoints_xy[own])
     marks.positions_m[rows[own]] = keyframe.world_from_camera.apply(rays * depths[:, None])
 

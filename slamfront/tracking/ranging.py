@@ -57,9 +57,9 @@ class NoRanging:
 class DepthRanging:
     """A registered depth image."""
 
-    # With a baseline of 8 cm this is 2 cm at 1.3 m: more than the sensor's own noise, for a moving camera exposes its
-    # depth image some milliseconds before or after its colour image
-    disparity_sigma_px = 1.0
+    # With a baseline of 8 cm this is 2 cm at 1.3 m: more than the sensor's own noise, since the depths around a pixel
+    # differ, and a moving camera captures them before or after its image (measured by tools/depth_delay.py)
+    disparity_sigma_px = 0.5
 
     def __init__(self, depth_m: np.ndarray, camera: Camera, max_depth_m: float) -> None:
         self._depth_m, self._camera, self._max_depth_m = depth_m, camera, max_depth_m

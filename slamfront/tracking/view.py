@@ -90,9 +90,10 @@ class View:
         """Return x in the right image (N,) of pixels (N,2), NaN where unknown; `expected_disparity` (N,) px says
         where to look first.
         """
-        image_xy = self.shutter.to_image(xy)
-        expected = None if expected_disparity is None else image_xy[:, 0] - expected_disparity
-        return xy[:, 0] - (image_xy[:, 0] - self.ranging.right_x(image_xy, expected))
+        # The same points when distances were measured
+        then_xy, deeper = self.shutter.later(self.shutter.to_image(xy), self.frame.depth_delay_s)
+        expected = None if expected_disparity is None else then_xy[:, 0] - expected_disparity
+        return xy[:, 0] - (then_xy[:, 0] - self.ranging.right_x(then_xy, expected)) * deeper
 
     def observe(self, landmark_rows: IntArray, xy: NDArray[Any], sigmas_px: NDArray[Any] | float) -> None:
         """Let the view show landmarks (K,) at pixels (K,2), and nothing else."""

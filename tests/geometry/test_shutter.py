@@ -64,3 +64,13 @@ def test_nothing_moves_without_a_readout_or_without_turning(shutter: Shutter) ->
 
 def test_no_pixels_are_no_pixels() -> None:
     assert Shutter(CAMERA, VELOCITY).to_image(np.zeros((0, 2))).shape == (0, 2)
+
+
+def test_points_of_a_turning_camera_are_found_again_in_a_later_image() -> None:
+    camera, delay_s = replace(CAMERA, readout_s=0.0), -0.012
+    points = camera.unproject(pixels()) * np.random.default_rng(1).uniform(0.5, 4.0, (200, 1))
+    turned = points @ rotation_exp(VELOCITY * delay_s).T
+    xy, deeper = Shutter(camera, VELOCITY).later(pixels(), delay_s)
+    # What is left is of second order: the angle squared, 2e-4, over a focal length of 525 px
+    np.testing.assert_allclose(xy, camera.project(turned), atol=0.15)
+    np.testing.assert_allclose(deeper, turned[:, 2] / points[:, 2], atol=3e-4)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from slamfront.calibration import write_calibration
 from slamfront.errors import CalibrationError, SourceError
 from slamfront.sources.tum import open_tum
 from tests.sources.datasets import CAMERA, HEIGHT, WIDTH, make_tum, picture, save
@@ -20,8 +22,16 @@ def test_frames_carry_image_depth_time_and_calibration(tmp_path: Path) -> None:
     assert frames[3].depth_m is not None
     np.testing.assert_allclose(frames[3].depth_m[1:], 4.0, rtol=1e-6)
     assert not frames[3].depth_m[0].any()
+    assert [frame.depth_delay_s for frame in frames] == pytest.approx([0.004] * 5)
     assert source.reference is not None
     assert source.reference.pose(4).translation_m[0] == 4
+
+
+def test_delay_of_depth_is_what_stamps_tell_and_what_the_calibration_adds(tmp_path: Path) -> None:
+    path = tmp_path / "camera.yaml"
+    write_calibration(path, replace(CAMERA, depth_delay_s=-0.019))
+    frames = list(open_tum(make_tum(tmp_path / "sequence"), calibration=path))
+    assert [frame.depth_delay_s for frame in frames] == pytest.approx([0.004 - 0.019] * 5)
 
 
 def test_mono_takes_frames_without_depth_and_has_no_baseline(tmp_path: Path) -> None:

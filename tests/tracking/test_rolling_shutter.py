@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from slamfront.geometry.pose import Pose, rotation_log
+from slamfront.geometry.pose import Pose, rotation_exp, rotation_log
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap
 from slamfront.tracking.mapping import insert_keyframe, straighten
-from slamfront.types import FloatArray, Frame
+from slamfront.types import Float32Array, FloatArray, Frame
 from tests.tracking.worlds import CONFIG, Clip, Run, clip, run_on, view_of
 
 READOUT_S = 0.026
@@ -93,7 +93,7 @@ def test_landmarks_that_one_keyframe_measured_follow_its_keypoints(turning: tupl
     keyframe = insert_keyframe(world, view)
     image_xy, shutter = view.features.keypoints_xy, Shutter(frame.camera, np.array(turning))
     before = keyframe.right_x - keyframe.features.keypoints_xy[:, 0]
-    straighten(world, keyframe, shutter)
+    straighten(world, keyframe, view, shutter)
     np.testing.assert_allclose(keyframe.features.keypoints_xy, shutter.to_middle(image_xy), atol=1e-3)
     np.testing.assert_allclose(keyframe.right_x - keyframe.features.keypoints_xy[:, 0], before, atol=1e-3)
     np.testing.assert_allclose(keyframe.tree.data, keyframe.features.keypoints_xy)
@@ -101,3 +101,25 @@ def test_landmarks_that_one_keyframe_measured_follow_its_keypoints(turning: tupl
     assert seen.sum() > 100
     points = view.pose.apply(world.landmarks.positions_m[keyframe.landmark_rows[seen]])
     np.testing.assert_allclose(frame.camera.project(points), keyframe.features.keypoints_xy[seen], atol=1e-3)
+
+
+def test_depth_that_is_captured_later_tells_distances_at_the_images_time() -> None:
+    """A desk seen from above, while the camera turns by 70 degrees a second and depth comes 12 ms early."""
+    frame, velocity, delay_s = clip("room", "rgbd", 1).frames[0], np.array([0.7, -0.9, 0.4]), -0.012
+    camera, normal = frame.camera, np.array([0.1, 0.7, 0.7])
+    rays = camera.unproject(np.stack(np.meshgrid(np.arange(camera.width), np.arange(camera.height)), -1).reshape(-1, 2))
+
+    def depth_m(towards: FloatArray) -> Float32Array:
+        return (1.0 / (rays @ towards)).reshape(camera.height, camera.width).astype(np.float32)
+
+    def right_x(captured: Frame) -> FloatArray:
+        view = view_of(captured, "rgbd")
+        view.turn(Shutter(camera, velocity))
+        return view.find_right_x(xy, None)
+
+    xy = np.random.default_rng(0).uniform(20, 200, (100, 2))
+    expected = right_x(replace(frame, depth_m=depth_m(normal)))
+    early = replace(frame, depth_m=depth_m(rotation_exp(velocity * delay_s) @ normal), depth_delay_s=delay_s)
+    assert np.abs(right_x(replace(early, depth_delay_s=0.0)) - expected).max() > 0.3
+    # Depth is taken at the nearest whole pixel, and changes by 1 % from one to the next where the desk is steepest
+    assert np.abs(right_x(early) - expected).max() < 0.1
