@@ -7,10 +7,14 @@ from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.protocols import Matcher
 from slamfront.tracking.local_map import follow, local_landmarks, match_by_appearance, match_by_projection, solve_pose
+from slamfront.tracking.relocalizer import spread
 from slamfront.tracking.view import View
 
 # After motion has been misjudged, landmarks are looked for this many times as far about where it puts them
 _WIDER = 2.5
+# Landmarks matched with one keyframe must scatter at least this much in every direction (standard deviation over the
+# image's width), as those do that fill a third of it
+_SCATTERED = 0.1
 
 
 class Locator:
@@ -46,9 +50,15 @@ class Locator:
         return association != "matcher" and self._match(view, world, reference)
 
     def _match(self, view: View, world: KeyframeMap, reference: KeyframeRecord) -> bool:
+        """Return whether landmarks of the reference keyframe, scattered over much of the view, place it.
+
+        Those on one distant object fit many a pose, and the camera may have been carried elsewhere.
+        """
         config = self._config
         pose = match_by_appearance(view, world, reference, self._matcher, config.max_error_px, self._seed)
-        return pose is not None and solve_pose(view, world, pose, config, ranged=False) > 0
+        if pose is None or not solve_pose(view, world, pose, config, ranged=False):
+            return False
+        return spread(view.xy) >= _SCATTERED * world.camera.width
 
     def _settles(self, view: View, world: KeyframeMap, predicted: Pose) -> bool:
         """Return whether twice the landmarks that are needed agree with a pose near the predicted one."""

@@ -9,6 +9,7 @@ import pytest
 from slamfront.config import KeyframeConfig
 from slamfront.map import KeyframeMap
 from slamfront.matching.nearest import Nearest
+from slamfront.tracking.locator import Locator
 from slamfront.tracking.relocalizer import Relocalizer, spread
 from slamfront.tracking.view import View
 from slamfront.types import Features, Matches
@@ -140,3 +141,15 @@ def test_inliers_in_one_spot_place_nothing(seen: Clip, world: KeyframeMap) -> No
     assert isinstance(found, str) and "all in one spot" in found
     view = view_of(seen.frames[0])
     assert Relocalizer(Nearest(), few, 0, Always(min(world.keyframes))).locate(view, world) == min(world.keyframes)
+
+
+def test_a_view_of_which_a_keyframe_shows_one_spot_is_not_placed_by_it(seen: Clip, world: KeyframeMap) -> None:
+    """As a doorway seen from two rooms: it says little about where the camera is."""
+    locator, keyframe = Locator(Nearest(), replace(CONFIG.tracker, min_inliers=4), 0), world.keyframes[0]
+    view = view_of(seen.frames[0])
+    assert locator.locate(view, None, world, keyframe, None)
+    xy = view.features.keypoints_xy
+    inside = np.abs(xy[:, None] - xy).max(axis=2) < 25
+    spot = view_of(seen.frames[0])
+    spot.__dict__["features"] = view.features.take(inside[inside.sum(axis=1).argmax()])
+    assert not locator.locate(spot, None, world, keyframe, None)
