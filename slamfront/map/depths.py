@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from slamfront.map.keyframe_map import KeyframeMap
+from slamfront.types import IntArray
 
 # Of the direction in which a keyframe sees a landmark: half a pixel, and as much again of the keyframe's own pose
 _SIGMA_PX = 0.7
@@ -12,28 +13,32 @@ _SIGMA_PX = 0.7
 _UNKNOWN = 1.0
 
 
-def measure_depths(world: KeyframeMap) -> None:
-    """Write into the landmarks of a single camera's map how far they may lie from where they are.
+def measure_depths(world: KeyframeMap, rows: IntArray | None = None) -> None:
+    """Write into landmarks of a single camera's map, all or those of rows, how far they may lie from where they are.
 
     Keyframes at distances b from their mean, across the rays of a landmark d away, tell its inverse depth with
     information sum(b^2) / sigma^2, so that its relative deviation is sigma d / sqrt(sum(b^2)); inverse depth stays
     Gaussian where depth does not (Civera, Davison and Montiel, "Inverse depth parametrization for monocular SLAM",
     2008). A landmark that only one place has seen is a direction, at a depth that may be any.
+
+    It is to be called for landmarks whose positions have just been worked out from all their keyframes: a new keyframe
+    tells nothing about a position that it did not change.
     """
     if world.camera.baseline_m is not None:
         return
     marks, size = world.landmarks, world.landmarks.capacity
-    owners, rows = world.sightings()
+    owners, seen = world.sightings()
     ids = np.array(list(world.keyframes), np.int64)
     centres = np.array([record.world_from_camera.translation_m for record in world.keyframes.values()]).reshape(-1, 3)
     order = np.argsort(ids)
     seen_from = centres[order[np.searchsorted(ids[order], owners)]]
-    count = np.maximum(np.bincount(rows, minlength=size), 1)[:, None]
-    mean = np.column_stack([np.bincount(rows, c, size) for c in seen_from.T]) / count
+    count = np.maximum(np.bincount(seen, minlength=size), 1)[:, None]
+    mean = np.column_stack([np.bincount(seen, c, size) for c in seen_from.T]) / count
     offset = marks.positions_m - mean
     distance = np.maximum(np.linalg.norm(offset, axis=1), 1e-9)
-    aside = seen_from - mean[rows]
-    along = np.einsum("ij,ij->i", aside, offset[rows]) / distance[rows]
-    squares = np.bincount(rows, np.maximum(np.einsum("ij,ij->i", aside, aside) - along**2, 0.0), size)
+    aside = seen_from - mean[seen]
+    along = np.einsum("ij,ij->i", aside, offset[seen]) / distance[seen]
+    squares = np.bincount(seen, np.maximum(np.einsum("ij,ij->i", aside, aside) - along**2, 0.0), size)
     information = squares / distance**2 * (world.camera.fx / _SIGMA_PX) ** 2
-    marks.spreads_m = offset / np.sqrt(information + _UNKNOWN**-2)[:, None]
+    chosen = slice(None) if rows is None else rows
+    marks.spreads_m[chosen] = (offset / np.sqrt(information + _UNKNOWN**-2)[:, None])[chosen]

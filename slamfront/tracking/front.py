@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from slamfront.config import RunConfig
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose, Sim3
@@ -342,7 +344,8 @@ class FrontEnd:
             apply(self.world, correction)
         if corrections and self._sensor == "mono":
             cull_collapsed(self.world, reference)
-            measure_depths(self.world)
+            rows = np.concatenate([self.world.landmarks.rows(c.landmark_ids) for c in corrections])
+            measure_depths(self.world, rows[rows >= 0])
         if self._revisits.take():
             self._adjuster.forget()
         after, scale = reference.world_from_camera, self.world.scale(reference.id) / scale

@@ -17,6 +17,7 @@ from slamfront.tracking.local_map import align_view, follow, revisited_landmarks
 from slamfront.tracking.mapping import (
     fuse_with_neighbours,
     insert_keyframe,
+    place_by_parallax,
     straighten,
     triangulate_with_neighbours,
 )
@@ -63,7 +64,7 @@ class Mapper:
             align_view(view, world, revisited, config.max_landmarks)
             solve_pose(view, world, view.pose, config, ranged=True)
         keyframe = insert_keyframe(world, view)
-        measure_depths(world)
+        place_by_parallax(world, keyframe)
         self._unturned = self._unfinished = keyframe, view
         return keyframe
 
@@ -98,7 +99,8 @@ class Mapper:
         cull_landmarks(world, keyframe.id)
         triangulate_with_neighbours(world, keyframe, view)
         fuse_with_neighbours(world, keyframe)
-        measure_depths(world)
+        rows = keyframe.landmark_rows[keyframe.landmark_rows >= 0]
+        measure_depths(world, rows[world.landmarks.created_by[rows] == keyframe.id])
         view.adopt(keyframe)
         view.settle(world)
         self._publish(keyframe, self._config.backend.window)

@@ -10,6 +10,7 @@ from slamfront.geometry.epipolar import epipolar_lines, fundamental_matrix
 from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap, KeyframeRecord
+from slamfront.map.depths import measure_depths
 from slamfront.solve.triangulate import parallax_rad, reprojection_error_px, triangulate
 from slamfront.tracking.initializer import FirstPair
 from slamfront.tracking.local_map import align_landmarks
@@ -104,6 +105,46 @@ def triangulate_with_neighbours(world: KeyframeMap, keyframe: KeyframeRecord, vi
     for neighbour_id in world.covisible(keyframe)[:_TRIANGULATED_WITH].tolist():
         added += _triangulate_pair(world, keyframe, world.keyframes[neighbour_id], view)
     return added
+
+
+def place_by_parallax(world: KeyframeMap, keyframe: KeyframeRecord) -> None:
+    """Place landmarks of a single camera whose depth was unknown where a new keyframe tells it better, together with
+    those in which they are anchored.
+
+    Adjustment would do so too, but may come late, and a camera is not to be placed by guessed depths meanwhile.
+    """
+    marks, rows = world.landmarks, keyframe.landmark_rows
+    if world.camera.baseline_m is not None:
+        return
+    anchors = marks.anchor_ids[rows]
+    new = rows[(rows >= 0) & (anchors == keyframe.id)]
+    changed = [new]
+    for anchor_id in np.setdiff1d(anchors[rows >= 0], keyframe.id).tolist():
+        if anchor_id in world.keyframes:
+            mine = np.flatnonzero((rows >= 0) & (anchors == anchor_id))
+            changed.append(_place_between(world, world.keyframes[anchor_id], keyframe, mine))
+    measure_depths(world, np.concatenate(changed))
+
+
+def _place_between(world: KeyframeMap, anchor: KeyframeRecord, keyframe: KeyframeRecord, mine: IntArray) -> IntArray:
+    """Place landmarks, those of a keyframe's features `mine`, which are anchored in another; return rows of those that
+    were placed.
+    """
+    marks = world.landmarks
+    shown = np.full(marks.capacity, -1, np.int64)
+    theirs = np.flatnonzero(anchor.landmark_rows >= 0)
+    shown[anchor.landmark_rows[theirs]] = theirs
+    mine = mine[shown[keyframe.landmark_rows[mine]] >= 0]
+    rows = keyframe.landmark_rows[mine]
+    views = (anchor, shown[rows]), (keyframe, mine)
+    points = _intersections(world, *views)
+    origin = anchor.world_from_camera.translation_m
+    parallax = parallax_rad(points, origin, keyframe.world_from_camera.translation_m)
+    known = np.linalg.norm(marks.spreads_m[rows], axis=1) / np.linalg.norm(marks.positions_m[rows] - origin, axis=1)
+    told = ALIGNED_SIGMA_PX / world.camera.fx / np.maximum(parallax, 1e-9)
+    better = _agree(world, points, *views) & (known > _MAX_DEPTH_UNCERTAINTY) & (told < known)
+    marks.positions_m[rows[better]] = points[better]
+    return rows[better]
 
 
 def fuse_with_neighbours(world: KeyframeMap, keyframe: KeyframeRecord) -> None:
@@ -277,23 +318,33 @@ def _triangulated(
     where its parallax would just be noticed, or at the depth of its surroundings if that is farther. Adjustment finds
     its depth when parallax grows.
     """
-    camera = world.camera
-    xy_first, xy_second = first.features.keypoints_xy[rows], second.features.keypoints_xy[others]
-    first_from_world, second_from_world = first.world_from_camera.inverse(), second.world_from_camera.inverse()
-    rays = camera.unproject(xy_first)
-    points = triangulate(first_from_world, second_from_world, rays, camera.unproject(xy_second))
+    views = (first, rows), (second, others)
+    points = _intersections(world, *views)
     centre, other = first.world_from_camera.translation_m, second.world_from_camera.translation_m
     least = _least_parallax_rad(world)
     far = ~(parallax_rad(points, centre, other) > least)
     depth = max(_median_depth(world, first), float(np.linalg.norm(centre - other)) / least)
-    points[far] = first.world_from_camera.apply(rays[far] * depth)
-    good = np.ones(len(rows), bool)
-    for from_world, xy, sigma in (
-        (first_from_world, xy_first, first.sigmas_px[rows]),
-        (second_from_world, xy_second, second.sigmas_px[others]),
-    ):
-        good &= reprojection_error_px(from_world, points, xy, camera) < _MAX_REPROJECTION * sigma
-    return points, good
+    rays = world.camera.unproject(first.features.keypoints_xy[rows[far]])
+    points[far] = first.world_from_camera.apply(rays * depth)
+    return points, _agree(world, points, *views)
+
+
+def _intersections(
+    world: KeyframeMap, first: tuple[KeyframeRecord, IntArray], second: tuple[KeyframeRecord, IntArray]
+) -> FloatArray:
+    """Return the points (K,3) that features, rows (K,) of two keyframes, show."""
+    rays = [world.camera.unproject(keyframe.features.keypoints_xy[rows]) for keyframe, rows in (first, second)]
+    return triangulate(first[0].world_from_camera.inverse(), second[0].world_from_camera.inverse(), *rays)
+
+
+def _agree(world: KeyframeMap, points: FloatArray, *views: tuple[KeyframeRecord, IntArray]) -> BoolArray:
+    """Return which points (K,3) lie where the features of keyframes, rows (K,), show them."""
+    good = np.ones(len(points), bool)
+    for keyframe, rows in views:
+        from_world, xy = keyframe.world_from_camera.inverse(), keyframe.features.keypoints_xy[rows]
+        error_px = reprojection_error_px(from_world, points, xy, world.camera)
+        good &= error_px < _MAX_REPROJECTION * keyframe.sigmas_px[rows]
+    return good
 
 
 def _median_depth(world: KeyframeMap, keyframe: KeyframeRecord) -> float:
