@@ -1,0 +1,120 @@
+"""How exact a run is when the backend answers late, as on a busy machine; repeatable to the last digit.
+
+    python tools/late_backend.py $SLAMFRONT_DATA/tum/rgbd_dataset_freiburg1_rpy --config configs/run/tum.yaml \
+        --late 0 2 4 8 --starts 0 1 2 --extractor.kind orb
+
+The front end runs inline. A window that it hands out is solved at once, and the correction is given to it so many
+frames after the backend would have begun with it; one window waits while another is solved, and others are refused, as
+with threads. There is no last adjustment of the whole map.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field, replace
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from slamfront.build import adjuster_of, build_front, build_source, resolve
+from slamfront.commands.parsing import Settings, parse, settings_of
+from slamfront.config import RunConfig
+from slamfront.evaluation.trajectory import evaluate
+from slamfront.pipeline import FinishingAdjuster, Session
+from slamfront.protocols import Closer
+from slamfront.types import Correction, Window
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Follow a sequence with a backend that answers late."""
+
+    source: Annotated[str, Positional]
+    """What to follow, as `slamfront run` does."""
+    late: tuple[int, ...] = (0, 2, 4, 8)
+    """Frames that a window takes, for each run."""
+    starts: tuple[int, ...] = (0,)
+    """First frames, for each run."""
+    settings: Annotated[Settings, arg(name="")] = field(default_factory=Settings)
+
+
+class LateAdjuster:
+    """Solves as another adjuster does, and keeps its answers back by `late` frames of the backend's time."""
+
+    failed = 0
+
+    def __init__(self, inner: FinishingAdjuster, late: int) -> None:
+        self._inner, self._late = inner, late
+        self._waiting: list[tuple[int, Correction]] = []
+        self.frame = self._busy_until = self.skipped = 0
+
+    @property
+    def closer(self) -> Closer | None:
+        """What closes loops, which is not late."""
+        return self._inner.closer
+
+    @property
+    def idle(self) -> bool:
+        """Whether no window is waiting."""
+        return len(self._waiting) < 2
+
+    def offer(self, window: Window) -> bool:
+        """Solve the window, unless one waits already."""
+        if not self.idle:
+            self.skipped += 1
+            return False
+        self._inner.offer(window)
+        self._busy_until = max(self.frame, self._busy_until) + self._late
+        self._waiting += [(self._busy_until, correction) for correction in self._inner.take()]
+        return True
+
+    def take(self) -> list[Correction]:
+        """Return what the backend would have answered by now."""
+        ready = [correction for until, correction in self._waiting if until <= self.frame]
+        self._waiting = self._waiting[len(ready) :]
+        return ready
+
+    def forget(self) -> None:
+        """Drop what waits."""
+        self._waiting = []
+
+    def finish(self) -> None:
+        """Give out what waits."""
+        self._inner.finish()
+        self.frame = self._busy_until
+
+
+def main() -> None:
+    """Print the error of each run."""
+    words = sys.argv[1:]
+    given = parse(Arguments, words, "late_backend", Arguments("", settings=settings_of(words)))
+    for start in given.starts:
+        for late in given.late:
+            config = given.settings.run
+            _follow(given.source, replace(config, threads=False, source=replace(config.source, start=start)), late)
+
+
+def _follow(spec: str, config: RunConfig, late: int) -> None:
+    source = build_source(spec, config)
+    config = replace(resolve(config), sensor=source.sensor)
+    assert source.reference is not None, "the sequence has no true trajectory"
+    with adjuster_of(config) as inner:
+        adjuster = LateAdjuster(inner, late)
+        session = Session(build_front(config, source.camera, source.sensor, adjuster), adjuster)
+        count = 0
+        for frame in source:
+            adjuster.frame += 1
+            count += session.take(frame).online_world_from_camera is not None
+        session.finish()
+    assert session.main_map is not None
+    found = evaluate(source.reference, session.journal.trajectory(session.main_map))
+    aligned = found.sim3 if source.sensor == "mono" else found.se3
+    print(
+        f"{source.name} {source.sensor} from frame {config.source.start}, {late} frames late: {count} tracked, "
+        f"{len(session.main_map.keyframes)} keyframes, ATE {aligned.translation_m.rmse:.4f} m",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
