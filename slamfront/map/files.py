@@ -130,14 +130,17 @@ def load_map(path: Path) -> tuple[KeyframeMap, MapHeader]:
 
 
 def check_fits(path: Path, world: KeyframeMap, header: MapHeader, other: MapHeader, camera: Camera) -> None:
-    """Raise MapFileError, with the reason, unless a map from `path` can be used with what `other` and `camera` tell."""
+    """Raise MapFileError, with the reason, unless a map from `path` can be used with what `other` and `camera` tell.
+
+    When depth is captured may be known better by now: that does not matter to the map.
+    """
     if header.sensor != other.sensor:
         raise MapFileError(f"{path} is a map of a {header.sensor} sensor, this is {other.sensor}")
     if header.features != other.features:
         raise MapFileError(f"{path} was made with {header.features} features, these are {other.features}")
     for field in dataclasses.fields(Camera):
         mine, theirs = getattr(world.camera, field.name), getattr(camera, field.name)
-        if not _same(mine, theirs):
+        if field.name != "depth_delay_s" and not _same(mine, theirs):
             raise MapFileError(f"{path} was made with another camera: its {field.name} is {mine}, not {theirs}")
 
 

@@ -364,6 +364,7 @@ def test_a_map_fits_only_what_it_was_made_with() -> None:
     world, path = lived_in(), Path("a.map")
     check_fits(path, world, HEADER, replace(HEADER, matcher="lightglue", created="now"), CAMERA)
     check_fits(path, world, HEADER, HEADER, replace(CAMERA, fx=CAMERA.fx * (1 + 1e-9)))
+    check_fits(path, world, HEADER, HEADER, replace(CAMERA, depth_delay_s=-0.019))
     for other, camera, told in (
         (replace(HEADER, sensor="mono"), CAMERA, "a map of a stereo sensor, this is mono"),
         (replace(HEADER, features="sift"), CAMERA, "orb features, these are sift"),
