@@ -77,7 +77,7 @@ def join(world: KeyframeMap, other: KeyframeMap, joint: Joint) -> int:
 def fuse_across(world: KeyframeMap, records: Sequence[KeyframeRecord], others: Sequence[KeyframeRecord]) -> None:
     """Let keyframes observe the landmarks of others about them, with which nothing connected them so far."""
     for record in records:
-        strangers = _landmarks_around(world, record, others)
+        strangers = landmarks_around(world, record, others)
         if len(strangers):
             observe_again(world, record, strangers)
 
@@ -178,12 +178,16 @@ def _aligned(source: FloatArray, target: FloatArray, scaled: bool) -> Sim3:
     return align(source, target, "sim3" if scaled else "se3").target_from_source
 
 
-def _landmarks_around(world: KeyframeMap, record: KeyframeRecord, others: Sequence[KeyframeRecord]) -> IntArray:
-    """Return rows of landmarks, of the keyframes among others that stand near, that a keyframe does not observe."""
+def landmarks_around(
+    world: KeyframeMap, record: KeyframeRecord, others: Sequence[KeyframeRecord], count: int = _AROUND
+) -> IntArray:
+    """Return rows of landmarks that a keyframe does not observe, of those `count` among others that stand nearest and
+    look about the same way.
+    """
     place = record.world_from_camera
     distance = [float(np.linalg.norm(r.world_from_camera.translation_m - place.translation_m)) for r in others]
     facing = [float(r.world_from_camera.rotation[:, 2] @ place.rotation[:, 2]) > 0.5 for r in others]
-    order = [i for i in np.argsort(distance).tolist() if facing[i]][:_AROUND]
+    order = [i for i in np.argsort(distance).tolist() if facing[i]][:count]
     rows = world.observed_by(np.array([others[i].id for i in order], np.int64))
     seen = np.zeros(world.landmarks.capacity + 1, bool)
     seen[record.landmark_rows] = True

@@ -23,10 +23,6 @@ from slamfront.types import BoolArray, Features, Float32Array, FloatArray, IntAr
 _FOLLOWED = 150
 _FLOW_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 0.03)
 _COLUMNS = 16
-# Keyframes that stood this near, in depths of the scene, and looked within 25 degrees, show the same place
-_SAME_PLACE_DEPTHS = 0.2
-_SAME_VIEW_COSINE = 0.9
-_REVISITED = 3
 # How far a hand's turning is from what it was on average since the frame before, after a leap, rad/s; and the matches
 # that tell it: fewer, some of them wrong, agree with any turning
 _TURN_DOUBT, _TURN_KNOWN = 1.0, 1e-3
@@ -46,22 +42,6 @@ def local_landmarks(world: KeyframeMap, reference: KeyframeRecord, config: Track
     """Return rows of the landmarks that the reference keyframe and those covisible with it observe."""
     ids = np.r_[reference.id, world.covisible(reference, minimum=5)[: config.local_keyframes - 1]]
     return world.observed_by(ids)
-
-
-def revisited_landmarks(world: KeyframeMap, view: View) -> IntArray:
-    """Return rows of landmarks of keyframes that stood about where the view stands but share little with it by now.
-
-    So a place is known again, and not mapped once more, as long as drift has not moved it out of reach of alignment.
-    """
-    ids = np.array(list(world.keyframes))
-    poses = [record.world_from_camera for record in world.keyframes.values()]
-    world_from_camera = view.pose.inverse()
-    distance = np.linalg.norm([p.translation_m - world_from_camera.translation_m for p in poses], axis=1)
-    cosine = np.array([p.rotation[:, 2] for p in poses]) @ world_from_camera.rotation[:, 2]
-    depth = float(np.median(view.pose.apply(world.landmarks.positions_m[view.landmark_rows])[:, 2]))
-    known, counts = world.keyframes_seeing(view.landmark_rows)
-    there = (distance < _SAME_PLACE_DEPTHS * depth) & (cosine > _SAME_VIEW_COSINE) & ~np.isin(ids, known[counts > 15])
-    return world.observed_by(ids[there][np.argsort(distance[there])][:_REVISITED])
 
 
 def follow(view: View, last: View, world: KeyframeMap, predicted: Pose) -> None:

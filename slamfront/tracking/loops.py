@@ -14,6 +14,7 @@ from slamfront.map.graph import LoopEdge
 from slamfront.map.places import PlaceIndex, grouped
 from slamfront.tracking.local_map import Sighting
 from slamfront.tracking.mapping import align_observations, observe_again
+from slamfront.tracking.recall import observe_instead
 from slamfront.tracking.sighting import NEAR, PLACE_KEYFRAMES, Sighter, unit_of_length
 from slamfront.types import IntArray, Sensor
 
@@ -145,7 +146,7 @@ def fuse_loop(world: KeyframeMap, loop: Loop) -> None:
         return
     keyframe = world.keyframes[loop.keyframe_id]
     rows = world.landmarks.rows(loop.landmark_ids)
-    _observe(world, keyframe, rows[rows >= 0], loop.keypoint_rows[rows >= 0])
+    observe_instead(world, keyframe, rows[rows >= 0], loop.keypoint_rows[rows >= 0])
     match = world.keyframes[world.heir(loop.match_id)]
     around = world.covisible(match, NEAR)[:PLACE_KEYFRAMES]
     old = world.observed_by(np.r_[match.id, around[around < keyframe.id]])
@@ -155,15 +156,6 @@ def fuse_loop(world: KeyframeMap, loop: Loop) -> None:
         alive = old[world.landmarks.alive[old]]
         observe_again(world, record, np.setdiff1d(alive, record.landmark_rows))
         align_observations(world, record, np.flatnonzero(np.isin(record.landmark_rows, alive)))
-
-
-def _observe(world: KeyframeMap, keyframe: KeyframeRecord, rows: IntArray, keypoints: IntArray) -> None:
-    """Let keypoints of a keyframe observe landmarks, which take the place of those that they observed."""
-    apart = ~np.isin(rows, keyframe.landmark_rows)
-    rows, keypoints = rows[apart], keypoints[apart]
-    held = keyframe.landmark_rows[keypoints]
-    world.add_observations(keyframe, keypoints[held < 0], rows[held < 0])
-    world.merge_landmarks(rows[held >= 0], held[held >= 0])
 
 
 def _near(world: KeyframeMap, keyframe: KeyframeRecord) -> IntArray:

@@ -13,7 +13,7 @@ from slamfront.map.depths import measure_depths
 from slamfront.map.window import local_window
 from slamfront.protocols import Adjuster
 from slamfront.tracking.keyframes import KeyframePolicy, cull_keyframes, cull_landmarks
-from slamfront.tracking.local_map import align_view, follow, revisited_landmarks, solve_pose
+from slamfront.tracking.local_map import follow, solve_pose
 from slamfront.tracking.mapping import (
     fuse_with_neighbours,
     insert_keyframe,
@@ -23,6 +23,7 @@ from slamfront.tracking.mapping import (
 )
 from slamfront.tracking.motion import ConstantVelocity
 from slamfront.tracking.ranging import disparity_sigma_px
+from slamfront.tracking.recall import recall
 from slamfront.tracking.view import View
 from slamfront.types import KeyFrame, Sensor, Window
 
@@ -58,11 +59,8 @@ class Mapper:
         self._publish(keyframe, size=2)
 
     def add(self, view: View) -> KeyframeRecord:
-        """Make the view a keyframe, which also observes what older keyframes at its place do."""
-        world, config = self._atlas.world, self._config.tracker
-        if len(revisited := revisited_landmarks(world, view)):
-            align_view(view, world, revisited, config.max_landmarks)
-            solve_pose(view, world, view.pose, config, ranged=True)
+        """Make the view a keyframe."""
+        world = self._atlas.world
         keyframe = insert_keyframe(world, view)
         place_by_parallax(world, keyframe)
         self._unturned = self._unfinished = keyframe, view
@@ -97,6 +95,7 @@ class Mapper:
             return None
         (keyframe, view), world = newest, self._atlas.world
         cull_landmarks(world, keyframe.id)
+        recall(world, keyframe, self._config.tracker, self._config.seed)
         triangulate_with_neighbours(world, keyframe, view)
         fuse_with_neighbours(world, keyframe)
         rows = keyframe.landmark_rows[keyframe.landmark_rows >= 0]

@@ -136,7 +136,7 @@ def test_landmarks_of_both_ends_become_one() -> None:
 
 
 def test_a_loop_that_reveals_more_drift_than_can_be_is_none() -> None:
-    front, run = bent_lap(replace(CONFIG, loops=LoopConfig(max_drift=0.02)))
+    front, run = bent_lap(replace(CONFIG, loops=LoopConfig(max_drift=0.005)))
     assert front.loops == ()
     assert online_errors_m(run)[-1] > 0.2, "so that the map stays bent"
 

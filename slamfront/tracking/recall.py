@@ -1,0 +1,60 @@
+"""Landmarks of a place that was seen before, found again by a keyframe although the map has drifted since."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slamfront.config import TrackerConfig
+from slamfront.map import KeyframeMap, KeyframeRecord
+from slamfront.solve.pnp import ransac_pose
+from slamfront.tracking.joining import landmarks_around
+from slamfront.tracking.mapping import align_observations
+from slamfront.tracking.projection import match_projection, project
+from slamfront.tracking.relocalizer import MIN_SPREAD, spread
+from slamfront.types import IntArray
+
+# The newest keyframes need no recall: what they show has just been tracked
+_RECENT = 5
+# Keyframes about the place whose landmarks are looked for
+_AROUND = 40
+# How far drift may have moved what is looked for, as a share of the image's width; where it is more, loops are closed
+_REACH = 0.03
+# Fewest landmarks that tell a place
+_LEAST = 40
+
+
+def recall(world: KeyframeMap, keyframe: KeyframeRecord, config: TrackerConfig, seed: int) -> int:
+    """Let a keyframe observe landmarks of older ones that stood about where it stands, and return how many.
+
+    Drift has moved them too far to be found by their patches, so that the place was being mapped once more. They are
+    matched by their descriptors about where they should be, and believed where enough of them, scattered over the
+    image, agree on one pose. Landmarks which the keyframe observed there are merged into them, and adjustment then
+    bends the map until both times agree.
+    """
+    older = [record for record in world.keyframes.values() if record.id < keyframe.id - _RECENT]
+    rows = landmarks_around(world, keyframe, older, _AROUND)
+    projection = project(world.landmarks, rows, keyframe.world_from_camera.inverse(), world.camera)
+    radius_px = _REACH * world.camera.width
+    keypoints, owners = match_projection(projection, world.landmarks, keyframe.features, keyframe.tree, radius_px)
+    rows = projection.rows[owners]
+    xy = keyframe.features.keypoints_xy[keypoints].astype(np.float64)
+    if len(rows) < _LEAST:
+        return 0
+    found = ransac_pose(world.landmarks.positions_m[rows], xy, world.camera, config.max_error_px, seed)
+    if found is None:
+        return 0
+    agree = found[1]
+    if agree.sum() < _LEAST or spread(xy[agree]) < MIN_SPREAD * world.camera.width:
+        return 0
+    observe_instead(world, keyframe, rows[agree], keypoints[agree])
+    return int(agree.sum())
+
+
+def observe_instead(world: KeyframeMap, keyframe: KeyframeRecord, rows: IntArray, keypoints: IntArray) -> None:
+    """Let keypoints of a keyframe observe landmarks, which take the place of those that they observed."""
+    apart = ~np.isin(rows, keyframe.landmark_rows)
+    rows, keypoints = rows[apart], keypoints[apart]
+    held = keyframe.landmark_rows[keypoints]
+    world.add_observations(keyframe, keypoints[held < 0], rows[held < 0])
+    align_observations(world, keyframe, keypoints[held < 0])
+    world.merge_landmarks(rows[held >= 0], held[held >= 0])

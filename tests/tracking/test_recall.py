@@ -1,0 +1,75 @@
+"""A lap whose end comes to lie a little beside its beginning: too far for patches, not far enough for a loop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from slamfront.config import LoopConfig, TrackerConfig
+from slamfront.geometry.pose import Pose
+from slamfront.map import KeyframeMap, KeyframeRecord
+from slamfront.tracking.recall import recall
+from tests.tracking.worlds import CONFIG, clip, front_for
+
+TRACKER, FRAMES = TrackerConfig(), 115
+OPEN = replace(CONFIG, loops=LoopConfig(enabled=False), backend=replace(CONFIG.backend, kind="none"))
+
+
+def lap() -> tuple[KeyframeMap, KeyframeRecord]:
+    """Return the map of a lap that ends in the first view, and its last keyframe, which shares nothing with the first
+    ones any more."""
+    track = clip("room-loop?speed=3", "rgbd", FRAMES)
+    front = front_for(track, OPEN)
+    for frame in track.frames:
+        front.step(frame)
+    front.finish()
+    world = front.world
+    last = world.keyframes[max(world.keyframes)]
+    world.remove_observations(last, np.flatnonzero(np.isin(last.landmark_rows, beginning(world))))
+    return world, last
+
+
+def beginning(world: KeyframeMap) -> np.ndarray:
+    """Return rows of the landmarks of the first keyframes."""
+    return world.observed_by(np.array(sorted(world.keyframes)[:5]))
+
+
+def shift_beginning(world: KeyframeMap, shift: Pose) -> None:
+    """Move the first keyframes and their landmarks, as if the rest had drifted."""
+    rows = beginning(world)
+    world.landmarks.positions_m[rows] = shift.apply(world.landmarks.positions_m[rows])
+    for keyframe_id in sorted(world.keyframes)[:5]:
+        record = world.keyframes[keyframe_id]
+        record.world_from_camera = shift @ record.world_from_camera
+
+
+def test_what_drift_moved_by_some_pixels_is_observed_again() -> None:
+    # 1.2 degrees and a centimetre are some 7 px, and the reach is 3 % of the 320 px that an image is wide here
+    for turn_deg in (0.0, 1.2):
+        world, last = lap()
+        shift_beginning(world, Pose.exp([0.0, np.deg2rad(turn_deg), 0.0, 0.01, 0.0, 0.0]))
+        old, before = beginning(world), (last.landmark_rows >= 0).sum()
+        assert not np.isin(last.landmark_rows, old).any()
+        count = recall(world, last, TRACKER, seed=0)
+        assert count >= 40
+        assert np.isin(last.landmark_rows, old).sum() == count
+        assert (last.landmark_rows >= 0).sum() >= before
+        assert len(np.unique(last.landmark_rows[last.landmark_rows >= 0])) == (last.landmark_rows >= 0).sum()
+
+
+def test_what_drift_moved_far_is_left_to_loops() -> None:
+    world, last = lap()
+    shift_beginning(world, Pose.exp([0.0, np.deg2rad(8.0), 0.0, 0.0, 0.0, 0.0]))
+    before = last.landmark_rows.copy()
+    assert recall(world, last, TRACKER, seed=0) == 0
+    assert (last.landmark_rows == before).all()
+
+
+def test_a_map_that_has_just_begun_recalls_nothing() -> None:
+    track = clip("room-loop?speed=3", "rgbd", FRAMES)
+    front = front_for(track, OPEN)
+    for frame in track.frames[:3]:
+        front.step(frame)
+    world = front.world
+    assert recall(world, world.keyframes[max(world.keyframes)], TRACKER, seed=0) == 0
