@@ -15,7 +15,7 @@ from slamfront.map.places import PlaceIndex, grouped
 from slamfront.tracking.local_map import Sighting
 from slamfront.tracking.mapping import align_observations, observe_again
 from slamfront.tracking.recall import observe_instead
-from slamfront.tracking.sighting import NEAR, PLACE_KEYFRAMES, Sighter, unit_of_length
+from slamfront.tracking.sighting import NEAR, PLACE_KEYFRAMES, Sighter, connected, unit_of_length
 from slamfront.types import IntArray, Sensor
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class LoopDetector:
     def _candidates(self, world: KeyframeMap, keyframe: KeyframeRecord) -> list[int]:
         """Return keyframes of places that are long left, and that this keyframe and those before it look like."""
         ids, scores = self._places.scores(keyframe.features, world)
-        known = _near(world, keyframe)
+        known = np.r_[connected(world, keyframe), sorted(world.keyframes)[-_RECENT:]]
         far = ~np.isin(ids, known)
         if not far.any() or far.all():
             self._streaks = []
@@ -156,15 +156,6 @@ def fuse_loop(world: KeyframeMap, loop: Loop) -> None:
         alive = old[world.landmarks.alive[old]]
         observe_again(world, record, np.setdiff1d(alive, record.landmark_rows))
         align_observations(world, record, np.flatnonzero(np.isin(record.landmark_rows, alive)))
-
-
-def _near(world: KeyframeMap, keyframe: KeyframeRecord) -> IntArray:
-    """Return ids of keyframes that came just before a keyframe, or that the map connects with it: by landmarks that
-    both see, or that both share with a third.
-    """
-    near = np.r_[keyframe.id, world.covisible(keyframe, NEAR)]
-    ids, counts = world.keyframes_seeing(world.observed_by(near))
-    return np.unique(np.r_[near, ids[counts >= NEAR], sorted(world.keyframes)[-_RECENT:]])
 
 
 def _way(world: KeyframeMap, first_id: int, last_id: int) -> float:

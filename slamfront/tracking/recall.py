@@ -1,4 +1,4 @@
-"""Landmarks of a place that was seen before, found again by a keyframe although the map has drifted since."""
+"""Landmarks of the place where a keyframe was taken, found again although the map has drifted since they were seen."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from slamfront.tracking.joining import landmarks_around
 from slamfront.tracking.mapping import align_observations
 from slamfront.tracking.projection import match_projection, project
 from slamfront.tracking.relocalizer import MIN_SPREAD, spread
+from slamfront.tracking.sighting import connected
 from slamfront.types import IntArray
 
 # The newest keyframes need no recall: what they show has just been tracked
 _RECENT = 5
 # Keyframes about the place whose landmarks are looked for
 _AROUND = 40
-# How far drift may have moved what is looked for, as a share of the image's width; where it is more, loops are closed
+# How far drift may have moved what is looked for, as a share of the image's width
 _REACH = 0.03
 # Fewest landmarks that tell a place
 _LEAST = 40
@@ -26,12 +27,12 @@ _LEAST = 40
 def recall(world: KeyframeMap, keyframe: KeyframeRecord, config: TrackerConfig, seed: int) -> int:
     """Let a keyframe observe landmarks of older ones that stood about where it stands, and return how many.
 
-    Drift has moved them too far to be found by their patches, so that the place was being mapped once more. They are
-    matched by their descriptors about where they should be, and believed where enough of them, scattered over the
-    image, agree on one pose. Landmarks which the keyframe observed there are merged into them, and adjustment then
-    bends the map until both times agree.
+    Drift has moved them too far to be found by their patches, so that the place is being mapped once more, although a
+    few landmarks connect both times; where none do, loops are closed. They are matched by their descriptors about where
+    they should be, and believed where enough of them, scattered over the image, agree on one pose. Landmarks which the
+    keyframe observed there are merged into them, and adjustment then bends the map until both times agree.
     """
-    older = [record for record in world.keyframes.values() if record.id < keyframe.id - _RECENT]
+    older = [world.keyframes[i] for i in connected(world, keyframe).tolist() if i < keyframe.id - _RECENT]
     rows = landmarks_around(world, keyframe, older, _AROUND)
     projection = project(world.landmarks, rows, keyframe.world_from_camera.inverse(), world.camera)
     radius_px = _REACH * world.camera.width

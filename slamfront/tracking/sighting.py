@@ -82,6 +82,15 @@ class Sighter:
         return None if found is None or len(found.landmark_rows) < self._tracker.min_inliers else found
 
 
+def connected(world: KeyframeMap, keyframe: KeyframeRecord) -> IntArray:
+    """Return ids of the keyframes that the map connects with a keyframe, itself among them: by landmarks that both see,
+    or that both share with a third.
+    """
+    near = np.r_[keyframe.id, world.covisible(keyframe, NEAR)]
+    ids, counts = world.keyframes_seeing(world.observed_by(near))
+    return np.unique(np.r_[near, ids[counts >= NEAR]])
+
+
 def unit_of_length(world: KeyframeMap, sighting: Sighting, own: KeyframeMap, keyframe: KeyframeRecord) -> float | None:
     """Return the unit of length at a keyframe of the map `own` in that of the place where it was sighted.
 
