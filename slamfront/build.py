@@ -45,7 +45,8 @@ def resolve(config: RunConfig) -> RunConfig:
     """Return the configuration with every `auto` decided but the sensor's, which is the source's to decide.
 
     SuperPoint is taken where its weights ship with slamfront, since those may be used freely; ORB otherwise, and a line
-    in the log says so. Raises ConfigError for choices that exclude each other.
+    in the log says so. LightGlue is taken where weights ship that learned on the extractor's features. Raises
+    ConfigError for choices that exclude each other.
     """
     if config.localize_only and config.load_map is None:
         raise ConfigError("localize_only needs a map to localise in: give load_map (--load-map FILE)")
@@ -58,7 +59,8 @@ def resolve(config: RunConfig) -> RunConfig:
         if extractor == "orb":
             log.info("no SuperPoint weights that may be used freely are installed: ORB finds the keypoints")
     if matcher == "auto":
-        matcher = "nearest"
+        learned = _TRAINED_ON.get((extractor, config.extractor.weights, "lightglue"))
+        matcher = "lightglue" if learned in packaged else "nearest"
     # A matcher knows the descriptors of the weights that it was trained with
     own = _TRAINED_ON.get((extractor, config.extractor.weights, matcher), "")
     matcher_weights = config.matcher.weights or own

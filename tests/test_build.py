@@ -14,8 +14,14 @@ def resolved(extractor: ExtractorConfig, matcher: MatcherConfig) -> tuple[str, s
     return config.extractor.kind, config.matcher.kind, config.matcher.weights
 
 
-def test_keypoints_are_learned_and_matched_to_the_nearest_unless_told_otherwise() -> None:
-    assert resolved(ExtractorConfig(), MatcherConfig()) == ("superpoint", "nearest", "")
+def test_keypoints_and_matches_are_learned_unless_told_otherwise() -> None:
+    assert resolved(ExtractorConfig(), MatcherConfig()) == ("superpoint", "lightglue", "lightglue-lite")
+    assert resolved(ExtractorConfig(), MatcherConfig(kind="nearest")) == ("superpoint", "nearest", "")
+
+
+def test_keypoints_that_no_matcher_learned_on_are_matched_to_the_nearest() -> None:
+    foreign = ExtractorConfig(kind="superpoint", weights="superpoint_v6")
+    assert resolved(foreign, MatcherConfig()) == ("superpoint", "nearest", "")
     assert resolved(ExtractorConfig(kind="orb"), MatcherConfig()) == ("orb", "nearest", "")
 
 
