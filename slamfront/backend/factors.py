@@ -92,7 +92,7 @@ def insert_poses(values: gtsam.Values, window: Window, rows: np.ndarray) -> None
 def insert_landmarks(values: gtsam.Values, window: Window, chosen: BoolArray) -> None:
     """Insert the chosen landmarks (L,) under their keys."""
     for landmark_id, point in zip(window.landmark_ids[chosen].tolist(), window.landmarks_m[chosen]):
-        values.insertPoint3(_LANDMARK + landmark_id, point)
+        values.insert(_LANDMARK + landmark_id, point)
 
 
 def pose3(window: Window, row: int) -> gtsam.Pose3:

@@ -134,8 +134,7 @@ class IncrementalSmoother:
         rotations, positions, landmarks = (a.copy() for a in (window.rotations, window.positions_m, window.landmarks_m))
         poses = [(r, i) for r, i in enumerate(window.keyframe_ids.tolist()) if i in self._keyframes]
         points = [(r, i) for r, i in enumerate(window.landmark_ids.tolist()) if i in self._observers]
-        keys = [pose_key(i) for _, i in poses] + [landmark_key(i) for _, i in points]
-        values = self._isam.calculateEstimate(keys)
+        values = self._isam.calculateEstimate()
         for row, i in poses:
             pose = values.atPose3(pose_key(i))
             rotations[row], positions[row] = pose.rotation().matrix(), pose.translation()
@@ -208,9 +207,7 @@ class IncrementalSmoother:
         first = graph.size()
         for factor in observation_factors(window, rows, self._config):
             graph.add(factor)
-        parameters = gtsam.ISAM2UpdateParams()
-        parameters.removeFactorIndices = removed
-        slots = self._isam.update(graph, values, parameters).getNewFactorsIndices()[first:]
+        slots = self._isam.update(graph, values, removed).getNewFactorsIndices()[first:]
         rays = np.where(has_disparity(window), 2, 1)
         for row, slot in zip(rows.tolist(), slots):
             keyframe, keypoint, landmark = int(keyframes[row]), int(keypoints[row]), int(ids[row])
