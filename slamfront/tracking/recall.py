@@ -37,10 +37,9 @@ def recall(world: KeyframeMap, keyframe: KeyframeRecord, config: TrackerConfig, 
     projection = project(world.landmarks, rows, keyframe.world_from_camera.inverse(), world.camera)
     radius_px = _REACH * world.camera.width
     keypoints, owners = match_projection(projection, world.landmarks, keyframe.features, keyframe.tree, radius_px)
-    rows = projection.rows[owners]
-    xy = keyframe.features.keypoints_xy[keypoints].astype(np.float64)
-    if len(rows) < _LEAST:
+    if len(keypoints) < _LEAST:
         return 0
+    rows, xy = projection.rows[owners], keyframe.features.keypoints_xy[keypoints].astype(np.float64)
     found = ransac_pose(world.landmarks.positions_m[rows], xy, world.camera, config.max_error_px, seed)
     if found is None:
         return 0
