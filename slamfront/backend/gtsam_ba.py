@@ -90,6 +90,7 @@ class _Problem:
         parameters = gtsam.LevenbergMarquardtParams.CeresDefaults()
         parameters.setMaxIterations(iterations)
         parameters.setRelativeErrorTol(tolerance)
+        parameters.setLinearSolverType("SEQUENTIAL_CHOLESKY")  # a tree of cliques this small costs more than it saves
         parameters.setOrdering(_landmarks_first(window, landmarks))
         try:
             result = gtsam.LevenbergMarquardtOptimizer(graph, values, parameters).optimize()

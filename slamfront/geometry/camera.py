@@ -87,13 +87,18 @@ class Camera:
 
     def unproject(self, pixels_xy: ArrayLike) -> Array:
         """Return the rays (N,3), with z = 1, of pixels (N,2); the inverse of `project` up to depth."""
+        rays = np.ones((len(np.reshape(pixels_xy, (-1, 2))), 3))
+        rays[:, :2] = self.normalized(pixels_xy)
+        return rays
+
+    def normalized(self, pixels_xy: ArrayLike) -> Array:
+        """Return the normalised coordinates (N,2) of pixels (N,2): their rays at z = 1, without z."""
         pixels = np.asarray(pixels_xy, dtype=np.float64).reshape(-1, 2)
-        xy = _UNDISTORT[self.model]((pixels - (self.cx, self.cy)) / (self.fx, self.fy), self.distortion)
-        return np.column_stack([xy, np.ones(len(xy))])
+        return _UNDISTORT[self.model]((pixels - (self.cx, self.cy)) / (self.fx, self.fy), self.distortion)
 
     def undistort(self, pixels_xy: ArrayLike) -> Array:
         """Return where the pixels (N,2) would lie in the ideal pinhole camera of the same K."""
-        return self.unproject(pixels_xy)[:, :2] * (self.fx, self.fy) + (self.cx, self.cy)
+        return self.normalized(pixels_xy) * (self.fx, self.fy) + (self.cx, self.cy)
 
     def pinhole(self) -> Camera:
         """Return the ideal pinhole camera with the same K and size."""

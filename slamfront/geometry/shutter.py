@@ -55,7 +55,7 @@ class Shutter:
         pixels = np.asarray(pixels_xy, np.float64)
         if not delay_s or not len(pixels):
             return pixels, np.ones(len(pixels))
-        x, y = self.camera.unproject(pixels)[:, :2].T
+        x, y = self.camera.normalized(pixels).T
         wx, wy, _ = self.angular_velocity
         return pixels + self._flow(pixels) * delay_s, 1.0 + delay_s * (wx * y - wy * x)
 
@@ -74,8 +74,10 @@ class Shutter:
     def _flow(self, pixels: Array) -> Array:
         """Return how fast pixels move, (N,2) px/s."""
         camera, (wx, wy, wz) = self.camera, self.angular_velocity
-        x, y = camera.unproject(pixels)[:, :2].T
+        x, y = camera.normalized(pixels).T
         # The rotational part of the motion field (Longuet-Higgins and Prazdny 1980, Eq. 2.3)
-        flow_x = wy * (1 + x * x) - wx * x * y - wz * y
-        flow_y = wz * x + wy * x * y - wx * (1 + y * y)
-        return np.column_stack([camera.fx * flow_x, camera.fy * flow_y])
+        nearer = wy * x - wx * y
+        flow = np.empty((len(pixels), 2))
+        flow[:, 0] = camera.fx * (wy - wz * y + nearer * x)
+        flow[:, 1] = camera.fy * (wz * x - wx + nearer * y)
+        return flow

@@ -309,18 +309,17 @@ class KeyframeMap:
             return
         heir = np.full(self.landmarks.capacity + 1, -1, np.int64)
         heir[gone] = kept
-        table = self._table_landmark[: self._used]
-        owner = self._table_keyframe[: self._used]
+        table, owner = self._table_landmark[: self._used], self._table_keyframe[: self._used]
         moved = np.flatnonzero((table >= 0) & (heir[table] >= 0))
         targets = heir[table[moved]]
         # A keyframe may see a landmark once: those that see the heir already lose the second observation
-        present = set(zip(owner[np.isin(table, kept)].tolist(), table[np.isin(table, kept)].tolist(), strict=True))
-        for row, target in zip(moved.tolist(), targets.tolist(), strict=True):
-            key = (int(owner[row]), target)
-            table[row] = -1 if key in present else target
-            if key not in present:
-                present.add(key)
-                self.landmarks.observations[target] += 1
+        pairs = owner * self.landmarks.capacity
+        new, present = pairs[moved] + targets, (pairs + table)[np.isin(table, kept)]
+        inherits = np.zeros(len(new), bool)
+        inherits[np.unique(new, return_index=True)[1]] = True
+        inherits &= ~np.isin(new, present)
+        table[moved] = np.where(inherits, targets, -1)
+        np.add.at(self.landmarks.observations, targets[inherits], 1)
         self.landmarks.release(gone)
 
     # --- connections

@@ -136,7 +136,8 @@ class RunFolder:
         poses = [known.get(frame_id) for frame_id in journal.frame_ids.tolist()]
         everyone = list(world.keyframes.values()) if world is not None else []
         # Keyframes of an earlier run have the times of its clock
-        records = [record for record in everyone if record.id >= summary.first_own_id]
+        own = [record for record in everyone if record.id >= summary.first_own_id]
+        records = sorted(own, key=lambda record: record.time_ns)
         keyframe_poses = [record.world_from_camera for record in records]
         write_final(folder, journal.times_ns, poses, [record.time_ns for record in records], keyframe_poses)
         return poses

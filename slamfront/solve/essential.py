@@ -46,9 +46,7 @@ def opencv_pose(
     """
     if len(first_xy) < _MIN_MATCHES:
         return None
-    rays = [
-        np.ascontiguousarray(camera.unproject(xy)[:, :2]) for camera, xy in ((first, first_xy), (second, second_xy))
-    ]
+    rays = [np.ascontiguousarray(camera.normalized(xy)) for camera, xy in ((first, first_xy), (second, second_xy))]
     threshold = max_error_px / float(np.mean([first.fx, first.fy, second.fx, second.fy]))
     try:
         essentials, mask = cv2.findEssentialMat(*rays, np.eye(3), method=cv2.RANSAC, prob=0.99999, threshold=threshold)

@@ -15,8 +15,8 @@ from slamfront.types import BoolArray, FloatArray
 # 95 % quantiles of chi-square for a point seen by one camera (2 residuals) and by two (3)
 CHI_SQUARE_MONO = 5.991
 CHI_SQUARE_STEREO = 7.815
-# A step this small, in rad and in m, moves no pixel by a hundredth
-_SMALL_STEP = 1e-5
+# After a step this small, in rad and in m, what is left moves no pixel by a hundredth
+_SMALL_STEP = 1e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +95,7 @@ def refine_pose(
     for widen in rounds:
         gates = problem.gates * widen
         for _ in range(iterations):
-            weights = np.where(active & problem.in_front, _huber_weights(problem.squared, gates), 0.0)
+            weights = _huber_weights(problem.squared, gates) * (active & problem.in_front)
             if np.count_nonzero(weights) < 3:
                 return None
             jacobian = problem.jacobian()
@@ -147,7 +147,7 @@ def refine_turning_pose(
             problem = _Problem(seen, shutter.camera)
             problem.move(rotation, translation)
             gates = problem.gates * widen
-            weights = np.where(active & problem.in_front, _huber_weights(problem.squared, gates), 0.0)
+            weights = _huber_weights(problem.squared, gates) * (active & problem.in_front)
             if np.count_nonzero(weights) < 5:
                 return None
             jacobian = np.concatenate([problem.jacobian()[:, :2], by_velocity])
@@ -165,7 +165,8 @@ def refine_turning_pose(
 
 
 class _Problem:
-    """Residuals over their sigmas (3,N), of x, y and disparity, at a pose; what does not change with it is kept.
+    """Residuals over their sigmas (R,N), of x, y and where it is measured disparity, at a pose; what does not change
+    with it is kept.
 
     squared (N,) sums of squared residuals; gates (N,) their chi-square at 95 %; in_front (N,) which points the camera
     has before it.
@@ -180,64 +181,68 @@ class _Problem:
         stereo = np.isfinite(o.right_x) & (camera.baseline_m is not None)
         self.gates = np.where(stereo, CHI_SQUARE_STEREO, CHI_SQUARE_MONO)
         self._landmarks = np.ascontiguousarray(o.landmarks_m.T)
-        self._fx, self._fy = camera.fx / o.sigmas_px, camera.fy / o.sigmas_px
-        self._x, self._y = (o.pixels_xy[:, 0] - camera.cx) / o.sigmas_px, (o.pixels_xy[:, 1] - camera.cy) / o.sigmas_px
-        self._bf = self._disparity = np.zeros(len(o))
         self._spreads = None if o.spreads_m is None else np.ascontiguousarray(o.spreads_m.T)
-        if stereo.any():
-            self._bf = np.where(stereo, camera.disparity_times_depth / o.disparity_sigma_px, 0.0)
-            self._disparity = np.where(stereo, (o.pixels_xy[:, 0] - o.right_x) / o.disparity_sigma_px, 0.0)
+        self._unknown: FloatArray | None = None
+        rows = 3 if stereo.any() else 2
+        self._scales, self._measured = np.empty((rows, len(o))), np.empty((rows, len(o)))
+        np.divide([[camera.fx], [camera.fy]], o.sigmas_px, out=self._scales[:2])
+        np.divide((o.pixels_xy - (camera.cx, camera.cy)).T, o.sigmas_px, out=self._measured[:2])
+        if rows == 3:
+            self._scales[2] = np.where(stereo, camera.disparity_times_depth / o.disparity_sigma_px, 0.0)
+            self._measured[2] = np.where(stereo, (o.pixels_xy[:, 0] - o.right_x) / o.disparity_sigma_px, 0.0)
 
     def move(self, rotation: FloatArray, translation_m: FloatArray) -> None:
         """Take the residuals at a pose, camera_from_world."""
-        x, y, z = points = rotation @ self._landmarks + translation_m[:, None]
+        self._image = rotation @ self._landmarks + translation_m[:, None]
+        z = self._image[2]
         self.in_front = z > 1e-6
         z[~self.in_front] = 1.0
-        self._points, inverse_z = points, 1.0 / z
-        self._image = np.stack([x * inverse_z, y * inverse_z, inverse_z])
-        self.residuals = self._image * np.stack([self._fx, self._fy, self._bf])
-        self.residuals -= np.stack([self._x, self._y, self._disparity])
-        if self._spreads is not None:
-            self._learn_unknown(rotation)
-            self._whiten(self.residuals[:2])
+        np.divide(1.0, z, out=z)
+        self._image[:2] *= z
+        self.residuals = self._image[: len(self._scales)] * self._scales - self._measured
+        if self._spreads is not None and self._unknown is None:
+            self._unknown = self._unknown_from(rotation @ self._spreads)
+        self._whiten(self.residuals[:2])
         self.squared = np.einsum("rn,rn->n", self.residuals, self.residuals)
 
     def jacobian(self) -> FloatArray:
-        """Return the derivatives (6,3,N) of the residuals by a left twist (rotation, translation).
+        """Return the derivatives (6,R,N) of the residuals by a left twist (rotation, translation).
 
         A twist moves a point p by -[p]x r + t; divided by depth this is Longuet-Higgins and Prazdny 1980, Eq. 2.2 and
         2.3.
         """
-        x, y, _ = self._points
         a, b, inverse_z = self._image
-        fx, fy, fz = self._fx, self._fy, self._fx * inverse_z
-        j = np.zeros((6, 3, len(a)))
-        ab = a * b
-        j[0, 0], j[1, 0], j[2, 0], j[3, 0], j[5, 0] = -fx * ab, fx * (1 + a * a), -fx * b, fz, -fz * a
-        fz = fy * inverse_z
-        j[0, 1], j[1, 1], j[2, 1], j[4, 1], j[5, 1] = -fy * (1 + b * b), fy * ab, fy * a, fz, -fz * b
-        slope = -self._bf * inverse_z * inverse_z
-        j[0, 2], j[1, 2], j[5, 2] = slope * y, -slope * x, slope
-        if self._spreads is not None:
-            self._whiten(j[:, :2])
+        j = np.zeros((6, *self._scales.shape))
+        np.multiply(a, b, out=j[1, 1])
+        np.negative(j[1, 1], out=j[0, 0])
+        j[1, 0], j[0, 1] = 1.0 + a * a, -1.0 - b * b
+        j[2, 0], j[2, 1] = -b, a
+        j[3, 0] = j[4, 1] = inverse_z
+        np.multiply(self._image[:2], -inverse_z, out=j[5, :2])
+        j[:, :2] *= self._scales[:2]
+        if len(self._scales) == 3:
+            # Disparity over its sigma is a multiple of the inverse depth
+            slope = self._scales[2] * inverse_z
+            j[0, 2], j[1, 2], j[5, 2] = -slope * b, slope * a, -slope * inverse_z
+        self._whiten(j[:, :2])
         return j
 
-    def _learn_unknown(self, rotation: FloatArray) -> None:
-        """Take along which direction g in the image, over the pixels' sigmas, landmarks' spreads move them.
+    def _unknown_from(self, spreads_m: FloatArray) -> FloatArray:
+        """Return the direction w (2,N) in which landmarks' spreads (3,N), in the camera's axes, let pixels tell less.
 
-        Residuals then have the covariance 1 + g g^T, whose inverse root is 1 - w w^T with w along g.
+        If spreads move pixels by g over their sigmas, residuals have the covariance 1 + g g^T, whose inverse root is
+        1 - w w^T with w along g. It is that of the pose at which refinement begins: followed along the way it would
+        draw the camera away from where landmarks were seen, to where all is uncertain, and so fits.
         """
-        assert self._spreads is not None
-        dx, dy, dz = rotation @ self._spreads
-        a, b, inverse_z = self._image
-        g = np.stack([(dx - a * dz) * inverse_z * self._fx, (dy - b * dz) * inverse_z * self._fy])
+        g = (spreads_m[:2] - self._image[:2] * spreads_m[2]) * self._image[2] * self._scales[:2]
         length2 = np.einsum("rn,rn->n", g, g)
-        self._unknown = g * np.sqrt((1.0 - 1.0 / np.sqrt(1.0 + length2)) / np.maximum(length2, 1e-12))
+        return g * np.sqrt((1.0 - 1.0 / np.sqrt(1.0 + length2)) / np.maximum(length2, 1e-12))
 
     def _whiten(self, values: FloatArray) -> None:
         """Let values (...,2,N) in x and y count by what landmarks of uncertain position can tell."""
-        values -= self._unknown * np.einsum("rn,...rn->...n", self._unknown, values)[..., None, :]
+        if self._unknown is not None:
+            values -= self._unknown * np.einsum("rn,...rn->...n", self._unknown, values)[..., None, :]
 
 
 def _huber_weights(squared: FloatArray, gates: FloatArray) -> FloatArray:
-    return np.where(squared <= gates, 1.0, np.sqrt(gates / np.maximum(squared, 1e-12)))
+    return np.sqrt(np.minimum(gates / np.maximum(squared, 1e-12), 1.0))

@@ -68,7 +68,7 @@ def _rotational_flow(camera: Camera, pixels_xy: FloatArray) -> FloatArray:
 
     Longuet-Higgins and Prazdny, "The interpretation of a moving retinal image" (1980), Eq. 2.3.
     """
-    x, y = camera.unproject(pixels_xy)[:, :2].T
+    x, y = camera.normalized(pixels_xy).T
     along_x = camera.fx * np.column_stack([-x * y, 1 + x * x, -y])
     along_y = camera.fy * np.column_stack([-1 - y * y, x * y, x])
     return np.stack([along_x, along_y], 1)

@@ -209,10 +209,10 @@ class FrontEnd:
             pair = self._initializer.try_view(view)
             if isinstance(pair, str):
                 return pair
-            reference = first_map(self.world, pair)
-            first_id = min(self.world.keyframes)
-            for earlier in self._initializer.look_back(self.world, pair, self._config.tracker):
-                self._late.append(self._tracked(earlier, first_id, {}, "placed when the map began"))
+            reference = first_map(self.world, pair, self._config.tracker.max_landmarks)
+            earlier = self._initializer.look_back(self.world, pair, self._config.tracker)
+            for past, keyframe_id in zip(earlier, self._mapper.add_earlier(reference, earlier), strict=True):
+                self._late.append(self._tracked(past, keyframe_id, {}, "placed when the map began"))
         else:
             view.camera_from_world = Pose.identity()
             reference = insert_keyframe(self.world, view)

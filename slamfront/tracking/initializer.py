@@ -9,13 +9,14 @@ import numpy as np
 
 from slamfront.config import TrackerConfig
 from slamfront.geometry.camera import Camera
-from slamfront.geometry.pose import rotation_log
+from slamfront.geometry.pose import Pose, rotation_log
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap
 from slamfront.protocols import Matcher
+from slamfront.solve.triangulate import reprojection_error_px
 from slamfront.solve.turning import motion_to_noise
 from slamfront.solve.two_view import TwoView, relative_pose, rotation_between
-from slamfront.tracking.local_map import align_view, follow, solve_pose
+from slamfront.tracking.local_map import align_view, follow
 from slamfront.tracking.patches import align_patches, cut_patches
 from slamfront.tracking.view import ALIGNED_SIGMA_PX, View
 from slamfront.types import FloatArray, IntArray
@@ -68,10 +69,16 @@ class Initializer:
     def look_back(self, world: KeyframeMap, pair: FirstPair, config: TrackerConfig) -> list[View]:
         """Place the views that came before the second of the pair, from the newest back, as far as their map reaches;
         return them, and begin with the next view.
+
+        The whole motion between the two is a few deviations of the noise, so that none of these views can tell its own:
+        the camera is taken to have moved evenly, and what it sees tells how it turned.
         """
         rows, later, placed = world.observed_by(np.array(sorted(world.keyframes))), pair.second, []
+        start, end = (view.pose.inverse().translation_m for view in (pair.first, pair.second))
+        start_ns, end_ns = pair.first.frame.time_ns, pair.second.frame.time_ns
         for view in [view for view in reversed(self.waiting) if view is not pair.second]:
-            if view is not pair.first and not _placed(view, later, world, rows, config):
+            share = max((view.frame.time_ns - start_ns) / (end_ns - start_ns), 0.0)
+            if view is not pair.first and not _placed(view, later, start + share * (end - start), world, rows, config):
                 break
             placed.append(view)
             later = view
@@ -135,18 +142,34 @@ class Initializer:
         return second_xy, sigmas_px
 
 
-def _placed(view: View, later: View, world: KeyframeMap, rows: IntArray, config: TrackerConfig) -> bool:
-    """Place a view in the map by the view that came after it, and return whether that went well."""
+def _placed(
+    view: View, later: View, centre_m: FloatArray, world: KeyframeMap, rows: IntArray, config: TrackerConfig
+) -> bool:
+    """Turn a view whose camera was at a place in the world as the landmarks ask, found by the view that came after it;
+    return whether enough of them agree. What is seen of the landmarks counts for them, as in tracking.
+    """
     later.settle(world)
     # What it learned of its turning by matches with another first view is less true
     view.turn(later.shutter)
     follow(view, later, world, later.pose)
-    start, enough = later.pose, 2 * config.min_inliers
+    enough, expected = 2 * config.min_inliers, rows[:0]
+    interval_s = max(1e-9 * (later.frame.time_ns - view.frame.time_ns), _SHORTEST_INTERVAL_S)
     for _ in range(2):
-        if solve_pose(view, world, start, config, ranged=False) < enough:
+        if len(view.xy) < enough:
             return False
-        start = view.pose
-        interval_s = max(1e-9 * (later.frame.time_ns - view.frame.time_ns), _SHORTEST_INTERVAL_S)
-        view.turn(Shutter(world.camera, rotation_log(later.pose.rotation @ start.rotation.T) / interval_s))
-        align_view(view, world, rows, config.max_landmarks)
-    return solve_pose(view, world, start, config, ranged=False) >= enough
+        _turn_towards(view, world, centre_m)
+        view.turn(Shutter(world.camera, rotation_log(later.pose.rotation @ view.pose.rotation.T) / interval_s))
+        expected = align_view(view, world, rows, config.max_landmarks)
+    _turn_towards(view, world, centre_m)
+    points = world.landmarks.positions_m[view.landmark_rows]
+    view.keep(reprojection_error_px(view.pose, points, view.xy, world.camera) < config.max_error_px)
+    world.landmarks.expected[expected] += 1
+    world.landmarks.seen[view.landmark_rows] += 1
+    return len(view.xy) >= enough
+
+
+def _turn_towards(view: View, world: KeyframeMap, centre_m: FloatArray) -> None:
+    """Let a view stand at a place in the world, turned so that it sees the landmarks where it does."""
+    directions = world.landmarks.positions_m[view.landmark_rows] - centre_m
+    rotation = rotation_between(directions, world.camera.unproject(view.xy))
+    view.camera_from_world = Pose(rotation, -rotation @ centre_m)

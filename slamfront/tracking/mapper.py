@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from slamfront.config import RunConfig
@@ -44,9 +44,12 @@ class Mapper:
 
     def restart(self) -> None:
         """Forget the newest keyframe: the next belongs to another map."""
-        self._policy = KeyframePolicy(self._config.keyframes, self._config.tracker.max_landmarks)
+        self._policy = self._new_policy()
         self._unturned: tuple[KeyframeRecord, View] | None = None
         self._unfinished: tuple[KeyframeRecord, View] | None = None
+
+    def _new_policy(self) -> KeyframePolicy:
+        return KeyframePolicy(self._config.keyframes, self._config.tracker.max_landmarks)
 
     def due(self, view: View, reference: KeyframeRecord) -> bool:
         """Return whether the tracked view should become a keyframe; called once for every tracked frame."""
@@ -56,7 +59,26 @@ class Mapper:
         """Take in the keyframe of a view with which a map begins."""
         self._unturned = keyframe, view
         measure_depths(self._atlas.world)
-        self._publish(keyframe, size=2)
+        self._publish(keyframe, size=len(self._atlas.world.keyframes))
+
+    def add_earlier(self, keyframe: KeyframeRecord, views: Sequence[View]) -> list[int]:
+        """Make keyframes of some of the views that came before a keyframe, newest first, as if time ran backwards;
+        return the id of the keyframe that each view is nearest to.
+        """
+        world, policy = self._atlas.world, self._new_policy()
+        nearest, made, ids = keyframe, [], []
+        first = world.keyframes[min(world.keyframes)]
+        for view in views:
+            if view.frame.time_ns == first.time_ns:
+                nearest = first
+            elif policy.due(view, world, nearest, backend_idle=False):
+                nearest = insert_keyframe(world, view)
+                place_by_parallax(world, nearest)
+                made.append(nearest)
+            ids.append(nearest.id)
+        for earlier in made:
+            fuse_with_neighbours(world, earlier)
+        return ids
 
     def add(self, view: View) -> KeyframeRecord:
         """Make the view a keyframe."""

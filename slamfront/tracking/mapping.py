@@ -13,10 +13,10 @@ from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.map.depths import measure_depths
 from slamfront.solve.triangulate import parallax_rad, reprojection_error_px, triangulate
 from slamfront.tracking.initializer import FirstPair
-from slamfront.tracking.local_map import align_landmarks
+from slamfront.tracking.local_map import align_landmarks, align_view
 from slamfront.tracking.patches import cut_patches
 from slamfront.tracking.projection import match_projection, project
-from slamfront.tracking.view import ALIGNED_SIGMA_PX, View, moved
+from slamfront.tracking.view import ALIGNED_SIGMA_PX, View
 from slamfront.types import BoolArray, Features, Float32Array, FloatArray, IntArray
 
 # Neighbours used for triangulation, and for seeing new landmarks again
@@ -54,28 +54,29 @@ def insert_keyframe(world: KeyframeMap, view: View) -> KeyframeRecord:
     return keyframe
 
 
-def first_map(world: KeyframeMap, pair: FirstPair) -> KeyframeRecord:
-    """Make the map of a single camera's first two views, scaled to a median depth of 1; return the second keyframe."""
+def first_map(world: KeyframeMap, pair: FirstPair, count: int) -> KeyframeRecord:
+    """Make the map of a single camera's first two views, scaled to a median depth of 1; return the second keyframe.
+
+    Every feature of the first is a landmark, those that match at their depths and the others at a typical one, and at
+    most `count` of them are looked for in the second by their patches: matches alone would tie two views loosely.
+    """
     geometry, chosen = pair.geometry, pair.geometry.inliers
     scale = 1.0 / float(np.median(geometry.points[chosen, 2]))
     motion = geometry.second_from_first
     pair.first.camera_from_world = Pose.identity()
     pair.second.camera_from_world = Pose(motion.rotation, motion.translation_m * scale)
-    features = (pair.first.features, moved(pair.second.features, pair.second_rows, pair.second_xy))
-    sigmas = (features[0].scales.copy(), features[1].scales.copy())
-    sigmas[1][pair.second_rows] = pair.second_sigmas_px
-    first, second = (
-        _add_keyframe(world, view, f, np.full(len(f), np.nan), sigma, np.full(len(f), -1, np.int64))
-        for view, f, sigma in zip((pair.first, pair.second), features, sigmas, strict=True)
-    )
-    image_xy = pair.first.shutter.to_image(first.features.keypoints_xy[pair.first_rows[chosen]])
-    patches = cut_patches(pair.first.grey, image_xy)
-    points = geometry.points[chosen] * scale
-    rows = world.add_landmarks(first, pair.first_rows[chosen], points, patches, created_by=second.id)
-    world.add_observations(second, pair.second_rows[chosen], rows)
-    for keyframe, view in ((first, pair.first), (second, pair.second)):
-        _add_directions(world, keyframe, view)
-        view.adopt(keyframe)
+    features, unknown = pair.first.features, np.full(len(pair.first.features), np.nan)
+    first = _add_keyframe(world, pair.first, features, unknown, features.scales, np.full(len(features), -1, np.int64))
+    matched = pair.first_rows[chosen]
+    patches = cut_patches(pair.first.grey, pair.first.shutter.to_image(features.keypoints_xy[matched]))
+    rows = world.add_landmarks(first, matched, geometry.points[chosen] * scale, patches)
+    _add_directions(world, first, pair.first)
+    measure_depths(world)
+    pair.first.adopt(first)
+    pair.second.observe(rows, pair.second_xy[chosen], pair.second_sigmas_px[chosen])
+    align_view(pair.second, world, world.observed_by(np.array([first.id])), count)
+    second = insert_keyframe(world, pair.second)
+    place_by_parallax(world, second)
     return second
 
 
@@ -101,10 +102,9 @@ def triangulate_with_neighbours(world: KeyframeMap, keyframe: KeyframeRecord, vi
     """Add landmarks for features that observe nothing, from pairs with the keyframes that see most alike; return how
     many.
     """
-    added = 0
-    for neighbour_id in world.covisible(keyframe)[:_TRIANGULATED_WITH].tolist():
-        added += _triangulate_pair(world, keyframe, world.keyframes[neighbour_id], view)
-    return added
+    neighbour_ids = world.covisible(keyframe)[:_TRIANGULATED_WITH].tolist()
+    typical_m = _median_depth(world, keyframe) if neighbour_ids else 0.0
+    return sum(_triangulate_pair(world, keyframe, world.keyframes[i], view, typical_m) for i in neighbour_ids)
 
 
 def place_by_parallax(world: KeyframeMap, keyframe: KeyframeRecord) -> None:
@@ -248,9 +248,11 @@ def _add_directions(world: KeyframeMap, keyframe: KeyframeRecord, view: View) ->
     world.add_landmarks(keyframe, new, keyframe.world_from_camera.apply(points), patches)
 
 
-def _triangulate_pair(world: KeyframeMap, keyframe: KeyframeRecord, neighbour: KeyframeRecord, view: View) -> int:
+def _triangulate_pair(
+    world: KeyframeMap, keyframe: KeyframeRecord, neighbour: KeyframeRecord, view: View, typical_m: float
+) -> int:
     mine, theirs = _epipolar_matches(world, keyframe, neighbour)
-    points, good = _triangulated(world, keyframe, neighbour, mine, theirs)
+    points, good = _triangulated(world, keyframe, neighbour, mine, theirs, typical_m)
     mine, theirs, points = mine[good], theirs[good], points[good]
     if len(mine) == 0:
         return 0
@@ -258,7 +260,7 @@ def _triangulate_pair(world: KeyframeMap, keyframe: KeyframeRecord, neighbour: K
     landmarks = world.add_landmarks(keyframe, mine, points, patches)
     world.add_observations(neighbour, theirs, landmarks)
     align_observations(world, neighbour, theirs)
-    points, good = _triangulated(world, keyframe, neighbour, mine, theirs)
+    points, good = _triangulated(world, keyframe, neighbour, mine, theirs, typical_m)
     world.landmarks.positions_m[landmarks[good]] = points[good]
     world.remove_landmarks(landmarks[~good])
     return int(good.sum())
@@ -310,20 +312,25 @@ def _epipolar_distance(
 
 
 def _triangulated(
-    world: KeyframeMap, first: KeyframeRecord, second: KeyframeRecord, rows: IntArray, others: IntArray
+    world: KeyframeMap,
+    first: KeyframeRecord,
+    second: KeyframeRecord,
+    rows: IntArray,
+    others: IntArray,
+    typical_m: float,
 ) -> tuple[FloatArray, BoolArray]:
     """Return points (K,3) of matched features, and which of them agree with both views.
 
     Parallax too small to tell a depth leaves the direction, which is all that turning needs: such a point is put
-    where its parallax would just be noticed, or at the depth of its surroundings if that is farther. Adjustment finds
-    its depth when parallax grows.
+    where its parallax would just be noticed, or at the typical depth if that is farther. Adjustment finds its depth
+    when parallax grows.
     """
     views = (first, rows), (second, others)
     points = _intersections(world, *views)
     centre, other = first.world_from_camera.translation_m, second.world_from_camera.translation_m
     least = _least_parallax_rad(world)
     far = ~(parallax_rad(points, centre, other) > least)
-    depth = max(_median_depth(world, first), float(np.linalg.norm(centre - other)) / least)
+    depth = max(typical_m, float(np.linalg.norm(centre - other)) / least)
     rays = world.camera.unproject(first.features.keypoints_xy[rows[far]])
     points[far] = first.world_from_camera.apply(rays * depth)
     return points, _agree(world, points, *views)
