@@ -86,8 +86,30 @@ def refine_pose(
     were inliers of the round before (all, in the first), and then decides anew which are inliers: chi-square at 95 %
     times the round's number. The residuals are the pixel's x and y over `sigmas_px`, and the disparity over its
     sigma.
+
+    How uncertain landmarks of given spreads are in the image depends on the pose. Followed along the way it draws the
+    camera to where they tell nothing, and so all fits; taken from the first pose it holds a camera there that leaps.
+    Both are tried, and the likelier pose is returned.
     """
-    problem = _Problem(observations, camera)
+    ways = (False, True) if observations.spreads_m is not None else (False,)
+    found = [_refined(camera_from_world, observations, camera, rounds, iterations, follow=way) for way in ways]
+    likelier = min((pair for pair in found if pair is not None), key=lambda pair: pair[1], default=None)
+    return None if likelier is None else likelier[0]
+
+
+def _refined(
+    camera_from_world: Pose,
+    observations: PixelObservations,
+    camera: Camera,
+    rounds: tuple[float, ...],
+    iterations: int,
+    *,
+    follow: bool,
+) -> tuple[PoseEstimate, float] | None:
+    """Return the pose of `refine_pose`, and minus twice its log likelihood; landmarks' spreads in the image are those
+    of the first pose, unless they follow it.
+    """
+    problem = _Problem(observations, camera, follow)
     rotation, translation = camera_from_world.rotation, camera_from_world.translation_m
     active = np.ones(len(observations), bool)
     hessian = np.zeros((6, 6))
@@ -115,7 +137,7 @@ def refine_pose(
     if not np.all(np.isfinite(translation)):
         return None
     covariance = np.asarray(np.linalg.pinv(hessian, hermitian=True), np.float64)
-    return PoseEstimate(Pose(rotation, translation).normalized(), active, covariance)
+    return PoseEstimate(Pose(rotation, translation).normalized(), active, covariance), problem.cost(rotation)
 
 
 def refine_turning_pose(
@@ -144,7 +166,7 @@ def refine_turning_pose(
     for widen in rounds:
         for _ in range(iterations):
             seen = PixelObservations(landmarks_m, image_xy - motion @ velocity, unknown, sigmas_px)
-            problem = _Problem(seen, shutter.camera)
+            problem = _Problem(seen, shutter.camera, follow=False)
             problem.move(rotation, translation)
             gates = problem.gates * widen
             weights = _huber_weights(problem.squared, gates) * (active & problem.in_front)
@@ -176,8 +198,8 @@ class _Problem:
     squared: FloatArray
     in_front: BoolArray
 
-    def __init__(self, observations: PixelObservations, camera: Camera) -> None:
-        o = observations
+    def __init__(self, observations: PixelObservations, camera: Camera, follow: bool) -> None:
+        o, self._follow = observations, follow
         stereo = np.isfinite(o.right_x) & (camera.baseline_m is not None)
         self.gates = np.where(stereo, CHI_SQUARE_STEREO, CHI_SQUARE_MONO)
         self._landmarks = np.ascontiguousarray(o.landmarks_m.T)
@@ -200,7 +222,7 @@ class _Problem:
         np.divide(1.0, z, out=z)
         self._image[:2] *= z
         self.residuals = self._image[: len(self._scales)] * self._scales - self._measured
-        if self._spreads is not None and self._unknown is None:
+        if self._spreads is not None and (self._follow or self._unknown is None):
             self._unknown = self._unknown_from(rotation @ self._spreads)
         self._whiten(self.residuals[:2])
         self.squared = np.einsum("rn,rn->n", self.residuals, self.residuals)
@@ -227,14 +249,32 @@ class _Problem:
         self._whiten(j[:, :2])
         return j
 
+    def cost(self, rotation: FloatArray) -> float:
+        """Return minus twice the log likelihood of the pose that was moved to last, but for a constant; residuals count
+        as Huber says, with the covariance that landmarks' spreads have there.
+        """
+        squared, certainty = self.squared, 0.0
+        if self._spreads is not None:
+            residuals = self._image[:2] * self._scales[:2] - self._measured[:2]
+            g = self._along(rotation @ self._spreads)
+            length2 = np.einsum("rn,rn->n", g, g)
+            along = np.einsum("rn,rn->n", g, residuals)
+            squared = np.einsum("rn,rn->n", residuals, residuals) - along**2 / (1.0 + length2)
+            certainty = float(np.log1p(length2).sum())
+        far = squared > self.gates
+        return certainty + float(np.where(far, 2.0 * np.sqrt(self.gates * squared) - self.gates, squared).sum())
+
+    def _along(self, spreads_m: FloatArray) -> FloatArray:
+        """Return how far (2,N) spreads (3,N), in the camera's axes, move pixels, over their sigmas."""
+        return (spreads_m[:2] - self._image[:2] * spreads_m[2]) * self._image[2] * self._scales[:2]
+
     def _unknown_from(self, spreads_m: FloatArray) -> FloatArray:
         """Return the direction w (2,N) in which landmarks' spreads (3,N), in the camera's axes, let pixels tell less.
 
-        If spreads move pixels by g over their sigmas, residuals have the covariance 1 + g g^T, whose inverse root is
-        1 - w w^T with w along g. It is that of the pose at which refinement begins: followed along the way it would
-        draw the camera away from where landmarks were seen, to where all is uncertain, and so fits.
+        If spreads move pixels by g, residuals have the covariance 1 + g g^T, whose inverse root is 1 - w w^T with w
+        along g.
         """
-        g = (spreads_m[:2] - self._image[:2] * spreads_m[2]) * self._image[2] * self._scales[:2]
+        g = self._along(spreads_m)
         length2 = np.einsum("rn,rn->n", g, g)
         return g * np.sqrt((1.0 - 1.0 / np.sqrt(1.0 + length2)) / np.maximum(length2, 1e-12))
 

@@ -77,7 +77,7 @@ class Initializer:
         start, end = (view.pose.inverse().translation_m for view in (pair.first, pair.second))
         start_ns, end_ns = pair.first.frame.time_ns, pair.second.frame.time_ns
         for view in [view for view in reversed(self.waiting) if view is not pair.second]:
-            share = max((view.frame.time_ns - start_ns) / (end_ns - start_ns), 0.0)
+            share = max((view.frame.time_ns - start_ns) / max(end_ns - start_ns, 1), 0.0)
             if view is not pair.first and not _placed(view, later, start + share * (end - start), world, rows, config):
                 break
             placed.append(view)

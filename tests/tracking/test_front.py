@@ -117,7 +117,8 @@ def test_a_single_cameras_map_begins_with_a_median_depth_of_one(mono_run: Run) -
         front.step(frame)
     assert front.keyframe_count == 2
     marks = front.world.landmarks
-    assert np.median(marks.positions_m[marks.alive, 2]) == pytest.approx(1.0, rel=1e-6)
+    # The others lie at the depth of those that match, and parallax then moves some
+    assert np.median(marks.positions_m[marks.alive, 2]) == pytest.approx(1.0, rel=0.01)
 
 
 def test_frames_before_a_single_cameras_map_get_their_poses_later_and_once(mono_run: Run) -> None:
