@@ -87,9 +87,8 @@ class Camera:
 
     def unproject(self, pixels_xy: ArrayLike) -> Array:
         """Return the rays (N,3), with z = 1, of pixels (N,2); the inverse of `project` up to depth."""
-        rays = np.ones((len(np.reshape(pixels_xy, (-1, 2))), 3))
-        rays[:, :2] = self.normalized(pixels_xy)
-        return rays
+        xy = self.normalized(pixels_xy)
+        return np.column_stack([xy, np.ones(len(xy))])
 
     def normalized(self, pixels_xy: ArrayLike) -> Array:
         """Return the normalised coordinates (N,2) of pixels (N,2): their rays at z = 1, without z."""

@@ -92,9 +92,11 @@ def refine_pose(
     Both are tried, and the likelier pose is returned.
     """
     ways = (False, True) if observations.spreads_m is not None else (False,)
-    found = [_refined(camera_from_world, observations, camera, rounds, iterations, follow=way) for way in ways]
-    likelier = min((pair for pair in found if pair is not None), key=lambda pair: pair[1], default=None)
-    return None if likelier is None else likelier[0]
+    tried = [_refined(camera_from_world, observations, camera, rounds, iterations, follow=way) for way in ways]
+    found = [pair for pair in tried if pair is not None]
+    if len(found) < 2:
+        return found[0][0] if found else None
+    return min(found, key=lambda pair: pair[1].cost(pair[0].camera_from_world.rotation))[0]
 
 
 def _refined(
@@ -105,9 +107,9 @@ def _refined(
     iterations: int,
     *,
     follow: bool,
-) -> tuple[PoseEstimate, float] | None:
-    """Return the pose of `refine_pose`, and minus twice its log likelihood; landmarks' spreads in the image are those
-    of the first pose, unless they follow it.
+) -> tuple[PoseEstimate, _Problem] | None:
+    """Return the pose of `refine_pose` and its residuals; landmarks' spreads in the image are those of the first pose,
+    unless they follow it.
     """
     problem = _Problem(observations, camera, follow)
     rotation, translation = camera_from_world.rotation, camera_from_world.translation_m
@@ -137,7 +139,7 @@ def _refined(
     if not np.all(np.isfinite(translation)):
         return None
     covariance = np.asarray(np.linalg.pinv(hessian, hermitian=True), np.float64)
-    return PoseEstimate(Pose(rotation, translation).normalized(), active, covariance), problem.cost(rotation)
+    return PoseEstimate(Pose(rotation, translation).normalized(), active, covariance), problem
 
 
 def refine_turning_pose(

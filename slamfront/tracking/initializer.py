@@ -152,7 +152,7 @@ def _placed(
     # What it learned of its turning by matches with another first view is less true
     view.turn(later.shutter)
     follow(view, later, world, later.pose)
-    enough, expected = 2 * config.min_inliers, rows[:0]
+    enough = 2 * config.min_inliers
     interval_s = max(1e-9 * (later.frame.time_ns - view.frame.time_ns), _SHORTEST_INTERVAL_S)
     for _ in range(2):
         if len(view.xy) < enough:
