@@ -75,7 +75,7 @@ class SuperPointExtractor:
         """
         config, size = self._config, (image.shape[1], image.shape[0])
         unit = torch.from_numpy(np.divide(image, np.float32(255)))
-        dense = self._dense(unit[None, None].to(self._device))
+        dense = self._dense(unit[None, None].to(self._device, memory_format=torch.channels_last))
         scores = self._network.score_map(dense.logits)
         suppressed = suppress_non_maxima(scores, config.nms_radius)[0]
         pixels, strengths = select_keypoints(suppressed, None, config.threshold, _BORDER_PX)

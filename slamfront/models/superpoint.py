@@ -62,7 +62,7 @@ class DenseExtractor(nn.Module, ABC):
                 f"an image of {image.shape[-1]}x{image.shape[-2]} pixels is too small: at least 8x8 needed"
             )
         dtype = next(self.parameters()).dtype
-        logits, descriptors = self.heads(image.to(dtype=dtype, memory_format=torch.channels_last))
+        logits, descriptors = self.heads(image.to(dtype))
         return DenseFeatures(logits.float(), F.normalize(descriptors.float(), dim=1))
 
     def score_map(self, logits: Tensor) -> Tensor:

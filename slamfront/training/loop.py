@@ -66,8 +66,8 @@ class _Training:
         self._recipe, self._folder, self._place, self._overfit = recipe, folder, place, overfit
         self._text = config.dump(recipe)
         self._task: Task = task_of(recipe)
-        self._model = new_model(recipe).to(place.device)
-        self._averaged = new_model(recipe).to(place.device).requires_grad_(False)
+        self._model = _placed(new_model(recipe), place.device)
+        self._averaged = _placed(new_model(recipe), place.device).requires_grad_(False)
         self._optimizer = torch.optim.AdamW(
             _parameter_groups(self._model, recipe.schedule.weight_decay), lr=recipe.schedule.learning_rate
         )
@@ -217,6 +217,15 @@ def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, A
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
+
+
+def _placed(model: nn.Module, device: torch.device) -> nn.Module:
+    """Move a model to a device, laid out as it learns fastest there.
+
+    On a CPU the gradient of a convolution's weights takes three times as long in channels_last.
+    """
+    layout = torch.contiguous_format if device.type == "cpu" else torch.channels_last
+    return model.to(device, memory_format=layout)  # type: ignore[call-overload,no-any-return]
 
 
 def _autocast(device: torch.device) -> AbstractContextManager[Any]:

@@ -102,7 +102,7 @@ def new_model(recipe: Recipe) -> nn.Module:
             model.load_state_dict(state)
         except RuntimeError as error:
             raise TrainingError(f"{recipe.network.start}: holds no {recipe.network.kind} to begin with") from error
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
 
 
 def network_of(weights: str) -> nn.Module:
