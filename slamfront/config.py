@@ -96,7 +96,7 @@ class TrackerConfig:
     """Largest reprojection error of an inlier where a pose is found by RANSAC."""
     local_keyframes: int = 20
     """Keyframes whose landmarks are projected into a frame."""
-    max_landmarks: int = 500
+    max_landmarks: int = 400
     """Most landmarks looked for in a frame by their patches."""
     association: Association = "flow"
     """How landmarks are looked for in a frame at first: by optical flow from the frame before, so that features are

@@ -42,6 +42,7 @@ def _carry_landmarks(world: KeyframeMap, other: KeyframeMap, similarity: Sim3, s
     source = other.landmarks.values()
     for name, values in marks.values().items():
         values[rows] = source[name][theirs]
+    marks.set_patches(rows, marks.patches[rows])
     marks.positions_m[rows] = similarity.apply(marks.positions_m[rows])
     marks.view_directions[rows] = marks.view_directions[rows] @ similarity.rotation.T
     marks.anchor_distances_m[rows] *= np.float32(similarity.scale)

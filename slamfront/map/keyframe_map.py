@@ -247,7 +247,7 @@ class KeyframeMap:
         """
         marks, rows = self.landmarks, keyframe.landmark_rows[keypoint_rows]
         marks.descriptors[rows] = keyframe.features.descriptors[keypoint_rows]
-        marks.patches[rows] = patches
+        marks.set_patches(rows, patches)
         marks.anchor_ids[rows] = keyframe.id
         marks.anchor_xy[rows] = keyframe.features.keypoints_xy[keypoint_rows]
         marks.anchor_scales[rows] = keyframe.features.scales[keypoint_rows]

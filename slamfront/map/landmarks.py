@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slamfront.imaging import gradients, structure_tensors, textured
 from slamfront.types import BoolArray, FloatArray, IntArray
 
 PATCH_SIZE = 21
+# The middle of a patch, in which it shows whether it can be aligned
+_MIDDLE = slice(5, 16)
 _CAPACITY = 4096
 _ROW_BITS = 32
 _ROW_MASK = (1 << _ROW_BITS) - 1
@@ -22,6 +25,7 @@ class Landmarks:
     positions_m       float64 (L,3) in the world
     descriptors       (L,D) as in Features
     patches           uint8 (L,21,21): the image around the landmark in its anchor keyframe, for alignment
+    textured          bool (L,): whether its patch can be aligned at all
     anchor_ids        int64 (L,): keyframe in which the landmark was first seen; anchor_xy float64 (L,2) where, px
     anchor_scales     float32 (L,): scale of the feature there; anchor_distances_m float32 (L,) from that camera
     view_directions   float64 (L,3): unit vector from the landmark to the camera that saw it last as a keyframe
@@ -40,6 +44,7 @@ class Landmarks:
         self.positions_m: FloatArray = np.zeros((capacity, 3))
         self.descriptors = np.zeros((capacity, width), descriptors_like.dtype)
         self.patches = np.zeros((capacity, PATCH_SIZE, PATCH_SIZE), np.uint8)
+        self.textured: BoolArray = np.zeros(capacity, bool)
         self.anchor_ids: IntArray = np.zeros(capacity, np.int64)
         self.anchor_xy: FloatArray = np.zeros((capacity, 2))
         self.anchor_scales = np.ones(capacity, np.float32)
@@ -74,6 +79,12 @@ class Landmarks:
         self.seen[rows] = self.expected[rows] = 1
         return rows
 
+    def set_patches(self, rows: IntArray, patches: NDArray[np.uint8]) -> None:
+        """Give landmarks other patches (N,21,21)."""
+        self.patches[rows] = patches
+        middles = patches[:, _MIDDLE, _MIDDLE].astype(np.float32)
+        self.textured[rows] = textured(structure_tensors(gradients(middles)))
+
     def release(self, rows: IntArray) -> None:
         """Free rows; their ids are void from now on."""
         self.alive[rows] = False
@@ -106,7 +117,7 @@ class Landmarks:
     def values(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that tell something of a landmark, by name, each with a line for every row."""
         told = {n: v for n, v in vars(self).items() if isinstance(v, np.ndarray) and not n.startswith("_")}
-        return {name: value for name, value in told.items() if name not in ("alive", "spreads_m")}
+        return {name: value for name, value in told.items() if name not in ("alive", "spreads_m", "textured")}
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return copies of the values of the living, with their `rows` and how often each row was taken, `uses`."""
@@ -122,6 +133,7 @@ class Landmarks:
         marks = Landmarks(arrays["descriptors"], capacity, most_uses)
         for name, value in marks.values().items():
             value[rows] = arrays[name]
+        marks.set_patches(rows, marks.patches[rows])
         marks._uses[rows] = arrays["uses"]
         marks.alive[rows] = True
         marks._free = np.flatnonzero(~marks.alive)[::-1].tolist()

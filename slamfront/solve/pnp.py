@@ -15,6 +15,7 @@ from slamfront.types import BoolArray, FloatArray
 # 95 % quantiles of chi-square for a point seen by one camera (2 residuals) and by two (3)
 CHI_SQUARE_MONO = 5.991
 CHI_SQUARE_STEREO = 7.815
+_MEDIAN_CHI_SQUARE = 1.386
 # After a step this small, in rad and in m, what is left moves no pixel by a hundredth
 _SMALL_STEP = 1e-4
 
@@ -82,10 +83,10 @@ def refine_pose(
 ) -> PoseEstimate | None:
     """Refine a camera pose on all observations by iteratively reweighted Gauss-Newton; None when it is not determined.
 
-    Each round runs `iterations` steps with Huber weights at sqrt(chi-square * its number), on the observations that
-    were inliers of the round before (all, in the first), and then decides anew which are inliers: chi-square at 95 %
-    times the round's number. The residuals are the pixel's x and y over `sigmas_px`, and the disparity over its
-    sigma.
+    Each round runs `iterations` steps with Huber weights at sqrt(chi-square * its number), or at less where residuals
+    are smaller than their sigmas, on the observations that were inliers of the round before (all, in the first), and
+    then decides anew which are inliers: chi-square at 95 % times the round's number. The residuals are the pixel's x
+    and y over `sigmas_px`, and the disparity over its sigma.
 
     How uncertain landmarks of given spreads are in the image depends on the pose. Followed along the way it draws the
     camera to where they tell nothing, and so all fits; taken from the first pose it holds a camera there that leaps.
@@ -119,7 +120,7 @@ def _refined(
     for widen in rounds:
         gates = problem.gates * widen
         for _ in range(iterations):
-            weights = _huber_weights(problem.squared, gates) * (active & problem.in_front)
+            weights = _huber_weights(problem.squared, gates, active & problem.in_front)
             if np.count_nonzero(weights) < 3:
                 return None
             jacobian = problem.jacobian()
@@ -171,7 +172,7 @@ def refine_turning_pose(
             problem = _Problem(seen, shutter.camera, follow=False)
             problem.move(rotation, translation)
             gates = problem.gates * widen
-            weights = _huber_weights(problem.squared, gates) * (active & problem.in_front)
+            weights = _huber_weights(problem.squared, gates, active & problem.in_front)
             if np.count_nonzero(weights) < 5:
                 return None
             jacobian = np.concatenate([problem.jacobian()[:, :2], by_velocity])
@@ -286,5 +287,14 @@ class _Problem:
             values -= self._unknown * np.einsum("rn,...rn->...n", self._unknown, values)[..., None, :]
 
 
-def _huber_weights(squared: FloatArray, gates: FloatArray) -> FloatArray:
-    return np.sqrt(np.minimum(gates / np.maximum(squared, 1e-12), 1.0))
+def _huber_weights(squared: FloatArray, gates: FloatArray, used: BoolArray) -> FloatArray:
+    """Return the weights (N,) of residuals by their squares, by Huber's rule at the gates, nought for those not used.
+
+    Where residuals are smaller than their sigmas say, as in images without noise, the gates come down to twice the
+    deviation that their median tells, since a few that are wrong by a pixel would move the camera by more than the
+    others allow.
+    """
+    if not used.any():
+        return np.zeros(len(squared))
+    smaller = min(4.0 * float(np.median(squared[used])) / _MEDIAN_CHI_SQUARE, 1.0)
+    return np.where(used, np.sqrt(np.minimum(smaller * gates / np.maximum(squared, 1e-12), 1.0)), 0.0)

@@ -174,11 +174,11 @@ def solve_pose(view: View, world: KeyframeMap, start: Pose, config: TrackerConfi
 def align_view(view: View, world: KeyframeMap, rows: IntArray, count: int) -> IntArray:
     """Find the landmarks `rows` by their patches where the view's pose puts them; return those that were looked for.
 
-    At most `count` landmarks are looked for, spread over the image, the best proven first. One that the view shows
-    already moves to where its patch fits.
+    At most `count` landmarks are looked for, of those that have texture, spread over the image, the best proven first.
+    One that the view shows already moves to where its patch fits.
     """
     marks = world.landmarks
-    projection = project(marks, rows, view.pose, world.camera)
+    projection = project(marks, rows[marks.textured[rows]], view.pose, world.camera)
     chosen = projection.take(_spread(projection.xy, marks.observations[projection.rows], world.camera.width, count))
     shown_at = np.full(marks.capacity, -1, np.int64)
     shown_at[view.landmark_rows] = np.arange(len(view.landmark_rows))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slamfront.geometry.camera import Camera
+from slamfront.imaging import gradients, structure_tensors, textured
 from slamfront.map import Landmarks
 from slamfront.map.landmarks import PATCH_SIZE
 from slamfront.types import BoolArray, Float32Array, FloatArray, Image
@@ -25,8 +26,6 @@ _STEPS = 6
 _MAX_SHIFT_PX = 3.0
 _AT_REST_PX = 0.01
 _MIN_CORRELATION = 0.75
-# Least mean squared gradient along the weaker direction, (grey levels / px)^2: below, the patch slides along an edge
-_MIN_TEXTURE = 4.0
 # cv2.remap takes at most this many rows
 _MAX_ROWS = 32000
 
@@ -52,22 +51,20 @@ def align_patches(
     if len(patches) == 0:
         return np.zeros((0, 2)), np.zeros(0, bool)
     template = _warp(patches, patch_from_image)
-    gradients = _gradients(template)
+    slopes = gradients(template)
     inner = template[:, 1:-1, 1:-1].reshape(len(patches), -1)
     inner = inner - inner.mean(1, keepdims=True)
     contrast = np.sqrt(np.einsum("np,np->n", inner, inner)) + 1e-6
-    hessian = np.einsum("nip,njp->nij", gradients, gradients)
-    trace, determinant = hessian[:, 0, 0] + hessian[:, 1, 1], np.linalg.det(hessian)
-    weaker = trace / 2 - np.sqrt(np.maximum(trace * trace / 4 - determinant, 0.0))
-    textured = weaker > _MIN_TEXTURE * _SIDE * _SIDE
-    inverse = np.zeros_like(hessian)
-    inverse[textured] = np.linalg.inv(hessian[textured])
-    descent = inverse @ gradients
+    tensors = structure_tensors(slopes)
+    firm = textured(tensors)
+    inverse = np.zeros_like(tensors)
+    inverse[firm] = np.linalg.inv(tensors[firm] * slopes.shape[2])
+    descent = inverse @ slopes
     offsets = np.arange(_SIDE, dtype=np.float32) - _SIDE // 2
     dx, dy = np.tile(offsets, _SIDE), np.repeat(offsets, _SIDE)
     position = start_xy.astype(np.float32)
     correlation, step = np.zeros(len(patches)), np.zeros((len(patches), 2), np.float32)
-    moving = np.flatnonzero(textured)
+    moving = np.flatnonzero(firm)
     for _ in range(_STEPS):
         if len(moving) == 0:
             break
@@ -83,7 +80,7 @@ def align_patches(
         moving = moving[near & (np.abs(step[moving]).max(1) > _AT_REST_PX)]
     rest = np.abs(step).max(1) < 0.1
     near = np.abs(position - start_xy).max(1) < _MAX_SHIFT_PX
-    return position.astype(np.float64), textured & rest & near & (correlation > _MIN_CORRELATION)
+    return position.astype(np.float64), firm & rest & near & (correlation > _MIN_CORRELATION)
 
 
 def landmark_warps(
@@ -134,14 +131,6 @@ def _warp(patches: NDArray[np.uint8], patch_from_image: FloatArray) -> Float32Ar
         down = np.arange(count, dtype=np.float32)[:, None] * PATCH_SIZE
         warped[part] = _sample(strip, xy[part, 0], xy[part, 1] + down)
     return warped.reshape(-1, side, side)
-
-
-def _gradients(template: Float32Array) -> Float32Array:
-    """Return central differences (N,2,P) inside the template's border, each with its mean removed."""
-    gx = (template[:, 1:-1, 2:] - template[:, 1:-1, :-2]) * 0.5
-    gy = (template[:, 2:, 1:-1] - template[:, :-2, 1:-1]) * 0.5
-    both = np.stack([gx, gy], 1).reshape(len(template), 2, -1)
-    return both - both.mean(2, keepdims=True)
 
 
 def _sample(image: NDArray[Any], x: Float32Array, y: Float32Array) -> NDArray[Any]:

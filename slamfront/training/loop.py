@@ -225,7 +225,7 @@ def _placed(model: nn.Module, device: torch.device) -> nn.Module:
     On a CPU the gradient of a convolution's weights takes three times as long in channels_last.
     """
     layout = torch.contiguous_format if device.type == "cpu" else torch.channels_last
-    return model.to(device, memory_format=layout)  # type: ignore[call-overload,no-any-return]
+    return model.to(device, memory_format=layout)  # type: ignore[call-overload]
 
 
 def _autocast(device: torch.device) -> AbstractContextManager[Any]:

@@ -72,10 +72,13 @@ def test_a_map_joined_to_another_keeps_its_ids_and_takes_its_world() -> None:
     ids = grow(second, 3)
     second.remove_keyframe(ids[1], ids[2])
     places = {i: second.world_from_keyframe(i) for i in ids}
+    old = np.flatnonzero(second.landmarks.alive)
+    second.landmarks.set_patches(old[:7], np.random.default_rng(0).integers(0, 256, (7, 21, 21), np.uint8))
     rows = atlas.join(0, 1, MOVED)
     assert atlas.active is first and atlas.active_id == 0 and not atlas.kept and first is not None
     assert_consistent(first)
     assert (rows >= 0).sum() == 20 and first.landmarks.alive[rows[rows >= 0]].all()
+    np.testing.assert_array_equal(first.landmarks.textured[rows[old]], np.arange(len(old)) < 7)
     for keyframe_id, place in places.items():
         moved = first.world_from_keyframe(keyframe_id)
         np.testing.assert_allclose(moved.matrix(), MOVED.apply_to_pose(place).matrix(), atol=1e-12)

@@ -34,6 +34,8 @@ def lived_in() -> KeyframeMap:
     world.remove_keyframe(records[2].id, records[3].id)
     records[4].world_from_camera = Pose.exp(np.array([0.1, -0.2, 0.3, 1 / 3, 2 / 7, -0.1]))
     world.landmarks.seen[: len(world.landmarks)] += 3
+    some = np.flatnonzero(world.landmarks.alive)[::2]
+    world.landmarks.set_patches(some, np.random.default_rng(0).integers(0, 256, (len(some), 21, 21), np.uint8))
     return world
 
 
@@ -63,6 +65,7 @@ def assert_equal(first: KeyframeMap, second: KeyframeMap) -> None:
     np.testing.assert_array_equal(first.landmarks.ids(rows), second.landmarks.ids(rows))
     for name, values in first.landmarks.values().items():
         same_array(values[rows], second.landmarks.values()[name][rows])
+    same_array(first.landmarks.textured[rows], second.landmarks.textured[rows])
 
 
 def same_array(first: np.ndarray, second: np.ndarray) -> None:

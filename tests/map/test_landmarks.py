@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from slamfront.map import Landmarks
+from slamfront.map.landmarks import PATCH_SIZE
 
 
 def landmarks(capacity: int = 4, dtype: type = np.uint8) -> Landmarks:
@@ -75,3 +76,14 @@ def test_a_row_that_is_used_again_starts_with_its_counters_anew() -> None:
     assert marks.alive[rows].all()
     np.testing.assert_array_equal(marks.observations[rows], 0)
     np.testing.assert_array_equal(marks.seen[rows], marks.expected[rows])
+
+
+def test_a_patch_has_texture_where_no_shift_leaves_its_middle_alike() -> None:
+    marks, size = landmarks(), PATCH_SIZE
+    ramp = np.broadcast_to(np.arange(size, dtype=np.uint8) * 10, (size, size))
+    noise = np.random.default_rng(0).integers(0, 256, (size, size), np.uint8)
+    only_around = np.where(np.pad(np.zeros((11, 11), bool), 5, constant_values=True), noise, np.uint8(90))
+    waves = (127 + 100 * np.sin(np.add.outer(np.zeros(size), np.arange(size)))).astype(np.uint8)
+    rows = marks.take_rows(5)
+    marks.set_patches(rows, np.stack([np.full_like(noise, 90), ramp, waves, only_around, noise]))
+    np.testing.assert_array_equal(marks.textured[rows], [False, False, False, False, True])
