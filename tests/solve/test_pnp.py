@@ -111,7 +111,7 @@ def test_refinement_drops_gross_outliers_and_keeps_the_rest(camera: Camera) -> N
 
 
 def test_a_few_wrong_pixels_in_a_clean_image_move_the_camera_little() -> None:
-    """Noise is a tenth of what sigmas say, and 20 of 300 pixels, in a corner, are off by a pixel, which sigmas allow."""
+    """Noise is a tenth of what sigmas say, and 20 of 300 pixels, on one side, are off by a pixel, as sigmas allow."""
     errors_m = []
     for seed in range(4):
         rng = np.random.default_rng(seed)
