@@ -29,7 +29,7 @@ def gradients(squares: Float32Array) -> Float32Array:
 
 def structure_tensors(slopes: Float32Array) -> Float32Array:
     """Return the mean products (N,2,2) of gradients (N,2,P)."""
-    return np.asarray(np.einsum("nip,njp->nij", slopes, slopes) / max(slopes.shape[2], 1), np.float32)
+    return np.asarray(np.einsum("nip,njp->nij", slopes, slopes) / slopes.shape[2])
 
 
 def textured(tensors: NDArray[np.float32]) -> BoolArray:

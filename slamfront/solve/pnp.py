@@ -15,6 +15,7 @@ from slamfront.types import BoolArray, FloatArray
 # 95 % quantiles of chi-square for a point seen by one camera (2 residuals) and by two (3)
 CHI_SQUARE_MONO = 5.991
 CHI_SQUARE_STEREO = 7.815
+# Its median for the first; for the second it is larger, and gates by it a little wider
 _MEDIAN_CHI_SQUARE = 1.386
 # After a step this small, in rad and in m, what is left moves no pixel by a hundredth
 _SMALL_STEP = 1e-4
