@@ -82,21 +82,34 @@ def test_a_live_source_loses_frames_only_by_dropping_and_counts_them() -> None:
     assert (np.diff(ids) > 0).all()
 
 
-def test_one_window_waits_and_the_next_is_refused_and_counted() -> None:
+def test_no_window_is_taken_until_the_correction_of_the_last_has_been() -> None:
     backend, window = Held(), make_world().window
     adjuster = ThreadedAdjuster(backend)
     assert adjuster.idle
     assert adjuster.offer(window)
     assert backend.asked.acquire(timeout=PATIENCE_S)
-    assert adjuster.idle
-    assert adjuster.offer(window)
     assert not adjuster.idle
     assert not adjuster.offer(window)
-    assert adjuster.skipped == 1
-    backend.go.release(2)
+    backend.go.release()
+    corrections, end = adjuster.take(), time.monotonic() + PATIENCE_S
+    while not corrections and time.monotonic() < end:
+        assert not adjuster.idle
+        corrections = adjuster.take()
+    assert len(corrections) == 1
+    assert adjuster.idle
     adjuster.finish()
-    assert len(adjuster.take()) == 2
     assert not adjuster.offer(window), "nothing is taken after the end"
+
+
+def test_a_window_that_failed_makes_room_for_the_next() -> None:
+    adjuster, window = ThreadedAdjuster(Failing()), make_world().window
+    for failed in range(1, 3):
+        assert adjuster.offer(window)
+        end = time.monotonic() + PATIENCE_S
+        while not adjuster.idle and time.monotonic() < end:
+            time.sleep(0.001)
+        assert (adjuster.idle, adjuster.failed) == (True, failed)
+    adjuster.finish()
 
 
 @pytest.mark.parametrize("config", [INLINE, THREADED], ids=["inline", "threaded"])

@@ -4,8 +4,7 @@
         --late 0 2 4 8 --starts 0 1 2 --extractor.kind orb
 
 The front end runs inline. A window that it hands out is solved at once, and the correction is given to it so many
-frames after the backend would have begun with it; one window waits while another is solved, and others are refused, as
-with threads. There is no last adjustment of the whole map.
+frames later; no other is taken until then, as with threads. There is no last adjustment of the whole map.
 """
 
 from __future__ import annotations
@@ -45,8 +44,8 @@ class LateAdjuster:
 
     def __init__(self, inner: FinishingAdjuster, late: int) -> None:
         self._inner, self._late = inner, late
-        self._waiting: list[tuple[int, Correction]] = []
-        self.frame = self._busy_until = self.skipped = 0
+        self._waiting: list[Correction] = []
+        self.frame = self._busy_until = 0
 
     @property
     def closer(self) -> Closer | None:
@@ -55,23 +54,23 @@ class LateAdjuster:
 
     @property
     def idle(self) -> bool:
-        """Whether no window is waiting."""
-        return len(self._waiting) < 2
+        """Whether the corrections of all windows have been taken."""
+        return not self._waiting and self.frame >= self._busy_until
 
     def offer(self, window: Window) -> bool:
-        """Solve the window, unless one waits already."""
+        """Solve the window, unless there is one already."""
         if not self.idle:
-            self.skipped += 1
             return False
         self._inner.offer(window)
-        self._busy_until = max(self.frame, self._busy_until) + self._late
-        self._waiting += [(self._busy_until, correction) for correction in self._inner.take()]
+        self._busy_until = self.frame + self._late
+        self._waiting = self._inner.take()
         return True
 
     def take(self) -> list[Correction]:
         """Return what the backend would have answered by now."""
-        ready = [correction for until, correction in self._waiting if until <= self.frame]
-        self._waiting = self._waiting[len(ready) :]
+        if self.frame < self._busy_until:
+            return []
+        ready, self._waiting = self._waiting, []
         return ready
 
     def forget(self) -> None:
@@ -81,7 +80,7 @@ class LateAdjuster:
     def finish(self) -> None:
         """Give out what waits."""
         self._inner.finish()
-        self.frame = self._busy_until
+        self._busy_until = self.frame
 
 
 def main() -> None:

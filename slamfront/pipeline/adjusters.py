@@ -22,11 +22,6 @@ class FinishingAdjuster(Adjuster, Protocol):
     """An adjuster that can wait for what it still has in hand."""
 
     @property
-    def skipped(self) -> int:
-        """Windows that were refused because one was waiting already."""
-        ...
-
-    @property
     def failed(self) -> int:
         """Windows that the backend could not solve."""
         ...
@@ -40,7 +35,6 @@ class NoAdjuster:
     """Odometry alone: no window is ever taken."""
 
     idle = False
-    skipped = 0
     failed = 0
     closer = None
 
@@ -63,7 +57,6 @@ class InlineAdjuster:
     """Solves a window while it is offered; the correction comes with the next `take`, so that runs repeat exactly."""
 
     idle = True
-    skipped = 0
 
     def __init__(self, backend: Backend, closer: FinishingCloser | None = None) -> None:
         self._backend, self.closer = backend, closer
@@ -97,8 +90,8 @@ class InlineAdjuster:
 class ThreadedAdjuster:
     """Solves windows on a thread, which for a remote backend only waits for the answer.
 
-    One window may wait while another is solved, so that nearly every keyframe is adjusted: skipping those that come
-    while the backend is busy costs more accuracy than windows cut out before the last correction has arrived.
+    There is one window at a time, from when it is offered until its correction is taken. Two would each take for
+    granted what the map was before the other's correction, and the map would swing between their answers.
     """
 
     def __init__(self, backend: Backend, closer: FinishingCloser | None = None) -> None:
@@ -107,28 +100,31 @@ class ThreadedAdjuster:
         self._corrections: Channel[tuple[int, Correction]] = Channel(_CORRECTIONS)
         self._lock = threading.Lock()
         self._unanswered = self._generation = 0
-        self.skipped = self.failed = 0
+        self.failed = 0
         self._worker = Worker("backend", self._work).start()
 
     @property
     def idle(self) -> bool:
-        """Whether no window is waiting."""
-        return self._unanswered < 2 and self._worker.alive
+        """Whether the corrections of all windows have been taken."""
+        return self._unanswered == 0 and self._worker.alive
 
     def offer(self, window: Window) -> bool:
-        """Hand a window to the thread, unless one waits already, or the adjuster has finished."""
+        """Hand a window to the thread, unless there is one already, or the adjuster has finished."""
         with self._lock:
+            if self._unanswered:
+                return False
             try:
-                taken = self._windows.offer((self._generation, window))
+                self._windows.put((self._generation, window))
             except Closed:
                 return False
-            self._unanswered += taken
-        self.skipped += not taken
-        return taken
+            self._unanswered += 1
+        return True
 
     def take(self) -> list[Correction]:
         """Return the corrections that have come since the last call."""
         answers = self._corrections.drain()
+        with self._lock:
+            self._unanswered -= len(answers)
         return [correction for generation, correction in answers if generation == self._generation]
 
     def forget(self) -> None:
@@ -151,7 +147,6 @@ class ThreadedAdjuster:
             except BackendError as error:
                 _tell(error, self.failed)
                 self.failed += 1
-            finally:
                 with self._lock:
                     self._unanswered -= 1
 

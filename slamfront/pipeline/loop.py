@@ -47,7 +47,7 @@ class RunSummary:
                  since
     skipped      frames that could not be used; dropped  those of a live source that came too fast
     first_own_id  id from which on keyframes are of this run, and not of a map that it began with
-    windows_skipped, windows_failed   windows of the map that were not adjusted
+    windows_failed   windows of the map that were not adjusted
     loops        the loops that were closed, oldest first
     fps          frames a second, end to end
     ended        why the run ended before its source did, empty when it did not
@@ -59,7 +59,6 @@ class RunSummary:
     snapshot: Snapshot | None
     skipped: int
     dropped: int
-    windows_skipped: int
     windows_failed: int
     fps: float
     first_own_id: int = 0
@@ -131,7 +130,6 @@ def run(
         session.snapshot(),
         session.skipped + getattr(source, "skipped", 0),
         dropped + getattr(source, "dropped", 0),
-        adjuster.skipped,
         adjuster.failed,
         session.fps,
         front.first_own_id,

@@ -91,10 +91,10 @@ class FrontEnd:
         watch = Stopwatch()
         last, view = self.view, self._observe(frame)
         self._mapper.straighten(view, self._motion)
-        self._finish_keyframe()
-        watch.mark("finish keyframe")
         self._apply_corrections()
         watch.mark("correct")
+        self._finish_keyframe()
+        watch.mark("finish keyframe")
         self.view = view
         if not self.keyframe_count:
             reason = self._begin(view)
@@ -271,10 +271,11 @@ class FrontEnd:
         """Finish the newest keyframe, and see whether it shows a place that was seen before."""
         keyframe = self._mapper.finish()
         if keyframe is None:
-            return
-        self._revisits.look(keyframe)
-        if self._atlas.kept:
-            self._apply_corrections()
+            self._mapper.adjust()
+        else:
+            self._revisits.look(keyframe)
+        self._apply_corrections()
+        if keyframe is not None and self._atlas.kept:
             self._join_maps(keyframe)
 
     def _join_maps(self, keyframe: KeyframeRecord) -> None:

@@ -47,6 +47,7 @@ class Mapper:
         self._policy = self._new_policy()
         self._unturned: tuple[KeyframeRecord, View] | None = None
         self._unfinished: tuple[KeyframeRecord, View] | None = None
+        self._unadjusted: tuple[int, int] | None = None
 
     def _new_policy(self) -> KeyframePolicy:
         return KeyframePolicy(self._config.keyframes, self._config.tracker.max_landmarks)
@@ -128,12 +129,24 @@ class Mapper:
         cull_keyframes(world, keyframe, self._config.keyframes)
         return keyframe
 
+    def adjust(self) -> None:
+        """Hand out the window of the newest finished keyframe, if that has not been done and the backend is free.
+
+        A window cut out of the map before the last correction has reached it would undo that correction.
+        """
+        if self._unadjusted is None or not self._adjuster.idle:
+            return
+        (keyframe_id, size), world = self._unadjusted, self._atlas.world
+        self._unadjusted = None
+        if keyframe_id in world.keyframes:
+            self._adjuster.offer(local_window(world, keyframe_id, size, self._disparity_sigma_px))
+
     def _publish(self, keyframe: KeyframeRecord, size: int) -> None:
-        """Offer the keyframe's window for adjustment, and tell listeners all that the keyframe observes."""
-        world, sigma_px = self._atlas.world, self._disparity_sigma_px
-        if self._adjuster.idle:
-            self._adjuster.offer(local_window(world, keyframe.id, size, sigma_px))
+        """Have the keyframe's window adjusted, and tell listeners all that the keyframe observes."""
+        self._unadjusted = keyframe.id, size
+        self.adjust()
         if self.listeners:
-            window = local_window(world, keyframe.id, size, sigma_px, shared=False)
+            world = self._atlas.world
+            window = local_window(world, keyframe.id, size, self._disparity_sigma_px, shared=False)
             for listener in self.listeners:
                 listener(replace(world.keyframe(keyframe.id), map_id=self._atlas.active_id), window)

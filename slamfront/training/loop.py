@@ -222,9 +222,10 @@ def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, A
 def _placed(model: nn.Module, device: torch.device) -> nn.Module:
     """Move a model to a device, laid out as it learns fastest there.
 
-    On a CPU the gradient of a convolution's weights takes three times as long in channels_last.
+    On a CPU without bfloat16 the gradient of a convolution's weights takes three times as long in channels_last.
     """
-    layout = torch.contiguous_format if device.type == "cpu" else torch.channels_last
+    plain = device.type == "cpu" and not cpu_has_bfloat16()
+    layout = torch.contiguous_format if plain else torch.channels_last
     return model.to(device, memory_format=layout)  # type: ignore[call-overload]
 
 

@@ -12,13 +12,14 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
+from slamfront.backend import local_backend
 from slamfront.backend.null import NullBackend
 from slamfront.config import Association, KeyframeConfig, TrackerConfig
 from slamfront.errors import FrameError
 from slamfront.features.fake import Scripted
 from slamfront.geometry.pose import Pose, rotation_angle
 from slamfront.matching.nearest import Nearest
-from slamfront.pipeline import NoAdjuster
+from slamfront.pipeline import InlineAdjuster, NoAdjuster
 from slamfront.simulation import scene
 from slamfront.simulation.paths import Path
 from slamfront.tracking.front import FrontEnd
@@ -538,3 +539,67 @@ def test_poor_and_repeated_texture_stay_tracked(name: str) -> None:
     assert run.states == [State.TRACKING] * 20
     # Fewer landmarks, and of those more in faint places: a pixel where others have half of one
     assert np.sqrt(np.mean(run.errors_m() ** 2)) < NEAR_M
+
+
+# --- a backend that takes its time
+
+
+class Slow:
+    """Adjusts windows of the map, and answers so many steps later; keeps what it was given and has answered."""
+
+    closer = None
+
+    def __init__(self, steps: int) -> None:
+        self._inner = InlineAdjuster(local_backend(CONFIG.backend))
+        self._steps, self._left = steps, 0
+        self.windows: list[Window] = []
+        self.corrections: list[Correction] = []
+
+    @property
+    def idle(self) -> bool:
+        return len(self.windows) == len(self.corrections)
+
+    def offer(self, window: Window) -> bool:
+        assert self._inner.offer(window)
+        self.windows.append(window)
+        self._left = self._steps
+        return True
+
+    def take(self) -> list[Correction]:
+        self._left -= 1
+        corrections = self._inner.take() if self._left <= 0 else []
+        self.corrections += corrections
+        return corrections
+
+    def forget(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("sensor", ["mono", "rgbd"])
+def test_a_window_begins_where_the_last_correction_left_the_map(sensor: Sensor) -> None:
+    """Else the map swings between the answers to windows that did not know of each other."""
+    slow = Slow(steps=7)
+    run = run_on(clip("room", sensor), replace(CONFIG, keyframes=KeyframeConfig(max_interval=2)), slow)
+    shared = 0
+    for correction, window in zip(slow.corrections, slow.windows[1:]):
+        _, then, now = np.intersect1d(correction.keyframe_ids, window.keyframe_ids, return_indices=True)
+        np.testing.assert_allclose(window.positions_m[now], correction.positions_m[then], atol=1e-9)
+        shared += len(then)
+    assert shared > 2
+    assert run.tracked[-1] == 29
+
+
+def test_keyframes_that_come_while_the_backend_is_busy_are_adjusted_when_it_is_free() -> None:
+    slow, waiting = Slow(steps=7), set[int]()
+
+    def listen(keyframe: KeyFrame, _: Window) -> None:
+        if keyframe.id not in newest():
+            waiting.add(keyframe.id)
+
+    def newest() -> set[int]:
+        return {int(window.keyframe_ids.max()) for window in slow.windows}
+
+    often = replace(CONFIG, keyframes=KeyframeConfig(tracked_ratio=1.0, min_interval=2))
+    run_on(clip("room", "rgbd"), often, slow, listener=listen)
+    assert waiting
+    assert waiting & newest()
