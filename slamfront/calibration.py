@@ -190,6 +190,7 @@ def _own_mapping(camera: Camera) -> dict[str, Any]:
         "baseline_m": None if camera.baseline_m is None else float(camera.baseline_m),
         "readout_s": float(camera.readout_s),
         "depth_delay_s": float(camera.depth_delay_s),
+        "disparity_offset_px": float(camera.disparity_offset_px),
     }
 
 
@@ -201,8 +202,8 @@ def _from_own(values: Mapping[str, Any], size: Size | None) -> Calibration:
 
 
 def _own_camera(values: Mapping[str, Any], size: Size | None) -> Camera:
-    times = ("readout_s", "depth_delay_s")
-    known = ("model", "width", "height", "fx", "fy", "cx", "cy", "distortion", "baseline_m", *times)
+    measured = ("readout_s", "depth_delay_s", "disparity_offset_px")
+    known = ("model", "width", "height", "fx", "fy", "cx", "cy", "distortion", "baseline_m", *measured)
     if unknown := [key for key in values if key not in known]:
         raise CalibrationError(f"unknown key '{unknown[0]}': known keys are {', '.join(known)}")
     width, height = (values["width"], values["height"]) if "width" in values else _need(size)
@@ -211,8 +212,8 @@ def _own_camera(values: Mapping[str, Any], size: Size | None) -> Camera:
     fx, fy, cx, cy = (float(values[key]) for key in ("fx", "fy", "cx", "cy"))
     baseline = values.get("baseline_m")
     baseline_m = None if baseline is None else float(baseline)
-    times_s = (float(values.get(key, 0.0)) for key in times)
-    return Camera(model, int(width), int(height), fx, fy, cx, cy, distortion, baseline_m, *times_s)
+    rest = (float(values.get(key, 0.0)) for key in measured)
+    return Camera(model, int(width), int(height), fx, fy, cx, cy, distortion, baseline_m, *rest)
 
 
 def _from_kalibr(values: Mapping[str, Any], _size: Size | None) -> Calibration:

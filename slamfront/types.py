@@ -224,6 +224,7 @@ class Window(_Frozen):
     pixels_xy       (M,2); right_x (M,), px, NaN = seen by one camera only
     sigmas_px       (M,) standard deviation of each coordinate; disparity_sigma_px (M,) that of x - right_x
     camera          the pinhole camera of all keyframes
+    offset_sigma_px standard deviation of what all disparities may be off by together; 0 = that is not asked for
     """
 
     keyframe_ids: IntArray
@@ -240,6 +241,7 @@ class Window(_Frozen):
     sigmas_px: FloatArray
     disparity_sigma_px: FloatArray
     camera: Camera
+    offset_sigma_px: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -250,6 +252,7 @@ class Correction(_Frozen):
     landmark_ids, landmarks_m               new landmark positions in the world
     outliers                                int64 (R,2): (keyframe id, keypoint row) of observations to drop
     initial_error, final_error              weighted squared error before and after (half the chi-square)
+    disparity_offset_px                     by how much all disparities are too large, where that was asked for
     """
 
     keyframe_ids: IntArray
@@ -260,6 +263,7 @@ class Correction(_Frozen):
     outliers: IntArray
     initial_error: float
     final_error: float
+    disparity_offset_px: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,14 @@ from slamfront.backend.factors import (
     observation_factors,
     pose_key,
 )
-from slamfront.backend.residuals import chi_square, chi_square_limits, correction_between, determined, has_disparity
+from slamfront.backend.residuals import (
+    chi_square,
+    chi_square_limits,
+    correction_between,
+    determined,
+    has_disparity,
+    offset_slope,
+)
 from slamfront.config import BackendConfig
 from slamfront.errors import BackendError
 from slamfront.types import BoolArray, Correction, FloatArray, Window
@@ -27,6 +34,8 @@ _TOLERANCE = 1e-4
 """Relative decrease of the error at which the optimisation ends."""
 _FIRST_TOLERANCE = 1e-2
 """The same before outliers are dropped: near enough to tell them."""
+_PROBE_PX = 0.05
+"""The offset of disparities at which the optimum is looked at for a second time."""
 _WEAK_PRIOR = 0.1
 """Sigma of the prior that helps an indeterminate system, as a share of a landmark's mean distance."""
 
@@ -48,14 +57,48 @@ class BundleAdjustment:
         Half of the iterations see every observation. Those beyond the 95 % quantile of the chi-square distribution, or
         behind their camera, are then left out of the rest; the ones that still do not fit at the end are the outliers.
         Errors are taken over the inliers. Raises BackendError when the system cannot be solved.
+
+        Where it is asked for, what all disparities are off by is an unknown too. Rectification that is not exact moves
+        all of them alike, which makes far points the nearer the farther they are, so that near and far ones tell
+        different motions.
         """
         problem = _Problem(window, self._config)
         limits = chi_square_limits(window)
         first = max(1, self._config.max_iterations // 2)
         problem.optimize(problem.finite, first, _FIRST_TOLERANCE)
-        fits = problem.chi_square() <= limits
-        problem.optimize(problem.finite & fits, self._config.max_iterations - first, _TOLERANCE)
-        return correction_between(window, problem.state)
+        fits = problem.finite & (problem.chi_square() <= limits)
+        problem.optimize(fits, self._config.max_iterations - first, _TOLERANCE)
+        if window.offset_sigma_px <= 0 or not has_disparity(window).any():
+            return correction_between(window, problem.state)
+        offset_px, solved = self._solve_offset(problem.state, fits)
+        correction = correction_between(shifted(window, offset_px), solved)
+        return replace(correction, disparity_offset_px=offset_px)
+
+    def _solve_offset(self, solved: Window, chosen: BoolArray) -> tuple[float, Window]:
+        """Return what all disparities of a solved window are too large by, and its solution without that.
+
+        At the optimum the error changes with the offset as if all else stood still. How that changes in turn is told by
+        the optimum at another offset: one step of the secant method, with the prior of the window. What one landmark's
+        disparities are wrong by is alike wherever it is seen from, so that they count as one.
+        """
+        slope = offset_slope(solved, chosen, self._config.huber_px)
+        probe = self._improved(shifted(solved, _PROBE_PX), chosen)
+        measured = chosen & has_disparity(solved)
+        alike = max(measured.sum(), 1) / max(len(np.unique(solved.landmark_rows[measured])), 1)
+        curvature = (offset_slope(probe, chosen, self._config.huber_px) - slope) / _PROBE_PX
+        offset_px = -slope / (max(curvature, 0.0) + alike * solved.offset_sigma_px**-2)
+        offset_px = float(np.clip(offset_px, -3 * solved.offset_sigma_px, 3 * solved.offset_sigma_px))
+        return offset_px, self._improved(shifted(probe, offset_px - _PROBE_PX), chosen)
+
+    def _improved(self, window: Window, chosen: BoolArray) -> Window:
+        problem = _Problem(window, self._config)
+        problem.optimize(chosen, self._config.max_iterations, _TOLERANCE)
+        return problem.state
+
+
+def shifted(window: Window, offset_px: float) -> Window:
+    """Return a window whose disparities are all lowered."""
+    return replace(window, right_x=window.right_x + offset_px)
 
 
 class _Problem:

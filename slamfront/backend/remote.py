@@ -153,8 +153,8 @@ class RemoteBackend:
             raise BackendError(str(answer["error"]))
         if isinstance(job, PoseGraph):
             return GraphCorrection(**answer)
-        errors = {name: float(answer[name]) for name in ("initial_error", "final_error")}
-        return Correction(**(answer | errors))
+        names = ("initial_error", "final_error", "disparity_offset_px")
+        return Correction(**(answer | {name: float(answer[name]) for name in names}))
 
     def _send(self, message: Message) -> None:
         process = self._process
@@ -209,6 +209,7 @@ def _answer(backend: Backend, message: Message) -> Message:
             return _fields(solve_pose_graph(PoseGraph(**message | {"scaled": bool(message["scaled"])})))
         camera = json.loads(str(message.pop("camera")))
         camera["distortion"] = tuple(camera["distortion"])
+        message["offset_sigma_px"] = float(message["offset_sigma_px"])
         return _fields(backend.solve(Window(camera=Camera(**camera), **message)))
     except BackendError as error:
         return {"error": str(error)}

@@ -41,6 +41,19 @@ def chi_square(window: Window) -> FloatArray:
     return np.where((points[:, 2] > 0) & np.isfinite(squares), squares, np.inf)
 
 
+def offset_slope(window: Window, chosen: BoolArray, huber: float) -> float:
+    """Return how the robust error of the chosen observations (M,), half their chi-square, grows with the offset by
+    which all disparities are taken to be too large, 1/px.
+    """
+    camera, used = window.camera, chosen & has_disparity(window)
+    offset = window.landmarks_m[window.landmark_rows] - window.positions_m[window.keyframe_rows]
+    with np.errstate(all="ignore"):
+        depth = np.einsum("mi,mi->m", offset, window.rotations[window.keyframe_rows, :, 2])
+        errors = camera.disparity_times_depth / depth - (window.pixels_xy[:, 0] - window.right_x)
+        weights = np.minimum(1.0, huber / np.sqrt(chi_square(window))) / window.disparity_sigma_px**2
+    return float(np.sum(weights[used] * errors[used]))
+
+
 def chi_square_limits(window: Window) -> FloatArray:
     """Return the largest chi-square (M,) of an inlier: 95 % of true observations stay below."""
     return np.where(has_disparity(window), CHI2_STEREO, CHI2_MONO)

@@ -68,6 +68,8 @@ def _facts(path: Path, world: KeyframeMap, header: MapHeader) -> dict[str, str]:
     places_m = np.array([record.world_from_camera.translation_m for record in records]).reshape(-1, 3)
     length_m = float(np.linalg.norm(np.diff(places_m, axis=0), axis=1).sum())
     baseline = "" if camera.baseline_m is None else f", baseline {camera.baseline_m:g} m"
+    if camera.disparity_offset_px:
+        baseline += f", disparities {camera.disparity_offset_px:+.2f} px too large"
     return {
         "written": f"{header.created} by slamfront {header.slamfront}",
         "sensor": header.sensor,

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from slamfront.evaluation.trajectory import TrajectoryMetrics
     from slamfront.pipeline import RunSummary
 
+# Disparities that are off by less tell distances well enough: to 1 % where a disparity is 2 px
+_TOLD_OFFSET_PX = 0.02
+
 
 @dataclass(frozen=True)
 class Run:
@@ -113,6 +116,11 @@ def _report(summary: RunSummary, result: RunResult, metrics: TrajectoryMetrics |
         lines.append(
             f"speed      {summary.fps:.1f} frames/s; a frame takes {result.frame_p50_ms:.1f} ms (median), "
             f"{result.frame_p95_ms:.1f} ms (95 %), {result.frame_max_ms:.1f} ms (worst)"
+        )
+    if summary.world is not None and abs(summary.world.camera.disparity_offset_px) >= _TOLD_OFFSET_PX:
+        offset_px = summary.world.camera.disparity_offset_px
+        lines.append(
+            f"stereo     disparities are {offset_px:+.2f} px too large: `disparity_offset_px` of a calibration"
         )
     if summary.loops:
         lines.append(f"loops      {len(summary.loops)} closed")

@@ -17,6 +17,8 @@ from slamfront.geometry.pose import Pose
 Array = NDArray[np.float64]
 Model = Literal["pinhole", "radtan", "kb4"]
 
+MAX_DISPARITY_OFFSET_PX = 1.0
+"""A pair of images whose disparities are off by this much is not rectified."""
 _DISTORTION_SIZES = {"pinhole": (0,), "radtan": (4, 5, 8), "kb4": (4,)}
 
 
@@ -34,6 +36,7 @@ class Camera:
     readout_s   time from the exposure of the first row to that of the last; 0 = all at once (global shutter)
     depth_delay_s   how much later than the image a depth map is captured that has the image's time stamp; negative =
                 earlier
+    disparity_offset_px   by how much disparities are measured too large, since rectification is not exact
     """
 
     model: Model
@@ -47,6 +50,7 @@ class Camera:
     baseline_m: float | None = None
     readout_s: float = 0.0
     depth_delay_s: float = 0.0
+    disparity_offset_px: float = 0.0
 
     def __post_init__(self) -> None:
         if self.model not in _DISTORTION_SIZES:
@@ -63,6 +67,9 @@ class Camera:
             raise CalibrationError(f"the readout time must be from 0 to 1 s, got {self.readout_s}")
         if not -1 < self.depth_delay_s < 1:
             raise CalibrationError(f"the delay of depth must be from -1 to 1 s, got {self.depth_delay_s}")
+        if not abs(self.disparity_offset_px) < MAX_DISPARITY_OFFSET_PX:
+            limit = f"{MAX_DISPARITY_OFFSET_PX:g} px"
+            raise CalibrationError(f"disparities must be off by less than {limit}, got {self.disparity_offset_px}")
 
     @property
     def matrix(self) -> Array:
@@ -117,6 +124,7 @@ class Camera:
             fy=self.fy * sy,
             cx=(self.cx + 0.5) * sx - 0.5,
             cy=(self.cy + 0.5) * sy - 0.5,
+            disparity_offset_px=self.disparity_offset_px * sx,
         )
 
     def contains(self, pixels_xy: Array, border_px: float = 0.0) -> NDArray[np.bool_]:

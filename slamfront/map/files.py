@@ -132,7 +132,7 @@ def load_map(path: Path) -> tuple[KeyframeMap, MapHeader]:
 def check_fits(path: Path, world: KeyframeMap, header: MapHeader, other: MapHeader, camera: Camera) -> None:
     """Raise MapFileError, with the reason, unless a map from `path` can be used with what `other` and `camera` tell.
 
-    When depth is captured may be known better by now: that does not matter to the map.
+    When depth is captured, and what disparities are off by, may be known better by now: the map has its own.
     """
     if header.sensor != other.sensor:
         raise MapFileError(f"{path} is a map of a {header.sensor} sensor, this is {other.sensor}")
@@ -140,7 +140,7 @@ def check_fits(path: Path, world: KeyframeMap, header: MapHeader, other: MapHead
         raise MapFileError(f"{path} was made with {header.features} features, these are {other.features}")
     for field in dataclasses.fields(Camera):
         mine, theirs = getattr(world.camera, field.name), getattr(camera, field.name)
-        if field.name != "depth_delay_s" and not _same(mine, theirs):
+        if field.name not in ("depth_delay_s", "disparity_offset_px") and not _same(mine, theirs):
             raise MapFileError(f"{path} was made with another camera: its {field.name} is {mine}, not {theirs}")
 
 

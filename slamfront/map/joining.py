@@ -21,6 +21,7 @@ def absorb(world: KeyframeMap, other: KeyframeMap, world_from_other: Sim3) -> In
         raise ValueError("maps of different descriptors cannot be joined")
     clash = any(world.knows(i) for i in (*other.keyframes, *other.retired))
     shift = world.next_id if clash else 0
+    other.lower_disparities(world.camera.disparity_offset_px - other.camera.disparity_offset_px)
     world.void_ids(other.next_id + shift, other.landmarks.most_uses)
     rows = _carry_landmarks(world, other, world_from_other, shift)
     records = [_carried(record, world_from_other, rows, shift) for record in other.keyframes.values()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -272,6 +272,12 @@ class KeyframeMap:
         keyframe.features = Features(xy, f.scores, f.descriptors, f.image_size, f.scales)
         keyframe.right_x[keypoint_rows] += shift_px[:, 0].astype(np.float32)
         keyframe.sigmas_px[keypoint_rows] = sigma_px
+
+    def lower_disparities(self, offset_px: float) -> None:
+        """Lower what all keyframes have measured, and are going to: rectification was found to be off by this much."""
+        self.camera = replace(self.camera, disparity_offset_px=self.camera.disparity_offset_px + offset_px)
+        for keyframe in self.keyframes.values():
+            keyframe.right_x += np.float32(offset_px)
 
     def turn_keyframe(self, keyframe: KeyframeRecord, shutter: Shutter) -> None:
         """Move all keypoints of a keyframe to where they lie under another shutter."""

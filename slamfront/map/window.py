@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from slamfront.geometry.camera import MAX_DISPARITY_OFFSET_PX
 from slamfront.geometry.pose import Pose
 from slamfront.map.keyframe_map import KeyframeMap
 from slamfront.types import BoolArray, Correction, IntArray, Window
@@ -13,7 +14,12 @@ _MAX_FIXED = 10
 
 
 def local_window(
-    world: KeyframeMap, keyframe_id: int, size: int, disparity_sigma_px: float, shared: bool = True
+    world: KeyframeMap,
+    keyframe_id: int,
+    size: int,
+    disparity_sigma_px: float,
+    shared: bool = True,
+    offset_sigma_px: float = 0.0,
 ) -> Window:
     """Return a keyframe's window: the `size` keyframes most covisible with it, free, and those that hold them, fixed.
 
@@ -29,15 +35,16 @@ def local_window(
     outside = np.setdiff1d(ids[~np.isin(ids, free)][:_MAX_FIXED], free)
     if len(outside) == 0:
         outside, free = free[:1], free[1:]
-    return _window(world, np.sort(np.r_[free, outside]), outside, landmark_rows, disparity_sigma_px)
+    ids = np.sort(np.r_[free, outside])
+    return _window(world, ids, outside, landmark_rows, disparity_sigma_px, offset_sigma_px)
 
 
-def whole_window(world: KeyframeMap, disparity_sigma_px: float) -> Window:
+def whole_window(world: KeyframeMap, disparity_sigma_px: float, offset_sigma_px: float = 0.0) -> Window:
     """Return the whole map as one window with the first keyframe fixed."""
     ids = np.array(sorted(world.keyframes), np.int64)
     landmark_rows = world.observed_by(ids)
     landmark_rows = landmark_rows[world.landmarks.observations[landmark_rows] > 1]
-    return _window(world, ids, ids[:1], landmark_rows, disparity_sigma_px)
+    return _window(world, ids, ids[:1], landmark_rows, disparity_sigma_px, offset_sigma_px)
 
 
 def apply(world: KeyframeMap, correction: Correction) -> None:
@@ -68,6 +75,8 @@ def apply(world: KeyframeMap, correction: Correction) -> None:
     others[rows[known]] = False
     _carry_along(world, before, others)
     marks.positions_m[rows[known]] = correction.landmarks_m[known]
+    if abs(world.camera.disparity_offset_px + correction.disparity_offset_px) < MAX_DISPARITY_OFFSET_PX:
+        world.lower_disparities(correction.disparity_offset_px)
     _drop(world, correction.outliers)
 
 
@@ -93,7 +102,12 @@ def _drop(world: KeyframeMap, outliers: IntArray) -> None:
 
 
 def _window(
-    world: KeyframeMap, ids: IntArray, fixed: IntArray, landmark_rows: IntArray, disparity_sigma_px: float
+    world: KeyframeMap,
+    ids: IntArray,
+    fixed: IntArray,
+    landmark_rows: IntArray,
+    disparity_sigma_px: float,
+    offset_sigma_px: float,
 ) -> Window:
     """Collect the observations of `landmark_rows` (ascending) by the keyframes `ids` (ascending)."""
     position = np.full(world.landmarks.capacity + 1, -1, np.int64)
@@ -120,4 +134,5 @@ def _window(
         sigmas_px=gather([r.sigmas_px for r in records]).astype(np.float64),
         disparity_sigma_px=np.full(sum(counts), disparity_sigma_px),
         camera=world.camera,
+        offset_sigma_px=offset_sigma_px,
     )

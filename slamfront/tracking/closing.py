@@ -9,7 +9,7 @@ from slamfront.map.graph import apply_graph, essential_graph
 from slamfront.map.window import apply, whole_window
 from slamfront.protocols import Closer
 from slamfront.tracking.loops import Loop, LoopDetector, fuse_loop
-from slamfront.tracking.ranging import disparity_sigma_px
+from slamfront.tracking.ranging import disparity_offset_sigma_px, disparity_sigma_px
 from slamfront.types import GraphCorrection, Sensor
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class LoopClosing:
 
     def __init__(self, detector: LoopDetector, closer: Closer, sensor: Sensor) -> None:
         self._detector, self._closer, self._scaled = detector, closer, sensor == "mono"
-        self._disparity_sigma_px = disparity_sigma_px(sensor)
+        self._sigmas_px = disparity_sigma_px(sensor), disparity_offset_sigma_px(sensor)
         self._open: Loop | None = None
         self._adjust_at: list[int] = []
         self.loops: list[Loop] = []
@@ -57,7 +57,7 @@ class LoopClosing:
             return
         if self._adjust_at and keyframe.id >= self._adjust_at[0]:
             self._adjust_at.pop(0)
-            self._closer.offer(whole_window(world, self._disparity_sigma_px))
+            self._closer.offer(whole_window(world, *self._sigmas_px))
             return
         loop = self._detector.look(world, keyframe)
         if loop is not None and self._closer.offer(essential_graph(world, [loop.edge], self._scaled)):

@@ -26,7 +26,7 @@ from slamfront.tracking.mapper import KeyframeListener, Mapper
 from slamfront.tracking.mapping import first_map, insert_keyframe
 from slamfront.tracking.motion import ConstantVelocity
 from slamfront.tracking.odometry import Odometry
-from slamfront.tracking.ranging import disparity_sigma_px, ranging_of
+from slamfront.tracking.ranging import disparity_offset_sigma_px, disparity_sigma_px, ranging_of
 from slamfront.tracking.revisits import Revisits
 from slamfront.tracking.stopwatch import Stopwatch
 from slamfront.tracking.view import View
@@ -158,12 +158,12 @@ class FrontEnd:
 
     @property
     def camera(self) -> Camera:
-        """The camera of the frames, without its baseline for a monocular run."""
-        return self._camera
+        """The camera of the frames, as the map knows it by now; without its baseline for a monocular run."""
+        return self._camera if self._atlas.active is None else self.world.camera
 
     def whole_window(self, world: KeyframeMap) -> Window:
         """Return the whole of a map as one window, for a last adjustment."""
-        return whole_window(world, disparity_sigma_px(self._sensor))
+        return whole_window(world, disparity_sigma_px(self._sensor), disparity_offset_sigma_px(self._sensor))
 
     def take_late(self) -> list[Tracked]:
         """Return answers to earlier frames, which had none while a single camera waited for its first map."""
@@ -195,11 +195,11 @@ class FrontEnd:
     # --- the steps
 
     def _observe(self, frame: Frame) -> View:
-        ranging = ranging_of(frame, self._sensor, self._config.tracker)
-        shutter = Shutter(self._camera, self._motion.angular_velocity(frame.time_ns))
+        ranging = ranging_of(frame, self.camera, self._sensor, self._config.tracker)
+        shutter = Shutter(self.camera, self._motion.angular_velocity(frame.time_ns))
         view = View(frame, ranging, self._extractor, shutter)
         if self._atlas.active is None:
-            self._atlas.begin(KeyframeMap(self._camera, view.features.descriptors))
+            self._atlas.begin(KeyframeMap(self.camera, view.features.descriptors))
         return view
 
     def _begin(self, view: View) -> str:
@@ -250,7 +250,7 @@ class FrontEnd:
         config, marks = self._config.tracker, self.world.landmarks
         start = view.pose
         if not view.turn_measured:
-            view.turn(Shutter(self._camera, self._motion.angular_velocity(view.frame.time_ns, start)))
+            view.turn(Shutter(self.camera, self._motion.angular_velocity(view.frame.time_ns, start)))
         local = local_landmarks(self.world, self._reference, config)
         expected = align_view(view, self.world, local, config.max_landmarks)
         inliers = solve_pose(view, self.world, start, config, ranged=True)
@@ -321,7 +321,7 @@ class FrontEnd:
         long = self._lost_ns >= 1e9 * config.new_after_s
         if not long or not config.enabled or self._frozen or len(self.maps) >= config.most or not self.keyframe_count:
             return reason
-        self._atlas.begin(KeyframeMap(self._camera, view.features.descriptors))
+        self._atlas.begin(KeyframeMap(self.camera, view.features.descriptors))
         self._adjuster.forget()
         self._revisits.restart()
         missing = self._begin(view)

@@ -22,10 +22,13 @@ from slamfront.tracking.mapping import (
     triangulate_with_neighbours,
 )
 from slamfront.tracking.motion import ConstantVelocity
-from slamfront.tracking.ranging import disparity_sigma_px
+from slamfront.tracking.ranging import disparity_offset_sigma_px, disparity_sigma_px
 from slamfront.tracking.recall import recall
 from slamfront.tracking.view import View
 from slamfront.types import KeyFrame, Sensor, Window
+
+# Keyframes at which the offset of disparities is asked for, of a window of all: any that is held would hold the offset
+_OFFSET_AT = (20, 40)
 
 KeyframeListener = Callable[[KeyFrame, Window], None]
 
@@ -39,6 +42,7 @@ class Mapper:
     def __init__(self, config: RunConfig, sensor: Sensor, atlas: Atlas, adjuster: Adjuster) -> None:
         self._config, self._atlas, self._adjuster = config, atlas, adjuster
         self._disparity_sigma_px = disparity_sigma_px(sensor)
+        self._offset_sigma_px = disparity_offset_sigma_px(sensor)
         self.listeners: list[KeyframeListener] = []
         self.restart()
 
@@ -48,6 +52,7 @@ class Mapper:
         self._unturned: tuple[KeyframeRecord, View] | None = None
         self._unfinished: tuple[KeyframeRecord, View] | None = None
         self._unadjusted: tuple[int, int] | None = None
+        self._offset_at = list(_OFFSET_AT)
 
     def _new_policy(self) -> KeyframePolicy:
         return KeyframePolicy(self._config.keyframes, self._config.tracker.max_landmarks)
@@ -138,8 +143,14 @@ class Mapper:
             return
         (keyframe_id, size), world = self._unadjusted, self._atlas.world
         self._unadjusted = None
-        if keyframe_id in world.keyframes:
-            self._adjuster.offer(local_window(world, keyframe_id, size, self._disparity_sigma_px))
+        if keyframe_id not in world.keyframes:
+            return
+        offset_sigma_px = 0.0
+        if self._offset_sigma_px > 0 and self._offset_at and len(world.keyframes) >= self._offset_at[0]:
+            self._offset_at.pop(0)
+            offset_sigma_px, size = self._offset_sigma_px, len(world.keyframes)
+        sigma_px = self._disparity_sigma_px
+        self._adjuster.offer(local_window(world, keyframe_id, size, sigma_px, offset_sigma_px=offset_sigma_px))
 
     def _publish(self, keyframe: KeyframeRecord, size: int) -> None:
         """Have the keyframe's window adjusted, and tell listeners all that the keyframe observes."""

@@ -16,10 +16,14 @@ from slamfront.geometry.camera import Camera
 from slamfront.imaging import grey
 from slamfront.types import FloatArray, Frame, Sensor
 
-_STEREO_WINDOW = (13, 13)
+# Windows of the search, and of the last step, px. Where both do not end at one place the wider shows two depths
+_STEREO_WINDOW, _INNER_WINDOW = (13, 13), (7, 7)
+_MAX_DISAGREEMENT_PX = 0.5
 # Left to right and back again must end where it began, px
 _MAX_RETURN_ERROR_PX = 0.7
 _MAX_ROW_ERROR_PX = 1.0
+# Of what rectification may be off by along rows: a few thousandths of a degree
+_OFFSET_SIGMA_PX = 0.1
 # Depths around a pixel must agree to this share of its depth, or it lies on an edge
 _MAX_DEPTH_STEP = 0.03
 
@@ -87,7 +91,7 @@ class StereoRanging:
     disparity_sigma_px = 0.4
 
     def __init__(self, left: np.ndarray, right: np.ndarray, camera: Camera, max_depth_baselines: float) -> None:
-        self._left, self._right = left, right
+        self._left, self._right, self._offset_px = left, right, camera.disparity_offset_px
         assert camera.baseline_m is not None
         self._max_depth_m = max_depth_baselines * camera.baseline_m
 
@@ -100,32 +104,37 @@ class StereoRanging:
         levels, flags = 4, 0
         if expected_right_x is not None:
             known = np.isfinite(expected_right_x)
-            start[known, 0, 0] = expected_right_x[known]
+            start[known, 0, 0] = expected_right_x[known] - self._offset_px
             levels, flags = (1 if known.all() else 4), cv2.OPTFLOW_USE_INITIAL_FLOW
         left, right = self._left, self._right
         options = {"winSize": _STEREO_WINDOW, "maxLevel": levels}
-        found, good, _ = cv2.calcOpticalFlowPyrLK(left, right, left_xy, start, flags=flags, **options)
-        back, good_back, _ = cv2.calcOpticalFlowPyrLK(
-            right, left, found, left_xy.copy(), flags=cv2.OPTFLOW_USE_INITIAL_FLOW, winSize=_STEREO_WINDOW, maxLevel=1
-        )
-        found, back, left_xy = found[:, 0], back[:, 0], left_xy[:, 0]
+        around, good, _ = cv2.calcOpticalFlowPyrLK(left, right, left_xy, start, flags=flags, **options)
+        options = {"winSize": _INNER_WINDOW, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW}
+        found, good_inside, _ = cv2.calcOpticalFlowPyrLK(left, right, left_xy, around.copy(), maxLevel=0, **options)
+        back, good_back, _ = cv2.calcOpticalFlowPyrLK(right, left, found, left_xy.copy(), maxLevel=1, **options)
+        around, found, back, left_xy = around[:, 0], found[:, 0], back[:, 0], left_xy[:, 0]
+        agree = np.abs(found[:, 0] - around[:, 0]) < _MAX_DISAGREEMENT_PX
         returned = np.linalg.norm(back - left_xy, axis=1) < _MAX_RETURN_ERROR_PX
         level = np.abs(found[:, 1] - left_xy[:, 1]) < _MAX_ROW_ERROR_PX
-        sound = (good.ravel() > 0) & (good_back.ravel() > 0) & returned & level & (found[:, 0] <= left_xy[:, 0])
+        sound = (good & good_inside & good_back).ravel() > 0
+        sound &= agree & returned & level & (found[:, 0] <= left_xy[:, 0])
         # A disparity below nought is noise of a far point, which keeps its direction alone
-        return np.where(sound, found[:, 0], np.nan).astype(np.float64)
+        return np.where(sound, found[:, 0] + self._offset_px, np.nan)
 
     def near(self, depths_m: FloatArray) -> np.ndarray:
         """Return which depths are within the configured number of baselines."""
         return depths_m < self._max_depth_m
 
 
-def ranging_of(frame: Frame, sensor: Sensor, config: TrackerConfig) -> Ranging:
-    """Return what tells distances in this frame; a frame that lacks its second image or depth counts as monocular."""
+def ranging_of(frame: Frame, camera: Camera, sensor: Sensor, config: TrackerConfig) -> Ranging:
+    """Return what tells distances in this frame; a frame that lacks its second image or depth counts as monocular.
+
+    camera  that of the frame, as the map knows it by now
+    """
     if sensor == "rgbd" and frame.depth_m is not None:
-        return DepthRanging(frame.depth_m, frame.camera, config.max_depth_m)
+        return DepthRanging(frame.depth_m, camera, config.max_depth_m)
     if sensor == "stereo" and frame.right is not None:
-        return StereoRanging(grey(frame.image), grey(frame.right), frame.camera, config.max_depth_baselines)
+        return StereoRanging(grey(frame.image), grey(frame.right), camera, config.max_depth_baselines)
     return NoRanging()
 
 
@@ -134,3 +143,8 @@ def disparity_sigma_px(sensor: Sensor) -> float:
     if sensor == "stereo":
         return StereoRanging.disparity_sigma_px
     return DepthRanging.disparity_sigma_px if sensor == "rgbd" else NoRanging.disparity_sigma_px
+
+
+def disparity_offset_sigma_px(sensor: Sensor) -> float:
+    """Return the standard deviation of what a sensor's disparities may be off by together, px; 0 = nothing."""
+    return _OFFSET_SIGMA_PX if sensor == "stereo" else 0.0

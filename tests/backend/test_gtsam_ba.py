@@ -9,7 +9,7 @@ from slamfront.backend import BundleAdjustment, for_whole_map
 from slamfront.backend.residuals import correction_between
 from slamfront.config import BackendConfig
 from slamfront.types import Sensor, Window
-from tests.backend.worlds import make_world, part
+from tests.backend.worlds import World, make_world, part
 
 CONFIG = BackendConfig(max_iterations=20)
 
@@ -238,3 +238,45 @@ def test_a_camera_that_hardly_moves_does_not_draw_landmarks_towards_it() -> None
     depths = correction.landmarks_m[np.isin(correction.landmark_ids, np.flatnonzero(np.bincount(marks) >= 2)), 2]
     assert depths.min() > 2.5, "inverse depth of twice the typical one is a deviation of what is expected"
     assert np.median(depths) == pytest.approx(5.0, rel=0.2)
+
+
+# --- what all disparities are off by
+
+
+def lifted(world: World, offset_px: float) -> World:
+    """Return a world all of whose disparities were measured too large."""
+    return replace(world, window=replace(world.window, right_x=world.window.right_x - offset_px))
+
+
+@pytest.mark.parametrize("offset_px", [-0.15, 0.1, 0.25])
+def test_what_all_disparities_are_off_by_is_found_and_undone(offset_px: float) -> None:
+    world = lifted(make_world(keyframes=10, fixed=1, landmarks=400, disturb=0.3), offset_px)
+    correction = BundleAdjustment(BackendConfig()).solve(replace(world.window, offset_sigma_px=1.0))
+    # A step of the secant method on a problem that is nearly linear in it
+    assert abs(correction.disparity_offset_px - offset_px) < 0.05 * abs(offset_px)
+    assert world.position_errors(correction).max() < 0.002
+    as_it_was = BundleAdjustment(BackendConfig()).solve(world.window)
+    assert as_it_was.disparity_offset_px == 0
+    assert world.position_errors(as_it_was).max() > 0.005
+
+
+def test_noise_alone_makes_no_offset_that_counts() -> None:
+    """Of ten worlds: the offset's own deviation there is about 0.02 px."""
+    found = []
+    for seed in range(10):
+        world = make_world(keyframes=10, fixed=1, landmarks=400, noise_px=0.3, seed=seed, disturb=0.3)
+        solved = BundleAdjustment(BackendConfig()).solve(replace(world.window, offset_sigma_px=0.1))
+        found.append(solved.disparity_offset_px)
+    assert np.abs(np.mean(found)) < 0.01
+    assert np.abs(found).max() < 0.06
+
+
+def test_one_keyframe_tells_nothing_of_an_offset() -> None:
+    world = lifted(make_world(keyframes=1, fixed=0), 0.3)
+    solved = BundleAdjustment(BackendConfig()).solve(replace(world.window, offset_sigma_px=0.1))
+    assert abs(solved.disparity_offset_px) < 0.01
+
+
+def test_a_single_camera_has_no_offset() -> None:
+    solved = BundleAdjustment(BackendConfig()).solve(replace(make_world("mono").window, offset_sigma_px=0.1))
+    assert solved.disparity_offset_px == 0

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,14 @@ def test_remote_answers_are_those_of_this_process(backend: RemoteBackend) -> Non
     there = backend.solve(WINDOW)
     _assert_equal(here, there)
     assert not there.positions_m.flags.writeable
+
+
+def test_what_disparities_are_off_by_is_asked_and_answered_remotely(backend: RemoteBackend) -> None:
+    world = make_world(keyframes=8, fixed=1, landmarks=300)
+    window = replace(world.window, right_x=world.window.right_x - 0.2, offset_sigma_px=1.0)
+    correction = backend.solve(window)
+    assert isinstance(correction.disparity_offset_px, float)
+    assert correction.disparity_offset_px == pytest.approx(0.2, abs=0.02)
 
 
 def test_windows_in_flight_are_answered_in_order(backend: RemoteBackend) -> None:

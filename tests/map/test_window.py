@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from slamfront.backend.null import NullBackend
-from slamfront.geometry.pose import Pose
+from slamfront.geometry.pose import Pose, Sim3
 from slamfront.map import KeyframeMap
+from slamfront.map.joining import absorb
 from slamfront.map.window import apply, local_window, whole_window
 from slamfront.types import Correction, Window
 from tests.map.worlds import add_keyframe, add_landmarks, assert_consistent, chain, empty_map
@@ -260,3 +261,29 @@ def test_a_backend_that_changes_nothing_changes_nothing(size: int) -> None:
     for keyframe_id, pose in poses.items():
         np.testing.assert_allclose(world.keyframes[keyframe_id].world_from_camera.matrix(), pose, atol=1e-12)
     np.testing.assert_array_equal(world.landmarks.positions_m, positions)
+
+
+# --- what all disparities are off by
+
+
+def test_an_offset_of_disparities_reaches_all_keyframes_and_the_camera_but_for_one_that_cannot_be() -> None:
+    world, records = chain(3)
+    for record in records:
+        record.right_x[:10] = 50.0
+    apply(world, replace(correction_of(whole_window(world, 1.0)), disparity_offset_px=0.25))
+    assert world.camera.disparity_offset_px == 0.25
+    for record in records:
+        np.testing.assert_array_equal(record.right_x[:10], np.float32(50.25))
+        assert np.isnan(record.right_x[10:]).all()
+    apply(world, replace(correction_of(whole_window(world, 1.0)), disparity_offset_px=0.8))
+    assert world.camera.disparity_offset_px == 0.25, "a pair that is off by a pixel is not rectified"
+
+
+def test_maps_that_are_joined_agree_on_what_disparities_are_off_by() -> None:
+    first, second = chain(2)[0], chain(2)[0]
+    first.lower_disparities(0.1)
+    second.lower_disparities(-0.1)
+    record = second.keyframes[1]
+    record.right_x[:] = 20.0
+    absorb(first, second, Sim3.from_pose(Pose.identity()))
+    np.testing.assert_allclose(record.right_x, 20.2, atol=1e-5)

@@ -110,7 +110,7 @@ def corners(frame: Frame, depth_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def stereo_ranging(frame: Frame) -> Ranging:
-    ranging = ranging_of(frame, "stereo", CONFIG.tracker)
+    ranging = ranging_of(frame, frame.camera, "stereo", CONFIG.tracker)
     assert isinstance(ranging, StereoRanging)
     return ranging
 
@@ -129,6 +129,16 @@ def test_stereo_disparity_is_exact_to_a_fifth_of_a_pixel(pair: Clip, truth: np.n
     assert known.mean() > 0.8
     assert np.median(error) < 0.1
     assert np.percentile(error, 90) < 0.2
+
+
+def test_disparities_are_lowered_by_what_they_are_known_to_be_off_by(pair: Clip, truth: np.ndarray) -> None:
+    frame = pair.frames[0]
+    xy, disparity = corners(frame, truth)
+    lowering = ranging_of(frame, replace(frame.camera, disparity_offset_px=0.5), "stereo", CONFIG.tracker)
+    plain = stereo_ranging(frame)
+    guess = xy[:, 0] - disparity
+    # A search that begins where the point is ends there, whatever is taken off afterwards
+    np.testing.assert_allclose(lowering.right_x(xy, guess + 0.5), plain.right_x(xy, guess) + 0.5, atol=1e-4)
 
 
 def test_stereo_finds_nothing_in_a_right_image_that_shows_something_else(pair: Clip) -> None:
@@ -150,9 +160,9 @@ def test_stereo_finds_nothing_in_a_black_right_image(pair: Clip) -> None:
 
 def test_a_frame_without_its_second_image_counts_as_monocular(pair: Clip) -> None:
     frame = pair.frames[0]
-    assert isinstance(ranging_of(replace(frame, right=None), "stereo", CONFIG.tracker), NoRanging)
-    assert isinstance(ranging_of(frame, "mono", CONFIG.tracker), NoRanging)
-    assert isinstance(ranging_of(frame, "rgbd", CONFIG.tracker), NoRanging)
+    assert isinstance(ranging_of(replace(frame, right=None), frame.camera, "stereo", CONFIG.tracker), NoRanging)
+    assert isinstance(ranging_of(frame, frame.camera, "mono", CONFIG.tracker), NoRanging)
+    assert isinstance(ranging_of(frame, frame.camera, "rgbd", CONFIG.tracker), NoRanging)
 
 
 def test_colour_pairs_are_ranged_as_grey_ones(pair: Clip, truth: np.ndarray) -> None:

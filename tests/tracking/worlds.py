@@ -132,4 +132,9 @@ def blinded(frames: Sequence[Frame], rows: Iterable[int], grey: int = 0) -> list
 def view_of(frame: Frame, sensor: Sensor = "mono", extractor: Extractor | None = None) -> View:
     """Return the view of a frame before anything is known about it."""
     orb = Orb(CONFIG.extractor)
-    return View(frame, ranging_of(frame, sensor, CONFIG.tracker), extractor or orb, Shutter(frame.camera, np.zeros(3)))
+    return View(
+        frame,
+        ranging_of(frame, frame.camera, sensor, CONFIG.tracker),
+        extractor or orb,
+        Shutter(frame.camera, np.zeros(3)),
+    )
