@@ -10,6 +10,7 @@ at the end, so that what loops alone do is seen.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -23,7 +24,7 @@ from slamfront.evaluation.trajectory import evaluate
 from slamfront.pipeline import Session
 from slamfront.protocols import Source
 from slamfront.trajectories import write_tum
-from slamfront.types import Sensor, Tracked, Trajectory
+from slamfront.types import Frame, Sensor, Tracked, Trajectory
 
 # Frames after a loop in which it is closed, and the whole map adjusted twice
 _CLOSING = 200
@@ -45,6 +46,8 @@ class Arguments:
     """Adjust the whole map at the end."""
     threads: bool = False
     """Backend and loops in processes of their own; without, runs repeat exactly."""
+    rate: float | None = None
+    """Frames a second, as a camera gives them; all are rendered or read beforehand. Without, as fast as can be."""
     output: Path | None = None
     """Folder for the trajectories."""
     config: RunConfig = field(default_factory=RunConfig)
@@ -76,7 +79,7 @@ def follow(arguments: Arguments, loops: bool) -> None:
     with adjuster_of(config) as adjuster:
         front = build_front(config, source.camera, source.sensor, adjuster)
         session = Session(front, adjuster, whole_map=whole_map_backend(config))
-        for frame in source:
+        for frame in source if arguments.rate is None else _paced(list(source), arguments.rate):
             answers.append(session.take(frame))
         session.finish()
     online = Trajectory.from_poses(
@@ -98,6 +101,14 @@ def follow(arguments: Arguments, loops: bool) -> None:
     if arguments.output is not None:
         arguments.output.mkdir(parents=True, exist_ok=True)
         write_tum(arguments.output / f"{arguments.sensor}-{'on' if loops else 'off'}.tum", after)
+
+
+def _paced(frames: list[Frame], rate: float) -> Iterator[Frame]:
+    """Give so many frames a second; where one took too long the next come at once, until the time is made up for."""
+    start = time.perf_counter()
+    for row, frame in enumerate(frames):
+        time.sleep(max(0.0, start + row / rate - time.perf_counter()))
+        yield frame
 
 
 def _print_slowest(answers: list[Tracked], loops_ns: list[int]) -> None:
