@@ -36,6 +36,8 @@ _FIRST_TOLERANCE = 1e-2
 """The same before outliers are dropped: near enough to tell them."""
 _PROBE_PX = 0.05
 """The offset of disparities at which the optimum is looked at for a second time."""
+_LEAST_OFFSET_PX = 0.04
+"""A smaller offset of disparities is none: a search that meets two depths in its window is as wrong on average."""
 _WEAK_PRIOR = 0.1
 """Sigma of the prior that helps an indeterminate system, as a share of a landmark's mean distance."""
 
@@ -87,6 +89,8 @@ class BundleAdjustment:
         alike = max(measured.sum(), 1) / max(len(np.unique(solved.landmark_rows[measured])), 1)
         curvature = (offset_slope(probe, chosen, self._config.huber_px) - slope) / _PROBE_PX
         offset_px = -slope / (max(curvature, 0.0) + alike * solved.offset_sigma_px**-2)
+        if abs(solved.camera.disparity_offset_px + offset_px) < _LEAST_OFFSET_PX:
+            return 0.0, solved
         offset_px = float(np.clip(offset_px, -3 * solved.offset_sigma_px, 3 * solved.offset_sigma_px))
         return offset_px, self._improved(shifted(probe, offset_px - _PROBE_PX), chosen)
 

@@ -260,21 +260,18 @@ def test_what_all_disparities_are_off_by_is_found_and_undone(offset_px: float) -
     assert world.position_errors(as_it_was).max() > 0.005
 
 
-def test_noise_alone_makes_no_offset_that_counts() -> None:
-    """Of ten worlds: the offset's own deviation there is about 0.02 px."""
-    found = []
+def test_noise_alone_makes_no_offset() -> None:
+    """The offset's own deviation in these ten worlds is about 0.01 px."""
     for seed in range(10):
         world = make_world(keyframes=10, fixed=1, landmarks=400, noise_px=0.3, seed=seed, disturb=0.3)
         solved = BundleAdjustment(BackendConfig()).solve(replace(world.window, offset_sigma_px=0.1))
-        found.append(solved.disparity_offset_px)
-    assert np.abs(np.mean(found)) < 0.01
-    assert np.abs(found).max() < 0.06
+        assert solved.disparity_offset_px == 0
 
 
 def test_one_keyframe_tells_nothing_of_an_offset() -> None:
     world = lifted(make_world(keyframes=1, fixed=0), 0.3)
     solved = BundleAdjustment(BackendConfig()).solve(replace(world.window, offset_sigma_px=0.1))
-    assert abs(solved.disparity_offset_px) < 0.01
+    assert solved.disparity_offset_px == 0
 
 
 def test_a_single_camera_has_no_offset() -> None:
