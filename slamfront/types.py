@@ -252,7 +252,7 @@ class Correction(_Frozen):
     landmark_ids, landmarks_m               new landmark positions in the world
     outliers                                int64 (R,2): (keyframe id, keypoint row) of observations to drop
     initial_error, final_error              weighted squared error before and after (half the chi-square)
-    disparity_offset_px                     by how much all disparities are too large, where that was asked for
+    disparity_offset_px                     `Camera.disparity_offset_px` as it should be; NaN where none was asked for
     """
 
     keyframe_ids: IntArray
@@ -263,7 +263,7 @@ class Correction(_Frozen):
     outliers: IntArray
     initial_error: float
     final_error: float
-    disparity_offset_px: float = 0.0
+    disparity_offset_px: float = np.nan
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -74,10 +74,10 @@ class BundleAdjustment:
             return correction_between(window, problem.state)
         offset_px, solved = self._solve_offset(problem.state, fits)
         correction = correction_between(shifted(window, offset_px), solved)
-        return replace(correction, disparity_offset_px=offset_px)
+        return replace(correction, disparity_offset_px=window.camera.disparity_offset_px + offset_px)
 
     def _solve_offset(self, solved: Window, chosen: BoolArray) -> tuple[float, Window]:
-        """Return what all disparities of a solved window are too large by, and its solution without that.
+        """Return what all disparities of a solved window are still too large by, and its solution without that.
 
         At the optimum the error changes with the offset as if all else stood still. How that changes in turn is told by
         the optimum at another offset: one step of the secant method, with the prior of the window. What one landmark's

@@ -75,8 +75,8 @@ def apply(world: KeyframeMap, correction: Correction) -> None:
     others[rows[known]] = False
     _carry_along(world, before, others)
     marks.positions_m[rows[known]] = correction.landmarks_m[known]
-    if abs(world.camera.disparity_offset_px + correction.disparity_offset_px) < MAX_DISPARITY_OFFSET_PX:
-        world.lower_disparities(correction.disparity_offset_px)
+    if abs(correction.disparity_offset_px) < MAX_DISPARITY_OFFSET_PX:
+        world.lower_disparities(correction.disparity_offset_px - world.camera.disparity_offset_px)
     _drop(world, correction.outliers)
 
 

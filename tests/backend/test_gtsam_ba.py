@@ -256,7 +256,7 @@ def test_what_all_disparities_are_off_by_is_found_and_undone(offset_px: float) -
     assert abs(correction.disparity_offset_px - offset_px) < 0.05 * abs(offset_px)
     assert world.position_errors(correction).max() < 0.002
     as_it_was = BundleAdjustment(BackendConfig()).solve(world.window)
-    assert as_it_was.disparity_offset_px == 0
+    assert np.isnan(as_it_was.disparity_offset_px)
     assert world.position_errors(as_it_was).max() > 0.005
 
 
@@ -276,4 +276,10 @@ def test_one_keyframe_tells_nothing_of_an_offset() -> None:
 
 def test_a_single_camera_has_no_offset() -> None:
     solved = BundleAdjustment(BackendConfig()).solve(replace(make_world("mono").window, offset_sigma_px=0.1))
-    assert solved.disparity_offset_px == 0
+    assert np.isnan(solved.disparity_offset_px)
+
+
+def test_what_is_found_counts_from_what_was_known() -> None:
+    world = lifted(make_world(keyframes=10, fixed=1, landmarks=400, disturb=0.3), 0.1)
+    known = replace(world.window, camera=replace(world.window.camera, disparity_offset_px=0.2), offset_sigma_px=1.0)
+    assert BundleAdjustment(BackendConfig()).solve(known).disparity_offset_px == pytest.approx(0.3, abs=0.005)

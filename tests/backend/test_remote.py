@@ -45,7 +45,7 @@ def _ended(process_id: int, within_s: float = 10.0) -> bool:
 def _assert_equal(first: Correction, second: Correction) -> None:
     for field in fields(first):
         a, b = getattr(first, field.name), getattr(second, field.name)
-        assert np.array_equal(a, b), field.name
+        assert np.array_equal(a, b, equal_nan=True), field.name
         assert np.asarray(a).dtype == np.asarray(b).dtype
 
 

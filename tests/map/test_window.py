@@ -270,13 +270,14 @@ def test_an_offset_of_disparities_reaches_all_keyframes_and_the_camera_but_for_o
     world, records = chain(3)
     for record in records:
         record.right_x[:10] = 50.0
-    apply(world, replace(correction_of(whole_window(world, 1.0)), disparity_offset_px=0.25))
-    assert world.camera.disparity_offset_px == 0.25
-    for record in records:
-        np.testing.assert_array_equal(record.right_x[:10], np.float32(50.25))
-        assert np.isnan(record.right_x[10:]).all()
-    apply(world, replace(correction_of(whole_window(world, 1.0)), disparity_offset_px=0.8))
-    assert world.camera.disparity_offset_px == 0.25, "a pair that is off by a pixel is not rectified"
+    same = correction_of(whole_window(world, 1.0))
+    # Also where two windows that did not know of each other have found it
+    for found, expected in ((np.nan, 0.0), (0.25, 0.25), (0.25, 0.25), (np.nan, 0.25), (1.5, 0.25), (0.125, 0.125)):
+        apply(world, replace(same, disparity_offset_px=found))
+        assert world.camera.disparity_offset_px == expected
+        for record in records:
+            np.testing.assert_array_equal(record.right_x[:10], np.float32(50.0 + expected))
+            assert np.isnan(record.right_x[10:]).all()
 
 
 def test_maps_that_are_joined_agree_on_what_disparities_are_off_by() -> None:
