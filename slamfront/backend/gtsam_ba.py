@@ -73,7 +73,7 @@ class BundleAdjustment:
         if window.offset_sigma_px <= 0 or not has_disparity(window).any():
             return correction_between(window, problem.state)
         offset_px, solved = self._solve_offset(problem.state, fits)
-        correction = correction_between(shifted(window, offset_px), solved)
+        correction = correction_between(_shifted(window, offset_px), solved)
         return replace(correction, disparity_offset_px=window.camera.disparity_offset_px + offset_px)
 
     def _solve_offset(self, solved: Window, chosen: BoolArray) -> tuple[float, Window]:
@@ -84,7 +84,7 @@ class BundleAdjustment:
         disparities are wrong by is alike wherever it is seen from, so that they count as one.
         """
         slope = offset_slope(solved, chosen, self._config.huber_px)
-        probe = self._improved(shifted(solved, _PROBE_PX), chosen)
+        probe = self._improved(_shifted(solved, _PROBE_PX), chosen)
         measured = chosen & has_disparity(solved)
         alike = max(measured.sum(), 1) / max(len(np.unique(solved.landmark_rows[measured])), 1)
         curvature = (offset_slope(probe, chosen, self._config.huber_px) - slope) / _PROBE_PX
@@ -92,7 +92,7 @@ class BundleAdjustment:
         if abs(solved.camera.disparity_offset_px + offset_px) < _LEAST_OFFSET_PX:
             return 0.0, solved
         offset_px = float(np.clip(offset_px, -3 * solved.offset_sigma_px, 3 * solved.offset_sigma_px))
-        return offset_px, self._improved(shifted(probe, offset_px - _PROBE_PX), chosen)
+        return offset_px, self._improved(_shifted(probe, offset_px - _PROBE_PX), chosen)
 
     def _improved(self, window: Window, chosen: BoolArray) -> Window:
         problem = _Problem(window, self._config)
@@ -100,7 +100,7 @@ class BundleAdjustment:
         return problem.state
 
 
-def shifted(window: Window, offset_px: float) -> Window:
+def _shifted(window: Window, offset_px: float) -> Window:
     """Return a window whose disparities are all lowered."""
     return replace(window, right_x=window.right_x + offset_px)
 

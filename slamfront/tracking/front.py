@@ -270,9 +270,7 @@ class FrontEnd:
     def _finish_keyframe(self) -> None:
         """Finish the newest keyframe, and see whether it shows a place that was seen before."""
         keyframe = self._mapper.finish()
-        if keyframe is None:
-            self._mapper.adjust()
-        else:
+        if keyframe is not None:
             self._revisits.look(keyframe)
         self._apply_corrections()
         if keyframe is not None and self._atlas.kept:

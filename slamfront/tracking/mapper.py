@@ -120,6 +120,7 @@ class Mapper:
         """
         newest, self._unfinished = self._unfinished, None
         if newest is None:
+            self._adjust()
             return None
         (keyframe, view), world = newest, self._atlas.world
         cull_landmarks(world, keyframe.id)
@@ -134,7 +135,7 @@ class Mapper:
         cull_keyframes(world, keyframe, self._config.keyframes)
         return keyframe
 
-    def adjust(self) -> None:
+    def _adjust(self) -> None:
         """Hand out the window of the newest finished keyframe, if that has not been done and the backend is free.
 
         A window cut out of the map before the last correction has reached it would undo that correction.
@@ -155,7 +156,7 @@ class Mapper:
     def _publish(self, keyframe: KeyframeRecord, size: int) -> None:
         """Have the keyframe's window adjusted, and tell listeners all that the keyframe observes."""
         self._unadjusted = keyframe.id, size
-        self.adjust()
+        self._adjust()
         if self.listeners:
             world = self._atlas.world
             window = local_window(world, keyframe.id, size, self._disparity_sigma_px, shared=False)
