@@ -53,7 +53,7 @@ def graph_from_window(
     insert_poses(values, window, np.arange(len(window.keyframe_ids)))
     insert_landmarks(values, window, landmarks)
     add_gauge(graph, window, used)
-    for factor in observation_factors(window, np.flatnonzero(used), config or BackendConfig()):
+    for factor in observation_factors(window, np.flatnonzero(used), (config or BackendConfig()).huber_px):
         graph.add(factor)
     return graph, values
 
@@ -78,7 +78,7 @@ def keyframe_factors(
     graph, values = gtsam.NonlinearFactorGraph(), gtsam.Values()
     insert_poses(values, window, np.flatnonzero(window.keyframe_ids == keyframe_id))
     insert_landmarks(values, window, new)
-    for factor in observation_factors(window, np.flatnonzero(used), config or BackendConfig()):
+    for factor in observation_factors(window, np.flatnonzero(used), (config or BackendConfig()).huber_px):
         graph.add(factor)
     return graph, values
 
@@ -168,13 +168,13 @@ def depth_priors(window: Window, chosen: BoolArray) -> list[gtsam.NonlinearFacto
     return [gtsam.PriorFactorPoint3(k, p, model(r)) for k, p, r in zip(keys, expected, roots, strict=True)]
 
 
-def observation_factors(window: Window, rows: np.ndarray, config: BackendConfig) -> list[gtsam.NonlinearFactor]:
+def observation_factors(window: Window, rows: np.ndarray, huber: float) -> list[gtsam.NonlinearFactor]:
     """Return one factor for each of the given observations (row numbers), in their order."""
     camera = window.camera
     mono = gtsam.Cal3_S2(camera.fx, camera.fy, 0.0, camera.cx, camera.cy)
     stereo = gtsam.Cal3_S2Stereo(camera.fx, camera.fy, 0.0, camera.cx, camera.cy, camera.baseline_m or 1.0)
     with_disparity = has_disparity(window)[rows]
-    models = _noise_models(window.sigmas_px[rows], window.disparity_sigma_px[rows], with_disparity, config.huber_px)
+    models = _noise_models(window.sigmas_px[rows], window.disparity_sigma_px[rows], with_disparity, huber)
     poses = (_POSE + window.keyframe_ids[window.keyframe_rows[rows]]).tolist()
     landmarks = (_LANDMARK + window.landmark_ids[window.landmark_rows[rows]]).tolist()
     pixels, right = window.pixels_xy[rows], window.right_x[rows].tolist()

@@ -23,6 +23,7 @@ from slamfront.backend.residuals import (
     correction_between,
     determined,
     has_disparity,
+    huber_threshold,
     offset_slope,
 )
 from slamfront.config import BackendConfig
@@ -64,7 +65,8 @@ class BundleAdjustment:
         all of them alike, which makes far points the nearer the farther they are, so that near and far ones tell
         different motions.
         """
-        problem = _Problem(window, self._config)
+        huber = huber_threshold(window, self._config.huber_px)
+        problem = _Problem(window, huber)
         limits = chi_square_limits(window)
         first = max(1, self._config.max_iterations // 2)
         problem.optimize(problem.finite, first, _FIRST_TOLERANCE)
@@ -72,30 +74,30 @@ class BundleAdjustment:
         problem.optimize(fits, self._config.max_iterations - first, _TOLERANCE)
         if window.offset_sigma_px <= 0 or not has_disparity(window).any():
             return correction_between(window, problem.state)
-        offset_px, solved = self._solve_offset(problem.state, fits)
+        offset_px, solved = self._solve_offset(problem.state, fits, huber)
         correction = correction_between(_shifted(window, offset_px), solved)
         return replace(correction, disparity_offset_px=window.camera.disparity_offset_px + offset_px)
 
-    def _solve_offset(self, solved: Window, chosen: BoolArray) -> tuple[float, Window]:
+    def _solve_offset(self, solved: Window, chosen: BoolArray, huber: float) -> tuple[float, Window]:
         """Return what all disparities of a solved window are still too large by, and its solution without that.
 
         At the optimum the error changes with the offset as if all else stood still. How that changes in turn is told by
         the optimum at another offset: one step of the secant method, with the prior of the window. What one landmark's
         disparities are wrong by is alike wherever it is seen from, so that they count as one.
         """
-        slope = offset_slope(solved, chosen, self._config.huber_px)
-        probe = self._improved(_shifted(solved, _PROBE_PX), chosen)
+        slope = offset_slope(solved, chosen, huber)
+        probe = self._improved(_shifted(solved, _PROBE_PX), chosen, huber)
         measured = chosen & has_disparity(solved)
         alike = max(measured.sum(), 1) / max(len(np.unique(solved.landmark_rows[measured])), 1)
-        curvature = (offset_slope(probe, chosen, self._config.huber_px) - slope) / _PROBE_PX
+        curvature = (offset_slope(probe, chosen, huber) - slope) / _PROBE_PX
         offset_px = -slope / (max(curvature, 0.0) + alike * solved.offset_sigma_px**-2)
         if abs(solved.camera.disparity_offset_px + offset_px) < _LEAST_OFFSET_PX:
             return 0.0, solved
         offset_px = float(np.clip(offset_px, -3 * solved.offset_sigma_px, 3 * solved.offset_sigma_px))
-        return offset_px, self._improved(_shifted(probe, offset_px - _PROBE_PX), chosen)
+        return offset_px, self._improved(_shifted(probe, offset_px - _PROBE_PX), chosen, huber)
 
-    def _improved(self, window: Window, chosen: BoolArray) -> Window:
-        problem = _Problem(window, self._config)
+    def _improved(self, window: Window, chosen: BoolArray, huber: float) -> Window:
+        problem = _Problem(window, huber)
         problem.optimize(chosen, self._config.max_iterations, _TOLERANCE)
         return problem.state
 
@@ -108,11 +110,11 @@ def _shifted(window: Window, offset_px: float) -> Window:
 class _Problem:
     """A window while it is being optimised: its present state, and the factor of each observation."""
 
-    def __init__(self, window: Window, config: BackendConfig) -> None:
+    def __init__(self, window: Window, huber: float) -> None:
         self.state = window
         self.finite = np.asarray(np.isfinite(window.pixels_xy).all(axis=1))
         self._factors = np.empty(len(window.pixels_xy), object)
-        self._factors[:] = observation_factors(window, np.arange(len(window.pixels_xy)), config)
+        self._factors[:] = observation_factors(window, np.arange(len(window.pixels_xy)), huber)
 
     def chi_square(self) -> FloatArray:
         """Return the chi-square (M,) of every observation in the present state."""

@@ -205,7 +205,7 @@ class IncrementalSmoother:
             np.int64,
         )
         first = graph.size()
-        for factor in observation_factors(window, rows, self._config):
+        for factor in observation_factors(window, rows, self._config.huber_px):
             graph.add(factor)
         slots = self._isam.update(graph, values, removed).getNewFactorsIndices()[first:]
         rays = np.where(has_disparity(window), 2, 1)

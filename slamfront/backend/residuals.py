@@ -10,6 +10,10 @@ CHI2_MONO = 5.991
 """95 % quantile of the chi-square distribution with 2 degrees of freedom: (u, v)."""
 CHI2_STEREO = 7.815
 """95 % quantile with 3 degrees of freedom: (u, v, disparity)."""
+_MEDIAN_MONO, _MEDIAN_STEREO = 1.386, 2.366
+"""Medians of the same distributions."""
+_LEAST_SHARE = 0.05
+"""Of their stated deviations errors are taken to have at least so much: without any, no two would agree."""
 _MIN_POSE_OBSERVATIONS = 4
 _RUN_OFF_M = 1e9
 """Beyond this a landmark is nowhere; what is merely far stays in the map, for it tells directions."""
@@ -39,6 +43,20 @@ def chi_square(window: Window) -> FloatArray:
             disparity = camera.disparity_times_depth * inverse_depth - (window.pixels_xy[:, 0] - window.right_x)
             squares += np.where(measured, (disparity / window.disparity_sigma_px) ** 2, 0.0)
     return np.where((points[:, 2] > 0) & np.isfinite(squares), squares, np.inf)
+
+
+def huber_threshold(window: Window, huber: float) -> float:
+    """Return where Huber's rule is to begin, in deviations as stated: at `huber` of them, or sooner in proportion where
+    the median error is smaller than they say.
+
+    In images without noise patches are aligned to a twentieth of a pixel. A few disparities that are wrong by half of
+    one, at the edge of what is near, would move the camera by more than all others allow.
+    """
+    if not len(window.pixels_xy):
+        return huber
+    medians = np.where(has_disparity(window), _MEDIAN_STEREO, _MEDIAN_MONO)
+    share = float(np.sqrt(np.median(chi_square(window) / medians)))
+    return huber * min(max(share, _LEAST_SHARE), 1.0)
 
 
 def offset_slope(window: Window, chosen: BoolArray, huber: float) -> float:

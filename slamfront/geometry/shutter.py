@@ -64,20 +64,29 @@ class Shutter:
         exposure to their own, (N,2,3) px for 1 rad/s, whatever the velocity is.
         """
         pixels = np.asarray(pixels_xy, np.float64)
-        return np.stack([Shutter(self.camera, axis)._motion(pixels) for axis in np.eye(3)], axis=2)
+        return rotational_flow(self.camera, pixels) * row_delays_s(self.camera, pixels)[:, None, None]
 
     def _motion(self, pixels: Array) -> Array:
         """Return the pixels' motion (N,2) from the middle row's exposure to their own."""
-        delay_s = ((pixels[:, 1] + 0.5) / self.camera.height - 0.5) * self.camera.readout_s
-        return self._flow(pixels) * delay_s[:, None]
+        return self._flow(pixels) * row_delays_s(self.camera, pixels)[:, None]
 
     def _flow(self, pixels: Array) -> Array:
         """Return how fast pixels move, (N,2) px/s."""
-        camera, (wx, wy, wz) = self.camera, self.angular_velocity
-        x, y = camera.normalized(pixels).T
-        # The rotational part of the motion field (Longuet-Higgins and Prazdny 1980, Eq. 2.3)
-        nearer = wy * x - wx * y
-        flow = np.empty((len(pixels), 2))
-        flow[:, 0] = camera.fx * (wy - wz * y + nearer * x)
-        flow[:, 1] = camera.fy * (wz * x - wx + nearer * y)
-        return flow
+        return (rotational_flow(self.camera, pixels).reshape(-1, 3) @ self.angular_velocity).reshape(-1, 2)
+
+
+def row_delays_s(camera: Camera, pixels_xy: Array) -> Array:
+    """Return how much later than the middle row those of pixels (N,2) are exposed, (N,) s."""
+    return ((pixels_xy[:, 1] + 0.5) / camera.height - 0.5) * camera.readout_s
+
+
+def rotational_flow(camera: Camera, pixels_xy: Array) -> Array:
+    """Return how pixels (N,2) move, px, per radian by which points turn about each axis of the camera, (N,2,3).
+
+    Longuet-Higgins and Prazdny, "The interpretation of a moving retinal image" (1980), Eq. 2.3.
+    """
+    x, y = camera.normalized(pixels_xy).T
+    flow = np.empty((len(x), 2, 3))
+    flow[:, 0, 0], flow[:, 0, 1], flow[:, 0, 2] = -camera.fx * x * y, camera.fx * (1 + x * x), -camera.fx * y
+    flow[:, 1, 0], flow[:, 1, 1], flow[:, 1, 2] = -camera.fy * (1 + y * y), camera.fy * x * y, camera.fy * x
+    return flow

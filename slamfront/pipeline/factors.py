@@ -35,7 +35,7 @@ class FactorStream:
         graph, values = gtsam.NonlinearFactorGraph(), gtsam.Values()
         insert_poses(values, window, np.flatnonzero(new_poses))
         insert_landmarks(values, window, new_landmarks)
-        for factor in observation_factors(window, np.flatnonzero(used), self._config):
+        for factor in observation_factors(window, np.flatnonzero(used), self._config.huber_px):
             graph.add(factor)
         self._keyframes.update(window.keyframe_ids[new_poses].tolist())
         self._landmarks.update(window.landmark_ids[new_landmarks].tolist())

@@ -7,6 +7,7 @@ import numpy as np
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.epipolar import epipolar_lines, fundamental_matrix
 from slamfront.geometry.pose import Pose
+from slamfront.geometry.shutter import rotational_flow, row_delays_s
 from slamfront.types import FloatArray
 
 # How wrong the turning of a view of a rolling shutter may be, rad/s: a hand turns a camera faster by some 10 rad/s^2,
@@ -45,12 +46,11 @@ def _beyond_turning_px(first_xy: FloatArray, second_xy: FloatArray, rotation: Fl
     first_xy, second_xy, turned = first_xy[before], second_xy[before], turned[before]
     predicted = camera.project(turned)
     rest = (second_xy - predicted).ravel()
-    flow = _rotational_flow(camera, predicted)
+    flow = rotational_flow(camera, predicted)
     unknowns, information = [flow], [np.full(3, 1e-9)]
     if camera.readout_s > 0:
         for xy in (first_xy, second_xy):
-            delay_s = ((xy[:, 1] + 0.5) / camera.height - 0.5) * camera.readout_s
-            unknowns.append(flow * delay_s[:, None, None])
+            unknowns.append(flow * row_delays_s(camera, xy)[:, None, None])
             information.append(np.full(3, _TURNING_SIGMA**-2))
     jacobian = np.concatenate(unknowns, 2).reshape(len(rest), -1)
     prior, weights = np.diag(np.concatenate(information)), np.ones(len(rest))
@@ -61,14 +61,3 @@ def _beyond_turning_px(first_xy: FloatArray, second_xy: FloatArray, rotation: Fl
         distances = np.linalg.norm((rest - jacobian @ unknown).reshape(-1, 2), axis=1)
         weights = np.repeat(distances <= np.percentile(distances, 75), 2).astype(np.float64)
     return distances
-
-
-def _rotational_flow(camera: Camera, pixels_xy: FloatArray) -> FloatArray:
-    """Return how pixels (N,2) move, px, per radian by which points turn about each axis of the camera, (N,2,3).
-
-    Longuet-Higgins and Prazdny, "The interpretation of a moving retinal image" (1980), Eq. 2.3.
-    """
-    x, y = camera.normalized(pixels_xy).T
-    along_x = camera.fx * np.column_stack([-x * y, 1 + x * x, -y])
-    along_y = camera.fy * np.column_stack([-1 - y * y, x * y, x])
-    return np.stack([along_x, along_y], 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from slamfront.backend import BundleAdjustment, for_whole_map
-from slamfront.backend.residuals import correction_between
+from slamfront.backend.residuals import correction_between, huber_threshold
 from slamfront.config import BackendConfig
 from slamfront.types import Sensor, Window
 from tests.backend.worlds import World, make_world, part
@@ -64,6 +64,26 @@ def test_a_wrong_disparity_alone_is_an_outlier() -> None:
     correction = BundleAdjustment(CONFIG).solve(replace(world.window, right_x=right_x))
     row = world.window.keyframe_ids[world.window.keyframe_rows[7]], world.window.keypoint_rows[7]
     assert correction.outliers.tolist() == [list(row)]
+
+
+def test_errors_far_below_their_sigmas_make_the_rule_of_huber_begin_sooner() -> None:
+    """One disparity in ten is half a pixel too large, which the stated deviation of half a pixel would let pass."""
+    world = make_world("stereo", keyframes=10, fixed=1, landmarks=400, disturb=0.02)
+    rng = np.random.default_rng(2)
+    window = world.window
+    count = len(window.right_x)
+    fat = rng.choice(np.unique(window.landmark_rows), 40, replace=False)
+    right_x = window.right_x + rng.normal(0, 0.05, count) - 0.5 * np.isin(window.landmark_rows, fat)
+    window = replace(window, right_x=right_x, pixels_xy=window.pixels_xy + rng.normal(0, 0.05, (count, 2)))
+    # A tenth of the stated deviations, and what the landmarks' places are off by at first
+    assert 0.2 <= huber_threshold(window, 2.0) < 0.4
+    # Begun at two stated deviations the rule leaves 9 mm
+    assert world.position_errors(BundleAdjustment(CONFIG).solve(window)).max() < 0.006
+
+
+def test_errors_as_large_as_their_sigmas_leave_the_rule_of_huber_where_it_is() -> None:
+    assert huber_threshold(make_world("stereo", noise_px=0.5).window, 2.0) == 2.0
+    assert huber_threshold(make_world("mono", noise_px=3.0).window, 2.0) == 2.0
 
 
 def test_fixed_poses_are_no_part_of_the_answer_and_the_input_is_left_alone() -> None:
