@@ -17,6 +17,7 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
+from slamfront.models.checkpoints import how_to_read
 from slamfront.training.checkpoints import load_training
 from slamfront.training.tasks import network_of
 
@@ -45,16 +46,15 @@ def main() -> None:
     training = load_training(given.checkpoint)
     recipe = yaml.safe_load(training.recipe)
     # contiguous: safetensors keeps no channels_last
-    state = {
-        name: tensor.to(torch.float16).contiguous()
-        for name, tensor in network_of(str(given.checkpoint)).state_dict().items()
-    }
+    network = network_of(str(given.checkpoint))
+    state = {name: tensor.to(torch.float16).contiguous() for name, tensor in network.state_dict().items()}
     facts = {
         "licence": "Apache-2.0",
         "task": recipe["task"],
         "seed": str(recipe["seed"]),
         "steps": f"{training.step} of {recipe['schedule']['steps']}",
         "hours": f"{training.seconds / 3600:.2f}",
+        **how_to_read(network),
     }
     parts = shards(state)
     for number, part in enumerate(parts, 1):

@@ -7,16 +7,17 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import get_args
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from slamfront.errors import WeightsError
 from slamfront.models.lightglue import LightGlue, canonical_names
 from slamfront.models.superglue import SuperGlue
-from slamfront.models.superpoint import OpenSuperPoint, SuperPoint, SuperPointLite
+from slamfront.models.superpoint import Interpolation, OpenSuperPoint, SuperPoint, SuperPointLite
 from slamfront.models.weights import resolve, shards_of
 
 Network = SuperPoint | SuperPointLite | OpenSuperPoint | SuperGlue | LightGlue
@@ -79,14 +80,34 @@ def load_network(name_or_path: str | Path) -> Network:
     state = canonical_names(load_checkpoint(path))
     for architecture in NETWORKS:
         if architecture.signature in state:
+            told = _how_to_read(path) if architecture is SuperPoint else {}
             try:
-                network = architecture(**architecture.config_of(state))  # type: ignore[arg-type]
+                network = architecture(**architecture.config_of(state), **told)  # type: ignore[arg-type]
             except (KeyError, ValueError, TypeError, ZeroDivisionError) as error:
                 raise WeightsError(f"{path}: an incomplete {architecture.__name__} ({error})") from error
             load_strictly(network, state, path)
             return network.eval().requires_grad_(False)
     known = ", ".join(architecture.__name__ for architecture in NETWORKS)
     raise WeightsError(f"{path}: its {len(state)} tensors have the layout of none of {known}")
+
+
+def how_to_read(network: nn.Module) -> dict[str, str]:
+    """Return what a safetensors file is to say of the weights of a network beside the tensors, for `load_network`."""
+    if not isinstance(network, SuperPoint):
+        return {}
+    return {"score_map": "smoothed" if network.smooth else "plain", "interpolation": network.interpolation}
+
+
+def _how_to_read(path: Path) -> dict[str, object]:
+    """Return the arguments of SuperPoint that a file tells; a torch file tells none."""
+    if path.suffix != ".safetensors":
+        return {}
+    with safe_open(shards_of(path)[0], "pt") as file:
+        facts = file.metadata() or {}
+    interpolation = facts.get("interpolation", "bilinear")
+    if interpolation not in get_args(Interpolation):
+        raise WeightsError(f"{path}: its descriptors are to be taken by '{interpolation}', which is not known")
+    return {"smooth": facts.get("score_map") == "smoothed", "interpolation": interpolation}
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

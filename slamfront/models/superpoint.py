@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,7 @@ from slamfront.models.detection import (
 
 Channels = tuple[int, int, int, int, int]
 LiteChannels = tuple[int, int, int, int]
+Interpolation = Literal["bilinear", "bicubic"]
 OFFICIAL_CHANNELS: Channels = (64, 64, 128, 128, 256)
 LITE_CHANNELS: LiteChannels = (16, 48, 96, 96)
 
@@ -43,10 +44,10 @@ class DenseExtractor(nn.Module, ABC):
     corners = True
     """The convention of `sample_descriptors` that the network's weights were trained with."""
 
-    smooth = False
+    smooth: bool = False
     """Whether keypoints are looked for in a smoothed score map."""
 
-    interpolation = "bilinear"
+    interpolation: Interpolation = "bilinear"
     """How descriptors are taken between the centres of cells."""
 
     def forward(self, image: Tensor) -> DenseFeatures:
@@ -107,15 +108,22 @@ class DenseExtractor(nn.Module, ABC):
 class SuperPoint(DenseExtractor):
     """SuperPoint with the layout of its authors' checkpoint: 24 tensors at the official size.
 
-    `channels` are those of the four stages of the encoder and of the two heads.
+    `channels` are those of the four stages of the encoder and of the two heads. `smooth` and `interpolation` belong to
+    the weights: those of its authors are read as they published it.
     """
 
     signature = "conv1a.weight"
 
-    def __init__(self, channels: Channels = OFFICIAL_CHANNELS, descriptor_dim: int = 256) -> None:
+    def __init__(
+        self,
+        channels: Channels = OFFICIAL_CHANNELS,
+        descriptor_dim: int = 256,
+        smooth: bool = False,
+        interpolation: Interpolation = "bilinear",
+    ) -> None:
         super().__init__()
         c1, c2, c3, c4, head = channels
-        self.descriptor_dim = descriptor_dim
+        self.descriptor_dim, self.smooth, self.interpolation = descriptor_dim, smooth, interpolation
         self.conv1a, self.conv1b = _convolution(1, c1), _convolution(c1, c1)
         self.conv2a, self.conv2b = _convolution(c1, c2), _convolution(c2, c2)
         self.conv3a, self.conv3b = _convolution(c2, c3), _convolution(c3, c3)

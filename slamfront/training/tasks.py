@@ -86,7 +86,7 @@ def new_network(kind: str) -> DenseExtractor:
     """Return a network of a kind with random weights."""
     if kind not in ("superpoint", "superpoint-lite"):
         raise TrainingError(f"network.kind {kind} finds no keypoints: superpoint or superpoint-lite")
-    return SuperPointLite() if kind == "superpoint-lite" else SuperPoint()
+    return SuperPointLite() if kind == "superpoint-lite" else SuperPoint(smooth=True, interpolation="bicubic")
 
 
 def new_model(recipe: Recipe) -> nn.Module:

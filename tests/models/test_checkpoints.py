@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from slamfront.errors import WeightsError
-from slamfront.models.checkpoints import load_checkpoint, load_network, load_strictly
+from slamfront.models.checkpoints import how_to_read, load_checkpoint, load_network, load_strictly
 from slamfront.models.lightglue import LightGlue
 from slamfront.models.superglue import SuperGlue
 from slamfront.models.superpoint import OpenSuperPoint, SuperPoint
@@ -131,3 +131,19 @@ def test_a_loaded_network_computes_what_the_saved_one_did(tmp_path: Path) -> Non
     save_file(network.state_dict(), tmp_path / "own.safetensors")
     image = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(load_network(tmp_path / "own.safetensors")(image).logits, network(image).logits)
+
+
+def test_a_file_tells_how_its_weights_are_read(tmp_path: Path) -> None:
+    own = seeded(SuperPoint(CHANNELS, 24, smooth=True, interpolation="bicubic"))
+    save_file(own.state_dict(), tmp_path / "own.safetensors", metadata=how_to_read(own))
+    save_file(own.state_dict(), tmp_path / "silent.safetensors")
+    image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    expected, found = own.extract(image)[0], load_network(tmp_path / "own.safetensors").extract(image)[0]
+    for one, other in zip(expected, found):
+        torch.testing.assert_close(one, other)
+    plain = seeded(SuperPoint(CHANNELS, 24)).extract(image)[0]
+    for one, other in zip(plain, load_network(tmp_path / "silent.safetensors").extract(image)[0]):
+        torch.testing.assert_close(one, other)
+    save_file(own.state_dict(), tmp_path / "odd.safetensors", metadata={"interpolation": "nearest"})
+    with pytest.raises(WeightsError, match="'nearest', which is not known"):
+        load_network(tmp_path / "odd.safetensors")
