@@ -137,8 +137,8 @@ class LoopConfig:
     min_inliers: int = 40
     """Fewest landmarks of the place that agree."""
     max_drift: float = 0.1
-    """Largest error of the map that a loop may reveal, as a share of the way around it; twice that with a single
-    camera."""
+    """Largest error of the map that a loop may reveal, as a share of the way around it, or of how far away the camera
+    sees where that is more; twice that with a single camera."""
 
 
 @dataclass(frozen=True)

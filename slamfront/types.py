@@ -277,6 +277,7 @@ class PoseGraph(_Frozen):
                         measured; a scale other than 1 tells that the map's unit of length has drifted between them
     loops               bool (E,): edges that are dropped where they contradict the others
     scaled              whether the unit of length may drift, as it does with a single camera
+    seen_m              how far away the camera typically sees, which tells what a move is wrong by where it is short
     """
 
     keyframe_ids: IntArray
@@ -288,6 +289,7 @@ class PoseGraph(_Frozen):
     relative_scales: FloatArray
     loops: BoolArray
     scaled: bool
+    seen_m: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

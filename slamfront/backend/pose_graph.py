@@ -9,9 +9,11 @@ from slamfront.backend.factors import HOLD_SIGMA, pose_key
 from slamfront.errors import BackendError
 from slamfront.types import BoolArray, FloatArray, GraphCorrection, PoseGraph
 
-# What an edge may be wrong by: a turn, and a share of its length (at least of the median edge), and of its scale
+# What an edge may be wrong by: a turn, a share of its scale, and a share of its length, or of the median edge's or of a
+# twentieth of how far the camera sees where that is more, since one that turns on the spot drifts without travelling
 _TURN_SIGMA_RAD = np.deg2rad(1.0)
 _LENGTH_SIGMA = 0.1
+_LEAST_LENGTH = 0.05
 _SCALE_SIGMA = 0.05
 # The share of that for a loop, which is measured against many landmarks at once, and drifts nowhere
 _LOOP_SHARE = 0.2
@@ -88,7 +90,7 @@ def _sigmas(graph: PoseGraph, loop_share: float) -> FloatArray:
     """
     lengths = np.linalg.norm(graph.relative_positions_m, axis=1)
     lengths = np.maximum(lengths, np.median(lengths[~graph.loops]) if (~graph.loops).any() else 0.0)
-    lengths = np.maximum(lengths, 1e-6)
+    lengths = np.maximum(lengths, max(_LEAST_LENGTH * graph.seen_m, 1e-6))
     degrees = np.bincount(graph.edges[~graph.loops].ravel(), minlength=len(graph.keyframe_ids))
     again = np.maximum(degrees[graph.edges].mean(axis=1) / 2.0, 1.0)
     again[graph.loops] = loop_share**2

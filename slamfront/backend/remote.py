@@ -206,7 +206,8 @@ def _answer(backend: Backend, message: Message) -> Message:
         if "edges" in message:
             from slamfront.backend.pose_graph import solve_pose_graph
 
-            return _fields(solve_pose_graph(PoseGraph(**message | {"scaled": bool(message["scaled"])})))
+            scalars = {"scaled": bool(message["scaled"]), "seen_m": float(message["seen_m"])}
+            return _fields(solve_pose_graph(PoseGraph(**message | scalars)))
         camera = json.loads(str(message.pop("camera")))
         camera["distortion"] = tuple(camera["distortion"])
         message["offset_sigma_px"] = float(message["offset_sigma_px"])

@@ -42,6 +42,7 @@ def essential_graph(world: KeyframeMap, loops: Sequence[LoopEdge], scaled: bool)
         relative_scales=np.array([1.0] * len(pairs) + [edge[2].scale for edge in loops]),
         loops=np.arange(len(pairs) + len(loops)) >= len(pairs),
         scaled=scaled,
+        seen_m=world.landmarks.typical_distance_m,
     )
 
 

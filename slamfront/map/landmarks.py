@@ -68,6 +68,11 @@ class Landmarks:
     def __len__(self) -> int:
         return self.capacity - len(self._free)
 
+    @property
+    def typical_distance_m(self) -> float:
+        """The median distance of landmarks from the cameras that first saw them; nought without any."""
+        return float(np.median(self.anchor_distances_m[self.alive])) if self.alive.any() else 0.0
+
     def take_rows(self, count: int) -> IntArray:
         """Return `count` rows that were free, now alive with counters at zero."""
         while len(self._free) < count:

@@ -118,9 +118,11 @@ class LoopDetector:
         new, old = sighting.camera_from_world.inverse(), keyframe.world_from_camera
         error_m = float(np.linalg.norm(new.translation_m - old.translation_m))
         way_m = _way(world, match.id, keyframe.id)
+        # A camera that turns on the spot drifts without travelling
         share = self._config.max_drift * (2.0 if self._scaled else 1.0)
+        most_m = share * max(way_m, world.landmarks.typical_distance_m)
         turn = rotation_angle(new.rotation @ old.rotation.T)
-        if error_m > share * way_m or turn > _MAX_TURN_RAD or not 1 / _MAX_SCALE < scale < _MAX_SCALE:
+        if error_m > most_m or turn > _MAX_TURN_RAD or not 1 / _MAX_SCALE < scale < _MAX_SCALE:
             log.debug("keyframe %d is not at keyframe %d, %.3g m away", keyframe.id, match.id, error_m)
             return None
         relative = match.world_from_camera.inverse() @ new
