@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -36,6 +37,15 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     return lines[0]
+
+
+@pytest.mark.parametrize("policy", [None, "ACTIVE"])
+def test_threads_of_a_network_sleep_while_they_wait_unless_the_user_wants_otherwise(policy: str | None) -> None:
+    code = "import os; from slamfront.cli import main; main(['--version']); print(os.environ['OMP_WAIT_POLICY'])"
+    mine = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    mine |= {"OMP_WAIT_POLICY": policy} if policy else {}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=mine, check=True)
+    assert done.stdout.split()[-1] == (policy or "PASSIVE")
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["help"]], ids=str)
