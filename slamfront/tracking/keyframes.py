@@ -20,9 +20,10 @@ _STILL_THERE = 0.5
 # Columns of the grid that tells how much of the image the map covers
 _COLUMNS = 12
 # A landmark this old, in keyframes, must be seen by as many keyframes, and by a quarter of the frames that looked for
-# it
+# it; one twice as old, once so many have looked
 _PROBATION = 3
 _MIN_FOUND_SHARE = 0.25
+_LOOKED_FOR = 30
 _MIN_OBSERVERS = 3
 # A landmark this much nearer than the scene, as a share of its depth, is noise that was taken for parallax
 _MIN_NEARNESS = 0.05
@@ -78,9 +79,12 @@ def _cells_covered(view: View) -> int:
 
 
 def cull_landmarks(world: KeyframeMap, newest_id: int) -> None:
-    """Remove landmarks that did not prove themselves soon after they were made."""
+    """Remove landmarks that did not prove themselves soon after they were made, and those that were seldom found for
+    long, which would be looked for for ever where the camera stays.
+    """
     marks = world.landmarks
-    rows = np.flatnonzero(marks.alive & (marks.created_by > newest_id - 2 * _PROBATION))
+    young = marks.created_by > newest_id - 2 * _PROBATION
+    rows = np.flatnonzero(marks.alive & (young | (marks.expected >= _LOOKED_FOR)))
     age = newest_id - marks.created_by[rows]
     seldom = marks.seen[rows] < _MIN_FOUND_SHARE * marks.expected[rows]
     lonely = (age == _PROBATION) & (marks.observations[rows] < _MIN_OBSERVERS) & (marks.seen[rows] < 3 * _PROBATION)

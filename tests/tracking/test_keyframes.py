@@ -207,6 +207,19 @@ def test_landmarks_that_proved_themselves_are_kept_when_out_of_sight() -> None:
     assert world.landmarks.alive[rows[:10]].all()
 
 
+def test_landmarks_that_proved_themselves_and_are_seldom_found_for_long_are_culled() -> None:
+    world, rows = aged_map()
+    cull_landmarks(world, 4)
+    kept, bad = rows[:10], rows[:5]
+    world.landmarks.expected[bad] = 29
+    world.landmarks.seen[bad] = 7
+    cull_landmarks(world, 100)
+    assert world.landmarks.alive[kept].all(), "a few frames do not outweigh what it showed before"
+    world.landmarks.expected[bad] = 40
+    cull_landmarks(world, 101)
+    np.testing.assert_array_equal(world.landmarks.alive[kept], np.arange(10) >= 5)
+
+
 def test_landmarks_that_were_drawn_onto_the_camera_are_culled(world: KeyframeMap) -> None:
     rows = everything(world)
     collapsed, near = rows[:5], rows[5:10]
