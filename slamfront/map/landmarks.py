@@ -26,7 +26,7 @@ class Landmarks:
     descriptors       (L,D) as in Features
     patches           uint8 (L,21,21): the image around the landmark in its anchor keyframe, for alignment
     textured          bool (L,): whether its patch can be aligned at all
-    anchor_ids        int64 (L,): keyframe in which the landmark was first seen; anchor_xy float64 (L,2) where, px
+    anchor_ids        int64 (L,): keyframe whose image its patch is of; anchor_xy float64 (L,2) where in it, px
     anchor_scales     float32 (L,): scale of the feature there; anchor_distances_m float32 (L,) from that camera
     view_directions   float64 (L,3): unit vector from the landmark to the camera that saw it last as a keyframe
     spreads_m         float64 (L,3): one deviation of the position, along its rays; nought where depth is measured

@@ -27,6 +27,7 @@ _COLUMNS = 16
 # that tell it: fewer, some of them wrong, agree with any turning
 _TURN_DOUBT, _TURN_KNOWN = 1.0, 1e-3
 _TURN_LEAST = 40
+_NOT_APART = Pose.identity()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,14 +207,30 @@ def align_landmarks(
     """
     marks = world.landmarks
     anchors, inverse = np.unique(marks.anchor_ids[rows], return_inverse=True)
-    poses = [world.world_from_keyframe(int(i)) for i in anchors]
-    rotations = np.array([p.rotation for p in poses]).reshape(-1, 3, 3)[inverse]
-    positions = np.array([p.translation_m for p in poses]).reshape(-1, 3)[inverse]
+    rotations, positions_m = _poses(world, anchors)
     warps, usable = landmark_warps(
-        marks, rows, rotations, positions, camera_from_world.rotation, camera_from_world.translation_m, world.camera
+        marks,
+        rows,
+        rotations[inverse],
+        positions_m[inverse],
+        camera_from_world.rotation,
+        camera_from_world.translation_m,
+        world.camera,
     )
     xy, trusted = align_patches(image, marks.patches[rows], warps, shutter.to_image(start_xy))
     return shutter.to_middle(xy), trusted & usable
+
+
+def _poses(world: KeyframeMap, keyframe_ids: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Return rotations (K,3,3) and positions (K,3), world_from_camera, of keyframes, also of those that were culled."""
+    ids = keyframe_ids.tolist()
+    heirs = [world.keyframes[world.heir(i)].world_from_camera for i in ids]
+    apart = [world.retired[i][1] if i in world.retired else _NOT_APART for i in ids]
+    rotations = np.array([pose.rotation for pose in heirs]).reshape(-1, 3, 3)
+    positions_m = np.array([pose.translation_m for pose in heirs]).reshape(-1, 3)
+    turned = np.array([pose.rotation for pose in apart]).reshape(-1, 3, 3)
+    offsets_m = np.array([pose.translation_m for pose in apart]).reshape(-1, 3, 1)
+    return rotations @ turned, positions_m + (rotations @ offsets_m)[:, :, 0]
 
 
 def _spread(xy: FloatArray, proof: np.ndarray, width: int, count: int) -> IntArray:
