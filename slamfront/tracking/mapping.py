@@ -117,8 +117,7 @@ def place_by_parallax(world: KeyframeMap, keyframe: KeyframeRecord) -> None:
     if world.camera.baseline_m is not None:
         return
     anchors = marks.anchor_ids[rows]
-    new = rows[(rows >= 0) & (anchors == keyframe.id)]
-    changed = [new]
+    changed = [rows[(rows >= 0) & (marks.created_by[rows] == keyframe.id)]]
     for anchor_id in np.setdiff1d(anchors[rows >= 0], keyframe.id).tolist():
         if anchor_id in world.keyframes:
             mine = np.flatnonzero((rows >= 0) & (anchors == anchor_id))
