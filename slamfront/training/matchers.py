@@ -201,7 +201,7 @@ class Confidence(Matching):
         if self._recipe.network.kind not in ("lightglue", "lightglue-lite"):
             raise TrainingError("task confidence is for lightglue and lightglue-lite alone")
         if self._recipe.network.start is None:
-            raise TrainingError("task confidence needs network.start, the checkpoint of a trained matcher")
+            raise TrainingError("task confidence needs network.start, a trained matcher")
         model = super().model().requires_grad_(False)
         assert isinstance(model.network, LightGlue)
         model.network.token_confidence.requires_grad_(True)

@@ -17,7 +17,7 @@ class NetworkRecipe:
     kind: Literal["superpoint", "superpoint-lite", "superglue", "lightglue", "lightglue-lite"] = "superpoint"
     """Those without `-lite` have the official layouts, those with it are made for CPUs."""
     start: Path | None = None
-    """Checkpoint of an earlier training whose weights to begin with."""
+    """What to begin with: the checkpoint (.pt) of an earlier training, or a matcher's weights by file or name."""
 
 
 @dataclass(frozen=True)

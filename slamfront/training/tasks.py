@@ -26,7 +26,7 @@ from slamfront.training.losses import (
     hinge_loss,
     sample_at,
 )
-from slamfront.training.matchers import Confidence, Matching
+from slamfront.training.matchers import Confidence, Matching, TrainedMatcher
 from slamfront.training.normalisation import fold, normalise
 from slamfront.training.recipe import Recipe
 from slamfront.training.validation import validate_detector, validate_pairs
@@ -92,16 +92,23 @@ def new_network(kind: str) -> DenseExtractor:
 def new_model(recipe: Recipe) -> nn.Module:
     """Return the model of a recipe, with the weights it begins with.
 
-    Raises WeightsError where the checkpoint to begin with cannot be read, TrainingError where it is of another network.
+    Raises WeightsError where those cannot be read, TrainingError where they are of another network.
     """
     torch.manual_seed(recipe.seed)
-    model = task_of(recipe).model()
-    if recipe.network.start is not None:
-        state = load_training(recipe.network.start).averaged
-        try:
-            model.load_state_dict(state)
-        except RuntimeError as error:
-            raise TrainingError(f"{recipe.network.start}: holds no {recipe.network.kind} to begin with") from error
+    model, start = task_of(recipe).model(), recipe.network.start
+    if start is None:
+        return model
+    try:
+        if start.suffix == ".pt":
+            model.load_state_dict(load_training(start).averaged)
+        elif isinstance(model, TrainedMatcher):
+            model.network.load_state_dict(network_of(str(start)).state_dict())
+        else:
+            raise TrainingError(
+                f"{start}: an extractor goes on from a training's checkpoint: its weights lack batch norm"
+            )
+    except RuntimeError as error:
+        raise TrainingError(f"{start}: holds no {recipe.network.kind} to begin with") from error
     return model
 
 

@@ -157,6 +157,23 @@ def test_confidences_learn_while_the_rest_stays(pairs: Path, tmp_path: Path) -> 
     assert changed and all(name.startswith("token_confidence") for name in changed)
 
 
+def test_a_matcher_goes_on_from_weights_by_name(pairs: Path) -> None:
+    recipe = recipe_of(pairs)
+    recipe = replace(recipe, network=replace(recipe.network, start=Path("lightglue-lite")))
+    shipped = network_of("lightglue-lite").state_dict()
+    begun = new_model(recipe).network.state_dict()
+    assert begun.keys() == shipped.keys() and all(torch.equal(begun[name], shipped[name]) for name in shipped)
+    official = replace(recipe, network=replace(recipe.network, kind="lightglue"))
+    with pytest.raises(TrainingError, match="holds no lightglue to begin with"):
+        new_model(official)
+
+
+def test_an_extractor_does_not_go_on_from_weights_that_lack_batch_norm(pairs: Path) -> None:
+    recipe = recipe_of(pairs, "superpoint-lite", "superpoint")
+    with pytest.raises(TrainingError, match="goes on from a training's checkpoint"):
+        new_model(replace(recipe, network=replace(recipe.network, start=Path("superpoint-lite"))))
+
+
 def test_superglue_learns_through_its_transport(pairs: Path) -> None:
     network = SuperGlue(dim=DIM, layers=2, encoder_channels=(8,), sinkhorn_iterations=5)
     model = TrainedMatcher(network)
