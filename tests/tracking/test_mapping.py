@@ -33,6 +33,18 @@ def test_a_keyframe_beside_the_first_tells_nothing_about_a_guess() -> None:
     np.testing.assert_array_equal(world.landmarks.spreads_m[rows], [[0, 0, 5]])
 
 
+def test_a_landmark_anchored_anew_is_as_unknown_as_before() -> None:
+    """Its position was not worked out from the new keyframe, which so tells nothing about it."""
+    world = seen_from((0, 0, 0), (0.3, 0, 0))
+    newest = world.keyframes[1]
+    rows = newest.landmark_rows
+    world.landmarks.positions_m[rows] = [0.0, 0.0, 5.0]
+    world.landmarks.spreads_m[rows] = [0.0, 0.0, 5.0]
+    world.anchor(newest, np.arange(len(rows)), np.zeros((len(rows), 21, 21), np.uint8))
+    place_by_parallax(world, newest)
+    np.testing.assert_array_equal(world.landmarks.spreads_m[rows], [[0, 0, 5]])
+
+
 def test_depths_of_some_landmarks_are_told_without_the_others() -> None:
     world = seen_from((0, 0, 0), (0.3, 0, 0))
     world.landmarks.spreads_m[:] = 7.0
