@@ -38,8 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns 0, or 2 after an error of the user's making, told in one line on stderr."""
     # Small matrices gain nothing from BLAS threads, which only take the cores from the other stages
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # A network's threads that wait for each other by spinning keep the core which the one waited for is to run on
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # A network's threads that wait for each other by spinning for long keep the core which the one waited for needs
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     words = list(sys.argv[1:] if arguments is None else arguments)
     _log_to_stderr()
     try:

@@ -39,13 +39,14 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("policy", [None, "ACTIVE"])
-def test_threads_of_a_network_sleep_while_they_wait_unless_the_user_wants_otherwise(policy: str | None) -> None:
-    code = "import os; from slamfront.cli import main; main(['--version']); print(os.environ['OMP_WAIT_POLICY'])"
-    mine = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    mine |= {"OMP_WAIT_POLICY": policy} if policy else {}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=mine, check=True)
-    assert done.stdout.split()[-1] == (policy or "PASSIVE")
+@pytest.mark.parametrize(
+    ("mine", "spins"), [({}, "1000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")]
+)
+def test_threads_of_a_network_spin_briefly_unless_the_user_wants_otherwise(mine: dict[str, str], spins: str) -> None:
+    code = "import os; from slamfront.cli import main; main(['--version']); print(os.environ.get('GOMP_SPINCOUNT'))"
+    others = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=others | mine, check=True)
+    assert done.stdout.split()[-1] == spins
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["help"]], ids=str)
