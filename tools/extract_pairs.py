@@ -19,6 +19,7 @@ import cv2
 import torch
 
 from slamfront.errors import SlamfrontError, TrainingError
+from slamfront.models.precision import prepare_for_inference
 from slamfront.models.superpoint import DenseExtractor
 from slamfront.training.feature_pairs import (
     FeaturePair,
@@ -57,7 +58,7 @@ def main() -> None:
     network = network_of(given.weights)
     if not isinstance(network, DenseExtractor):
         sys.exit(f"{given.weights} are no weights of an extractor")
-    network = network.to("cuda" if torch.cuda.is_available() else "cpu")
+    prepare_for_inference(network, "cuda" if torch.cuda.is_available() else "cpu")
     origin = " ".join(f"{name}={value}" for name, value in vars(given).items() if name != "out")
     pairs, size = pairs_of(given)
     count = save_feature_pairs(given.out, _extracted(network, pairs, given.keypoints), size, origin)

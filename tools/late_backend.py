@@ -4,7 +4,8 @@
         --late 0 2 4 8 --starts 0 1 2 --extractor.kind orb
 
 The front end runs inline. A window that it hands out is solved at once, and the correction is given to it so many
-frames later; no other is taken until then, as with threads. There is no last adjustment of the whole map.
+frames later; no other is taken until then, as with threads. There is no last adjustment of the whole map, but with
+`--final`. `--frames 49 100` scores these frames alone, and tells their drift.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from slamfront.build import adjuster_of, build_front, build_source, resolve
+from slamfront.build import adjuster_of, build_front, build_source, resolve, whole_map_backend
 from slamfront.commands.parsing import Settings, parse, settings_of
 from slamfront.config import RunConfig
 from slamfront.evaluation.trajectory import evaluate
@@ -34,6 +35,10 @@ class Arguments:
     """Frames that a window takes, for each run."""
     starts: tuple[int, ...] = (0,)
     """First frames, for each run."""
+    frames: tuple[int, int] | None = None
+    """Score only these frames of the sequence, the first and the one after the last."""
+    final: bool = False
+    """Adjust the whole map at the end, as `slamfront run` does."""
     settings: Annotated[Settings, arg(name="")] = field(default_factory=Settings)
 
 
@@ -90,27 +95,33 @@ def main() -> None:
     for start in given.starts:
         for late in given.late:
             config = given.settings.run
-            _follow(given.source, replace(config, threads=False, source=replace(config.source, start=start)), late)
+            _follow(given, replace(config, threads=False, source=replace(config.source, start=start)), late)
 
 
-def _follow(spec: str, config: RunConfig, late: int) -> None:
-    source = build_source(spec, config)
+def _follow(given: Arguments, config: RunConfig, late: int) -> None:
+    source = build_source(given.source, config)
     config = replace(resolve(config), sensor=source.sensor)
     assert source.reference is not None, "the sequence has no true trajectory"
     with adjuster_of(config) as inner:
         adjuster = LateAdjuster(inner, late)
-        session = Session(build_front(config, source.camera, source.sensor, adjuster), adjuster)
-        count = 0
+        whole_map = whole_map_backend(config) if given.final else None
+        session = Session(build_front(config, source.camera, source.sensor, adjuster), adjuster, whole_map=whole_map)
+        count, times_ns = 0, []
         for frame in source:
             adjuster.frame += 1
+            times_ns.append(frame.time_ns)
             count += session.take(frame).online_world_from_camera is not None
         session.finish()
     assert session.main_map is not None
-    found = evaluate(source.reference, session.journal.trajectory(session.main_map))
+    trajectory = session.journal.trajectory(session.main_map)
+    first, last = given.frames or (0, config.source.start + len(times_ns))
+    scored = max(first - config.source.start, 0), last - config.source.start
+    found = evaluate(source.reference, trajectory, frame_times_ns=times_ns, frame_range=scored)
     aligned = found.sim3 if source.sensor == "mono" else found.se3
+    drift = "" if found.drift is None else f", drift {found.drift.translation_percent:.2f} %"
     print(
         f"{source.name} {source.sensor} from frame {config.source.start}, {late} frames late: {count} tracked, "
-        f"{len(session.main_map.keyframes)} keyframes, ATE {aligned.translation_m.rmse:.4f} m",
+        f"{len(session.main_map.keyframes)} keyframes, ATE {aligned.translation_m.rmse:.4f} m{drift}",
         flush=True,
     )
 

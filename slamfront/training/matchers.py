@@ -13,10 +13,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from slamfront.errors import TrainingError
 from slamfront.models.assignment import ImagePoints, mutual_matches
-from slamfront.models.lightglue import CrossBlock, LightGlue, MatchAssignment, RotaryEncoding, SelfBlock
+from slamfront.models.lightglue import LightGlue
 from slamfront.models.superglue import SuperGlue
 from slamfront.training.correspondence import IGNORED, UNMATCHED
 from slamfront.training.feature_pairs import FeaturePairs, MixedFeaturePairs
+from slamfront.training.initialisation import begin_with_similarity
 from slamfront.training.recipe import Recipe
 
 Batch = Mapping[str, Tensor]
@@ -24,15 +25,6 @@ LayerOutput = tuple[Tensor, "Tensor | None", "Tensor | None"]
 
 _THRESHOLD = 0.1
 _VALIDATION_BATCH = 16
-_SHARPNESS = 14.0
-"""Similarity of equal descriptors at the start, as a softmax sees it: about what descriptors are trained with."""
-_SLOWEST, _FASTEST = 1.0, 24.0
-"""Rates at which the encoding turns at the start, radians over half of an image's longer side."""
-_FARTHER = 2.5
-"""How much wider each head's neighbourhood is than the one before."""
-_NEIGHBOURHOOD = 8.0
-"""How much a keypoint's own place counts for at the start, as the softmax of attention sees it."""
-_GOLDEN_ANGLE = 2.39996
 
 
 class TrainedMatcher(nn.Module):
@@ -68,70 +60,14 @@ class TrainedMatcher(nn.Module):
 
 
 def new_matcher(kind: str) -> SuperGlue | LightGlue:
-    """Return a matching network of a kind with random weights."""
+    """Return a matching network of a kind as it begins to learn."""
     if kind == "superglue":
-        return SuperGlue()
+        return begin_with_similarity(SuperGlue())
     if kind == "lightglue":
         return begin_with_similarity(LightGlue())
     if kind == "lightglue-lite":
         return begin_with_similarity(LightGlue(dim=64, layers=4, heads=2, input_dim=128))
     raise TrainingError(f"network.kind {kind} is no matcher: superglue, lightglue or lightglue-lite")
-
-
-@torch.no_grad()
-def begin_with_similarity(network: LightGlue) -> LightGlue:
-    """Let a fresh LightGlue begin as what it is to improve: two softmaxes over the similarity of descriptors.
-
-    Blocks add nothing at first, since the last map of each is zero; the projections keep angles; every keypoint has
-    even odds of a match. Attention begins where help is likely: within an image at a keypoint's neighbours, near and
-    far by head, and across images at keypoints that are described alike. Attention that begins even over all keypoints
-    takes many times as long to learn.
-    """
-    rates = _spread_out(network.posenc)
-    for module in network.modules():
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
-    for module in network.modules():
-        if isinstance(module, SelfBlock | CrossBlock):
-            nn.init.zeros_(cast(nn.Linear, module.ffn[-1]).weight)
-        if isinstance(module, SelfBlock):
-            _look_around(module, rates)
-        elif isinstance(module, CrossBlock):
-            module.to_qk.weight.copy_(_sharp(module.to_qk.in_features, module.heads))
-        elif isinstance(module, MatchAssignment):
-            module.final_proj.weight.copy_(_sharp(module.final_proj.in_features))
-            nn.init.zeros_(module.matchability.weight)
-    if isinstance(network.input_proj, nn.Linear):
-        nn.init.orthogonal_(network.input_proj.weight)
-    return network
-
-
-def _sharp(dim: int, heads: int = 1) -> Tensor:
-    """Return the projection that gives equal unit vectors a similarity of `_SHARPNESS`, also where heads share it."""
-    # What is compared is the product of two projections over the root of the dimension; a head has its part of both
-    return torch.eye(dim) * (_SHARPNESS * heads * (dim / heads) ** 0.5) ** 0.5
-
-
-def _spread_out(encoding: RotaryEncoding) -> Tensor:
-    """Let the encoding turn at rates from slow to fast, in all directions, and return the rates (F,)."""
-    count = len(encoding.Wr.weight)
-    rates = _SLOWEST * (_FASTEST / _SLOWEST) ** (torch.arange(count) / max(count - 1, 1))
-    angles = torch.arange(count) * _GOLDEN_ANGLE
-    encoding.Wr.weight.copy_(rates[:, None] * torch.stack((angles.cos(), angles.sin()), dim=1))
-    return rates
-
-
-def _look_around(block: SelfBlock, rates: Tensor) -> None:
-    """Let each head look at the neighbourhood of a keypoint: the first at the nearest, each next one farther.
-
-    Equal offsets of query and key, turned by the positions of both, are most alike where these are the same.
-    """
-    offsets = block.Wqkv.bias.view(block.heads, len(rates), 2, 3)
-    offsets.zero_()
-    for head in range(block.heads):
-        chosen = rates <= _FASTEST / _FARTHER**head + _SLOWEST * 1e-3
-        peak = _NEIGHBOURHOOD * (2 * len(rates)) ** 0.5
-        offsets[head, chosen, :, :2] = (peak / (2 * int(chosen.sum()))) ** 0.5
 
 
 def assignment_loss(log_assignment: Tensor, labels0: Tensor, labels1: Tensor) -> Tensor:
@@ -167,7 +103,7 @@ class Matching:
         self._recipe = recipe
 
     def model(self) -> TrainedMatcher:
-        """Return the network with random weights."""
+        """Return the network as it begins."""
         model = TrainedMatcher(new_matcher(self._recipe.network.kind), self._recipe.schedule.thrifty)
         if isinstance(model.network, LightGlue):
             model.network.token_confidence.requires_grad_(False)  # learned afterwards, from what they are to foretell

@@ -29,13 +29,9 @@ from slamfront.training.feature_pairs import (
     save_feature_pairs,
 )
 from slamfront.training.homographies import WarpConfig, carry
+from slamfront.training.initialisation import begin_with_similarity
 from slamfront.training.loop import CHECKPOINT, FIGURES, train
-from slamfront.training.matchers import (
-    TrainedMatcher,
-    assignment_loss,
-    begin_with_similarity,
-    confidence_loss,
-)
+from slamfront.training.matchers import TrainedMatcher, assignment_loss, confidence_loss
 from slamfront.training.photometric import PhotometricConfig
 from slamfront.training.recipe import (
     DataRecipe,
@@ -84,18 +80,33 @@ def recipe_of(pairs: Path, kind: str = "lightglue-lite", task: str = "matcher", 
     )
 
 
-def test_a_fresh_lightglue_matches_by_similarity() -> None:
+def rows_in_another_order() -> tuple[ImagePoints, ImagePoints, torch.Tensor]:
+    """Twenty keypoints, the same in another order and elsewhere, and the order."""
     torch.manual_seed(0)
-    network = begin_with_similarity(LightGlue(dim=32, layers=2, heads=2)).eval()
-    descriptors = torch.nn.functional.normalize(torch.randn(1, 20, 32), dim=2)
+    descriptors = torch.nn.functional.normalize(torch.randn(20, 32), dim=1)
     order = torch.randperm(20)
-    points = [
-        ImagePoints(torch.rand(1, 20, 2) * 100, given, torch.tensor([[100.0, 100.0]]))
-        for given in (descriptors, descriptors[:, order])
-    ]
-    for (x0, x1), assignment in zip(network.states(*points), network.log_assignment):
+    first, second = (
+        ImagePoints(torch.rand(20, 2) * 100, given, torch.tensor([100.0, 100.0]), torch.rand(20))
+        for given in (descriptors, descriptors[order])
+    )
+    return first, second, order
+
+
+def test_a_fresh_lightglue_matches_by_similarity() -> None:
+    first, second, order = rows_in_another_order()
+    network = begin_with_similarity(LightGlue(dim=32, layers=2, heads=2)).eval()
+    for (x0, x1), assignment in zip(network.states(first.batched(), second.batched()), network.log_assignment):
         found = mutual_matches(assignment(x0, x1), threshold=0.0)
         assert torch.equal(order[found.matches0[0]], torch.arange(20))
+
+
+def test_a_fresh_superglue_matches_by_similarity_and_leaves_strangers_alone() -> None:
+    first, second, order = rows_in_another_order()
+    second.descriptors[:5] = torch.nn.functional.normalize(torch.randn(5, 32), dim=1)
+    network = begin_with_similarity(SuperGlue(dim=32, layers=4, heads=2)).eval()
+    shown = order.argsort()  # where each keypoint of the first image is in the second
+    found = network.match(first, second)
+    assert torch.equal(found.matches0, torch.where(shown < 5, -1, shown))
 
 
 def test_the_loss_is_that_of_the_equation() -> None:
