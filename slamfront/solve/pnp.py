@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import poselib
@@ -48,6 +49,17 @@ class PoseEstimate:
     camera_from_world: Pose
     inliers: BoolArray
     covariance: FloatArray
+
+
+class TurningEstimate(NamedTuple):
+    """A camera pose with how the camera turned, and their support: `inliers` (N,), and `disagreement`, the sum of all
+    points' squared residuals in parts of the gates, at most 1 each (MSAC's cost, Torr and Zisserman 2000).
+    """
+
+    camera_from_world: Pose
+    shutter: Shutter
+    inliers: BoolArray
+    disagreement: float
 
 
 def ransac_pose(
@@ -153,9 +165,9 @@ def refine_turning_pose(
     doubt: float,
     rounds: tuple[float, ...] = (9.0, 3.0, 1.0),
     iterations: int = 4,
-) -> tuple[Pose, Shutter, BoolArray] | None:
-    """Refine the pose of a camera with a rolling shutter together with how it turned during the exposure; return both
-    and the inliers (N,), or None where these are not determined.
+) -> TurningEstimate | None:
+    """Refine the pose of a camera with a rolling shutter together with how it turned during the exposure; None where
+    these are not determined.
 
     image_xy (N,2) are pixels of the image; doubt is the standard deviation of each component of the velocity that
     `shutter` has, rad/s. The pose is that of the middle row's exposure. Rounds and weights are those of `refine_pose`.
@@ -187,7 +199,10 @@ def refine_turning_pose(
         active = problem.in_front & (problem.squared < gates)
     if not (np.all(np.isfinite(translation)) and np.all(np.isfinite(velocity))):
         return None
-    return Pose(rotation, translation).normalized(), Shutter(shutter.camera, velocity), active
+    disagreement = float(np.minimum(problem.squared / problem.gates, 1.0).sum())
+    return TurningEstimate(
+        Pose(rotation, translation).normalized(), Shutter(shutter.camera, velocity), active, disagreement
+    )
 
 
 class _Problem:

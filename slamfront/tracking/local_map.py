@@ -13,7 +13,8 @@ from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.protocols import Matcher
-from slamfront.solve.pnp import PixelObservations, ransac_pose, refine_pose, refine_turning_pose
+from slamfront.solve.pnp import PixelObservations, TurningEstimate, ransac_pose, refine_pose, refine_turning_pose
+from slamfront.tracking.motion import ConstantVelocity
 from slamfront.tracking.patches import align_patches, landmark_warps
 from slamfront.tracking.projection import match_projection, project
 from slamfront.tracking.view import ALIGNED_SIGMA_PX, FLOW_LEVELS, FLOW_SIGMA_PX, FLOW_WINDOW, View
@@ -23,10 +24,11 @@ from slamfront.types import BoolArray, Features, Float32Array, FloatArray, IntAr
 _FOLLOWED = 150
 _FLOW_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 0.03)
 _COLUMNS = 16
-# How far a hand's turning is from what it was on average since the frame before, after a leap, rad/s; and the matches
-# that tell it: fewer, some of them wrong, agree with any turning
+# How far a hand's turning is from what it was on average since the frame before, after a leap, rad/s
 _TURN_DOUBT, _TURN_KNOWN = 1.0, 1e-3
-_TURN_LEAST = 40
+# The matches that tell it, and by what factor they must agree better than without: fewer, some of them wrong, agree
+# with any turning, which then takes the place of motion
+_TURN_LEAST, _TURN_BETTER = 40, 1.2
 _NOT_APART = Pose.identity()
 
 
@@ -83,13 +85,19 @@ def match_by_projection(view: View, world: KeyframeMap, rows: IntArray, radius_p
 
 
 def match_by_appearance(
-    view: View, world: KeyframeMap, keyframe: KeyframeRecord, matcher: Matcher, max_error_px: float, seed: int
+    view: View,
+    world: KeyframeMap,
+    keyframe: KeyframeRecord,
+    matcher: Matcher,
+    max_error_px: float,
+    seed: int,
+    motion: ConstantVelocity | None = None,
 ) -> Pose | None:
     """Find the landmarks of one keyframe among the view's features by appearance; return the pose by RANSAC, or
     None.
 
     Since a rolling shutter bends what a camera that leaps sees in a way that motion does not foretell, the view's
-    shutter is refined with the pose.
+    shutter is refined with the pose; where the camera was before (`motion`) tells how it turned on average since.
     """
     rows, keypoints = _matched(keyframe, view.features, matcher)
     xy = np.asarray(view.features.keypoints_xy[keypoints], np.float64)
@@ -98,7 +106,10 @@ def match_by_appearance(
         return None
     pose, inliers = result
     if world.camera.readout_s > 0:
-        pose, inliers = _with_shutter(view, world, rows, keypoints, pose, inliers)
+        expected = view.predicted_shutter
+        if motion is not None:
+            expected = Shutter(world.camera, motion.angular_velocity(view.frame.time_ns, pose))
+        pose, inliers = _with_shutter(view, world, rows, keypoints, pose, inliers, expected)
     rows, keypoints = rows[inliers], keypoints[inliers]
     view.observe(rows, view.features.keypoints_xy[keypoints], view.features.scales[keypoints])
     return pose
@@ -127,24 +138,37 @@ def _matched(keyframe: KeyframeRecord, features: Features, matcher: Matcher) -> 
 
 
 def _with_shutter(
-    view: View, world: KeyframeMap, rows: IntArray, keypoints: IntArray, pose: Pose, inliers: BoolArray
+    view: View,
+    world: KeyframeMap,
+    rows: IntArray,
+    keypoints: IntArray,
+    pose: Pose,
+    inliers: BoolArray,
+    expected: Shutter,
 ) -> tuple[Pose, BoolArray]:
-    """Refine a pose together with the view's shutter on matched landmarks and keypoints (M,), where no fewer of
-    them agree then, and return the pose and which agree (M,).
+    """Refine a pose on matched landmarks and keypoints (M,) with the shutter that is expected of the view, or together
+    with the shutter where they agree clearly better then, and return the pose and which agree (M,).
     """
     landmarks_m, sigmas_px = world.landmarks.positions_m[rows], view.features.scales[keypoints].astype(np.float64)
     image_xy = view.shutter.to_image(view.features.keypoints_xy[keypoints])
     found = [
-        refine_turning_pose(pose, view.predicted_shutter, landmarks_m, image_xy, sigmas_px, doubt)
+        refine_turning_pose(pose, expected, landmarks_m, image_xy, sigmas_px, doubt)
         for doubt in (_TURN_DOUBT, _TURN_KNOWN)
     ]
     free, bound = found
-    if free is None or bound is None or free[2].sum() < max(bound[2].sum(), _TURN_LEAST):
+    if bound is None:
         return pose, inliers
-    pose, shutter, inliers = free
-    view.turn(shutter)
-    view.turn_measured = True
-    return pose, inliers
+    view.turn_measured = free is not None and _clearly_better(free, bound)
+    chosen = free if free is not None and view.turn_measured else bound
+    view.turn(chosen.shutter)
+    return chosen.camera_from_world, chosen.inliers
+
+
+def _clearly_better(free: TurningEstimate, bound: TurningEstimate) -> bool:
+    """Return whether enough matches agree with a turning, and many more, or much better, than with the expected one."""
+    count = int(free.inliers.sum())
+    more, closer = count >= _TURN_BETTER * bound.inliers.sum(), _TURN_BETTER * free.disagreement <= bound.disagreement
+    return count >= _TURN_LEAST and (more or closer)
 
 
 def solve_pose(view: View, world: KeyframeMap, start: Pose, config: TrackerConfig, ranged: bool) -> int:

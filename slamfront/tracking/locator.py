@@ -7,6 +7,7 @@ from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.protocols import Matcher
 from slamfront.tracking.local_map import follow, local_landmarks, match_by_appearance, match_by_projection, solve_pose
+from slamfront.tracking.motion import ConstantVelocity
 from slamfront.tracking.relocalizer import spread
 from slamfront.tracking.view import View
 
@@ -26,15 +27,15 @@ class Locator:
         self._matcher, self._config, self._seed = matcher, config, seed
 
     def locate(
-        self, view: View, last: View | None, world: KeyframeMap, reference: KeyframeRecord, predicted: Pose | None
+        self, view: View, last: View | None, world: KeyframeMap, reference: KeyframeRecord, motion: ConstantVelocity
     ) -> bool:
         """Find the view's pose, and return whether it was found; it is good enough to look for landmarks closely.
 
         Landmarks are followed from the last view by optical flow, looked for near where motion puts them among the
         view's features, or the features are matched with the reference keyframe's.
         """
-        association = self._config.association
-        if association == "matcher" and self._match(view, world, reference):
+        association, predicted = self._config.association, motion.predict(view.frame.time_ns)
+        if association == "matcher" and self._match(view, world, reference, motion):
             return True
         if predicted is not None:
             if association != "projection" and last is not None:
@@ -47,15 +48,15 @@ class Locator:
                 if self._settles(view, world, predicted):
                     return True
         view.forget()
-        return association != "matcher" and self._match(view, world, reference)
+        return association != "matcher" and self._match(view, world, reference, motion)
 
-    def _match(self, view: View, world: KeyframeMap, reference: KeyframeRecord) -> bool:
+    def _match(self, view: View, world: KeyframeMap, reference: KeyframeRecord, motion: ConstantVelocity) -> bool:
         """Return whether landmarks of the reference keyframe, scattered over much of the view, place it.
 
         Those on one distant object fit many a pose, and the camera may have been carried elsewhere.
         """
         config = self._config
-        pose = match_by_appearance(view, world, reference, self._matcher, config.max_error_px, self._seed)
+        pose = match_by_appearance(view, world, reference, self._matcher, config.max_error_px, self._seed, motion)
         if pose is None or not solve_pose(view, world, pose, config, ranged=False):
             return False
         return spread(view.xy) >= _SCATTERED * world.camera.width

@@ -222,7 +222,8 @@ def test_a_pose_is_found_together_with_how_the_camera_turned() -> None:
     start, still = Pose.exp([0.01, -0.01, 0.01, 0.03, -0.02, 0.03]) @ CAMERA_FROM_WORLD, Shutter(ROLLING, np.zeros(3))
     found = refine_turning_pose(start, still, seen.landmarks_m, image_xy, seen.sigmas_px, doubt=1.0)
     assert found is not None
-    pose, shutter, inliers = found
+    pose, shutter, inliers, disagreement = found
+    assert 30 < disagreement < 70, "the wrong ones in full, the other 120 by a third each, 2 / 5.99"
     assert inliers[30:].mean() > 0.9 and inliers[:30].mean() < 0.1
     # 1 rad/s moves pixels by up to 7 px, and .5 px on 120 points leave a hundredth of that
     np.testing.assert_allclose(shutter.angular_velocity, TURNING, atol=0.1)

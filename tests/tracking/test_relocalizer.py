@@ -10,6 +10,7 @@ from slamfront.config import KeyframeConfig
 from slamfront.map import KeyframeMap
 from slamfront.matching.nearest import Nearest
 from slamfront.tracking.locator import Locator
+from slamfront.tracking.motion import ConstantVelocity
 from slamfront.tracking.relocalizer import Relocalizer, spread
 from slamfront.tracking.view import View
 from slamfront.types import Features, Matches
@@ -147,9 +148,9 @@ def test_a_view_of_which_a_keyframe_shows_one_spot_is_not_placed_by_it(seen: Cli
     """As a doorway seen from two rooms: it says little about where the camera is."""
     locator, keyframe = Locator(Nearest(), replace(CONFIG.tracker, min_inliers=4), 0), world.keyframes[0]
     view = view_of(seen.frames[0])
-    assert locator.locate(view, None, world, keyframe, None)
+    assert locator.locate(view, None, world, keyframe, ConstantVelocity())
     xy = view.features.keypoints_xy
     inside = np.abs(xy[:, None] - xy).max(axis=2) < 25
     spot = view_of(seen.frames[0])
     spot.__dict__["features"] = view.features.take(inside[inside.sum(axis=1).argmax()])
-    assert not locator.locate(spot, None, world, keyframe, None)
+    assert not locator.locate(spot, None, world, keyframe, ConstantVelocity())
