@@ -228,10 +228,9 @@ class FrontEnd:
 
     def _locate(self, view: View, last: View | None) -> str:
         """Find the view's pose by the view before it, or else among all keyframes; return why not, if so."""
-        tracking = self._state is not State.LOST
-        if tracking and self._locator.locate(view, last, self.world, self._reference, self._motion):
-            return ""
         lost, map_id = self._state is State.LOST, self._atlas.active_id
+        if not lost and self._locator.locate(view, last, self.world, self._reference, self._motion):
+            return ""
         found = self._revisits.find(view, everywhere=lost)
         if isinstance(found, str):
             return found
