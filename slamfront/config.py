@@ -73,8 +73,8 @@ class MatcherConfig:
     neighbours: these are much quicker, and lose more frames where the camera leaps."""
     ratio: float = 0.85
     """Best distance over second best, at most (nearest)."""
-    threshold: float = 0.1
-    """Smallest matching score (SuperGlue, LightGlue)."""
+    threshold: float | None = None
+    """Smallest matching score (SuperGlue, LightGlue); None takes that of the networks' authors, 0.2 and 0.1."""
     adaptive: bool = True
     """Stop after the first layer that is sure, and drop hopeless keypoints on the way (LightGlue)."""
     weights: str = ""

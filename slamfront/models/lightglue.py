@@ -215,6 +215,8 @@ class LightGlue(nn.Module):
     """
 
     signature = "posenc.Wr.weight"
+    threshold = 0.1
+    """Smallest score of a match, as its authors have it."""
 
     def __init__(self, dim: int = 256, layers: int = 9, heads: int = 4, input_dim: int | None = None) -> None:
         super().__init__()
@@ -271,13 +273,14 @@ class LightGlue(nn.Module):
         self,
         points0: ImagePoints,
         points1: ImagePoints,
-        threshold: float = 0.1,
+        threshold: float | None = None,
         depth_confidence: float | None = 0.95,
         width_confidence: float | None = 0.99,
         pruning_above: int | None = None,
     ) -> LightGlueMatches:
         """Match the keypoints of two images (no batch dimension, no mask); any number of them, also none, will do.
 
+        threshold: smallest score of a match; None takes the network's own.
         depth_confidence: share of settled keypoints at which the remaining layers are left out (None: never).
         width_confidence: keypoints that are settled and unmatchable with this probability are dropped from the
         remaining layers (None: none), in images with more than `pruning_above` of them (None: the device's default).
@@ -303,7 +306,7 @@ class LightGlue(nn.Module):
             if width_confidence is not None:
                 side0 = self._prune(layer, side0, confidence0, width_confidence, pruning_above)
                 side1 = self._prune(layer, side1, confidence1, width_confidence, pruning_above)
-        return self._result(side0, side1, layer, threshold)
+        return self._result(side0, side1, layer, self.threshold if threshold is None else threshold)
 
     def _settled(self, layer: int, confidence0: Tensor, confidence1: Tensor, total: int) -> float:
         """Return the share of all keypoints that are settled after a layer, pruned ones included (equation 10)."""

@@ -140,6 +140,8 @@ class SuperGlue(nn.Module):
     """SuperGlue with the layout of its authors' checkpoints: 339 tensors at the official size."""
 
     signature = "gnn.layers.0.attn.merge.weight"
+    threshold = 0.2
+    """Smallest score of a match, as its authors have it."""
 
     def __init__(
         self,
@@ -191,10 +193,14 @@ class SuperGlue(nn.Module):
         return mask_assignment(log_assignment, points0.mask, points1.mask)
 
     @torch.no_grad()
-    def match(self, points0: ImagePoints, points1: ImagePoints, threshold: float = 0.2) -> SuperGlueMatches:
-        """Match the keypoints of two images (no batch dimension); any number of keypoints, also none, will do."""
+    def match(self, points0: ImagePoints, points1: ImagePoints, threshold: float | None = None) -> SuperGlueMatches:
+        """Match the keypoints of two images (no batch dimension); any number of keypoints, also none, will do.
+
+        threshold: smallest score of a match; None takes the network's own.
+        """
         log_assignment = self(points0.batched(), points1.batched())[0]
-        return SuperGlueMatches(log_assignment, *mutual_matches(log_assignment, threshold))
+        found = mutual_matches(log_assignment, self.threshold if threshold is None else threshold)
+        return SuperGlueMatches(log_assignment, *found)
 
     def _encode(self, points: ImagePoints) -> Tensor:
         if points.scores is None:

@@ -199,7 +199,7 @@ def refine_turning_pose(
         active = problem.in_front & (problem.squared < gates)
     if not (np.all(np.isfinite(translation)) and np.all(np.isfinite(velocity))):
         return None
-    disagreement = float(np.minimum(problem.squared / problem.gates, 1.0).sum())
+    disagreement = float(np.where(problem.in_front, np.minimum(problem.squared / problem.gates, 1.0), 1.0).sum())
     return TurningEstimate(
         Pose(rotation, translation).normalized(), Shutter(shutter.camera, velocity), active, disagreement
     )

@@ -151,13 +151,14 @@ def _with_shutter(
     """
     landmarks_m, sigmas_px = world.landmarks.positions_m[rows], view.features.scales[keypoints].astype(np.float64)
     image_xy = view.shutter.to_image(view.features.keypoints_xy[keypoints])
-    found = [
-        refine_turning_pose(pose, expected, landmarks_m, image_xy, sigmas_px, doubt)
-        for doubt in (_TURN_DOUBT, _TURN_KNOWN)
-    ]
-    free, bound = found
+
+    def refined(doubt: float) -> TurningEstimate | None:
+        return refine_turning_pose(pose, expected, landmarks_m, image_xy, sigmas_px, doubt)
+
+    bound = refined(_TURN_KNOWN)
     if bound is None:
         return pose, inliers
+    free = refined(_TURN_DOUBT) if len(rows) >= _TURN_LEAST else None
     view.turn_measured = free is not None and _clearly_better(free, bound)
     chosen = free if free is not None and view.turn_measured else bound
     view.turn(chosen.shutter)

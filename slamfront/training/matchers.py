@@ -23,7 +23,6 @@ from slamfront.training.recipe import Recipe
 Batch = Mapping[str, Tensor]
 LayerOutput = tuple[Tensor, "Tensor | None", "Tensor | None"]
 
-_THRESHOLD = 0.1
 _VALIDATION_BATCH = 16
 
 
@@ -90,9 +89,9 @@ def confidence_loss(confidence: Tensor, settled: Tensor, mask: Tensor) -> Tensor
     return (entropy * mask).sum() / mask.sum().clamp_min(1)
 
 
-def choices(log_assignment: Tensor) -> tuple[Tensor, Tensor]:
+def choices(log_assignment: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
     """Return for the keypoints of both images (B,M), (B,N) the match that an assignment makes, -1 for none."""
-    found = mutual_matches(log_assignment, _THRESHOLD)
+    found = mutual_matches(log_assignment, threshold)
     return found.matches0, found.matches1
 
 
@@ -146,13 +145,13 @@ class Confidence(Matching):
     def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return the cross-entropy of each layer's classifier."""
         outputs = model(*points_of(batch))
-        last = choices(outputs[-1][0])
+        last = choices(outputs[-1][0], LightGlue.threshold)
         losses = {}
         for number, (assignment, *confidences) in enumerate(outputs[:-1], 1):
             parts = [
                 confidence_loss(cast(Tensor, confidence), choice == final, mask)
                 for confidence, choice, final, mask in zip(
-                    confidences, choices(assignment), last, batch["mask"].unbind(1)
+                    confidences, choices(assignment, LightGlue.threshold), last, batch["mask"].unbind(1)
                 )
             ]
             losses[f"layer {number}"] = torch.stack(parts).mean()
@@ -194,11 +193,11 @@ def validate_matcher(network: SuperGlue | LightGlue, recipe: Recipe, adaptive: b
             if adaptive:
                 assert isinstance(network, LightGlue)
                 first, second = (_single(points) for points in points_of(batch))
-                found = network.match(first, second, _THRESHOLD)
+                found = network.match(first, second)
                 chosen, layers = found.matches0[None], layers + found.stop_layer
                 labels = labels[:, : chosen.shape[1]]
             else:
-                chosen = choices(network(*points_of(batch)))[0]
+                chosen = choices(network(*points_of(batch)), network.threshold)[0]
             right += int(((chosen == labels) & (labels >= 0)).sum())
             told += int(((chosen >= 0) & (labels != IGNORED)).sum())
             matchable += int((labels >= 0).sum())
