@@ -37,7 +37,11 @@ from slamfront.viewer.wrappers import ClosableViewer, Guarded, Several
 log = logging.getLogger(__name__)
 
 _WINDOW_INTERVAL_S = 0.1
-_TRAINED_ON = {("superpoint", "superpoint-lite", "lightglue"): "lightglue-lite"}
+_TRAINED_ON = {
+    ("superpoint", "superpoint-lite", "lightglue"): "lightglue-lite",
+    ("superpoint", "superpoint", "lightglue"): "lightglue",
+    ("superpoint", "superpoint", "superglue"): "superglue",
+}
 """For an extractor, its weights and a matcher: the weights of that matcher that learned on such features."""
 
 

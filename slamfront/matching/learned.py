@@ -106,12 +106,15 @@ class LearnedMatcher(ABC, Generic[MatchingNetwork]):
         )
 
 
-def matching_network(config: MatcherConfig, kind: type[MatchingNetwork], default: str) -> MatchingNetwork:
-    """Load the weights that the configuration names, else the default; WeightsError where they are of another kind."""
-    weights = config.weights or default
-    network = load_network(weights)
+def matching_network(config: MatcherConfig, kind: type[MatchingNetwork]) -> MatchingNetwork:
+    """Load the weights that the configuration names; WeightsError where it names none, or those of another kind."""
+    if not config.weights:
+        raise WeightsError(
+            f"matcher.weights: no {kind.__name__} that learned on such keypoints comes with slamfront: name one"
+        )
+    network = load_network(config.weights)
     if not isinstance(network, kind):
         raise WeightsError(
-            f"matcher.weights: {weights} holds a {type(network).__name__}, the matcher needs {kind.__name__}"
+            f"matcher.weights: {config.weights} holds a {type(network).__name__}, the matcher needs {kind.__name__}"
         )
     return network

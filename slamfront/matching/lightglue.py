@@ -22,7 +22,7 @@ class LightGlueMatcher(LearnedMatcher[LightGlue]):
     layers_run = 0
 
     def _load(self, config: MatcherConfig) -> LightGlue:
-        return matching_network(config, LightGlue, self.name)
+        return matching_network(config, LightGlue)
 
     def _descriptor_dim_of(self, network: LightGlue) -> int:
         return cast(int, LightGlue.config_of(network.state_dict())["input_dim"])

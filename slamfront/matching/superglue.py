@@ -16,7 +16,7 @@ class SuperGlueMatcher(LearnedMatcher[SuperGlue]):
     name = "superglue"
 
     def _load(self, config: MatcherConfig) -> SuperGlue:
-        return matching_network(config, SuperGlue, self.name)
+        return matching_network(config, SuperGlue)
 
     def _descriptor_dim_of(self, network: SuperGlue) -> int:
         return network.dim

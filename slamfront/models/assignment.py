@@ -57,6 +57,12 @@ def attention_mask(keys: Tensor | None) -> Tensor | None:
     return (keys | ~keys.any(dim=1, keepdim=True))[:, None, None, :]
 
 
+def products(x0: Tensor, x1: Tensor) -> Tensor:
+    """Return the scalar products (B,M,N) of vectors (B,M,D) and (B,N,D), float32 also where automatic casting is on."""
+    with torch.autocast(x0.device.type, enabled=False):
+        return x0.float() @ x1.float().mT
+
+
 def mask_assignment(log_assignment: Tensor, mask0: Tensor | None, mask1: Tensor | None) -> Tensor:
     """Set the rows and columns of padding keypoints in log assignments (B,M+1,N+1) to -inf."""
     for mask, dim in ((mask0, 2), (mask1, 1)):

@@ -18,6 +18,7 @@ from slamfront.models.assignment import (
     centred,
     mask_assignment,
     mutual_matches,
+    products,
 )
 
 RunLayer = Callable[..., tuple[Tensor, Tensor]]
@@ -176,8 +177,7 @@ class MatchAssignment(nn.Module):
 
     def forward(self, x0: Tensor, x1: Tensor, mask0: Tensor | None = None, mask1: Tensor | None = None) -> Tensor:
         """Return (B,M+1,N+1), float32: the dustbins hold the log probabilities that a point has no match."""
-        scale = x0.shape[-1] ** -0.25
-        similarity = (self.final_proj(x0).float() * scale) @ (self.final_proj(x1).float() * scale).mT
+        similarity = products(self.final_proj(x0), self.final_proj(x1)) / x0.shape[-1] ** 0.5
         logit0, logit1 = self.matchability(x0).float(), self.matchability(x1).float()
         rows = _masked(similarity, mask1, 1).log_softmax(dim=2)
         columns = _masked(similarity, mask0, 2).log_softmax(dim=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,8 +14,9 @@ _MASKED = -1e5
 _NO_MASS = 1e-6
 """Stands for a dustbin's share where the other set is empty, whose logarithm would be -inf."""
 
-_TINY, _HUGE = 1e-37, 1e30
-"""The range in which factors on plain numbers are trusted."""
+_TINY = 1e-37
+_MOST = 69.0
+"""The range in which factors on plain numbers are trusted: the least, and the largest logarithm, that of 1e30."""
 
 
 def with_dustbins(similarity: Tensor, bin_score: Tensor) -> Tensor:
@@ -43,16 +46,17 @@ def dustbin_marginals(
 def log_sinkhorn(scores: Tensor, log_rows: Tensor, log_columns: Tensor, iterations: int) -> Tensor:
     """Return the log transport plan (B,R,C) of scores (B,R,C) towards log marginals (B,R) and (B,C).
 
-    Sinkhorn iterations in log space, at least one, in the scores' precision, differentiable. Where no gradient is asked
-    for, all but the first run on plain numbers around the first one's potentials, which is several times as fast;
-    should these leave the range of floating point, the logarithms are used after all.
+    Sinkhorn iterations, at least one, in the scores' precision, differentiable by the scores. The first runs in log
+    space, the others on plain numbers around its potentials, which is many times as fast; should these leave the range
+    of floating point, all run in log space after all.
     """
     rows, columns = _log_iterations(scores, log_rows, log_columns, torch.zeros_like(log_columns), 1)
     if iterations > 1:
-        if not scores.requires_grad:
-            plan = _linear_iterations(_plan(scores, rows, columns), log_rows, log_columns, iterations - 1)
-            if plan is not None:
-                return plan
+        plan = _plan(scores, rows, columns)
+        with torch.autocast(scores.device.type, enabled=False):
+            further_rows, further_columns = _LinearIterations.apply(plan, log_rows, log_columns, iterations - 1)
+        if bool((further_rows.amax() < _MOST) & (further_columns.amax() < _MOST)):
+            return _plan(plan, further_rows, further_columns)
         rows, columns = _log_iterations(scores, log_rows, log_columns, columns, iterations - 1)
     return _plan(scores, rows, columns)
 
@@ -89,15 +93,46 @@ def _log_iterations(
     return rows, columns
 
 
-def _linear_iterations(plan: Tensor, log_rows: Tensor, log_columns: Tensor, iterations: int) -> Tensor | None:
-    """Continue from a log plan whose columns are right; None where the factors leave a safe range."""
-    kernel = plan.exp()
-    transposed = kernel.mT.contiguous()
-    rows_mass, columns_mass = log_rows.exp()[:, :, None], log_columns.exp()[:, :, None]
-    column_factors = torch.ones_like(columns_mass)
-    for _ in range(iterations):
-        row_factors = rows_mass / (kernel @ column_factors).clamp_min(_TINY)
-        column_factors = columns_mass / (transposed @ row_factors).clamp_min(_TINY)
-    if not bool((row_factors.amax() < _HUGE) & (column_factors.amax() < _HUGE)):
-        return None
-    return _plan(plan, row_factors.clamp_min(_TINY).log().squeeze(2), column_factors.clamp_min(_TINY).log().squeeze(2))
+class _LinearIterations(torch.autograd.Function):
+    """Iterations on plain numbers from a log plan (B,R,C) whose columns are right, towards log marginals (B,R), (B,C).
+
+    Returns the logarithms (B,R) and (B,C) of the factors that the plan's rows and columns are to have.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, plan: Tensor, log_rows: Tensor, log_columns: Tensor, iterations: int
+    ) -> tuple[Tensor, Tensor]:
+        kernel = plan.exp()
+        transposed = kernel.mT.contiguous()
+        row_mass, column_mass = log_rows.exp()[:, :, None], log_columns.exp()[:, :, None]
+        columns, row_sums, column_sums = torch.ones_like(column_mass), [], []
+        for _ in range(iterations):
+            row_sums.append((kernel @ columns).clamp_min(_TINY))
+            rows = row_mass / row_sums[-1]
+            column_sums.append((transposed @ rows).clamp_min(_TINY))
+            columns = column_mass / column_sums[-1]
+        if ctx.needs_input_grad[0]:
+            sums = torch.cat(row_sums, dim=2), torch.cat(column_sums, dim=2)
+            ctx.save_for_backward(kernel, transposed, row_mass, column_mass, *sums)
+        return rows.squeeze(2).clamp_min(_TINY).log(), columns.squeeze(2).clamp_min(_TINY).log()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        kernel, transposed, row_mass, column_mass, row_sums, column_sums = ctx.saved_tensors
+        rows, columns = row_mass / row_sums, column_mass / column_sums
+        before = torch.cat((torch.ones_like(columns[:, :, :1]), columns[:, :, :-1]), dim=2)
+        # First by the logarithms of the last factors: those of padding are nought whatever happens
+        by_rows, by_columns = (
+            gradient[:, :, None] * (factors[:, :, -1:] >= _TINY)
+            for gradient, factors in zip(gradients, (rows, columns))
+        )
+        by_row_sums, by_column_sums = torch.zeros_like(rows), torch.empty_like(columns)
+        by_row_sums[:, :, -1:] = by_rows
+        for step in reversed(range(rows.shape[2])):
+            now = slice(step, step + 1)
+            by_column_sums[:, :, now] = -by_columns / column_sums[:, :, now]
+            by_rows = by_row_sums[:, :, now] + rows[:, :, now] * (kernel @ by_column_sums[:, :, now])
+            by_row_sums[:, :, now] = -by_rows / row_sums[:, :, now]
+            by_columns = before[:, :, now] * (transposed @ by_row_sums[:, :, now])
+        return kernel * (rows @ by_column_sums.mT + by_row_sums @ before.mT), None, None, None

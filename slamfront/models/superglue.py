@@ -17,6 +17,7 @@ from slamfront.models.assignment import (
     centred,
     mask_assignment,
     mutual_matches,
+    products,
 )
 from slamfront.models.sinkhorn import log_optimal_transport
 
@@ -176,8 +177,7 @@ class SuperGlue(nn.Module):
     def similarity(self, points0: ImagePoints, points1: ImagePoints) -> Tensor:
         """Return the similarities (B,M,N) of two batches of non-empty keypoint sets, float32 (equations 6 and 7)."""
         x0, x1 = self.gnn(self._encode(points0), self._encode(points1), points0.mask, points1.mask)
-        projected0, projected1 = self.final_proj(x0).float(), self.final_proj(x1).float()
-        return projected0 @ projected1.mT / self.dim**0.5
+        return products(self.final_proj(x0), self.final_proj(x1)) / self.dim**0.5
 
     def forward(self, points0: ImagePoints, points1: ImagePoints) -> Tensor:
         """Return log assignments (B,M+1,N+1), float32, of batches whose points carry scores.

@@ -188,6 +188,12 @@ def test_a_lightglue_that_projects_its_input_takes_that_inputs_size() -> None:
         one.match(features(9, 1), features(9, 2))
 
 
+@pytest.mark.parametrize("kind", [SuperGlueMatcher, LightGlueMatcher])
+def test_a_matcher_without_weights_is_refused(kind: type[LearnedMatcher]) -> None:
+    with pytest.raises(WeightsError, match="Glue that learned on such keypoints"):
+        kind(CONFIG)
+
+
 @pytest.mark.parametrize(
     ("kind", "network", "other"), [(SuperGlueMatcher, superglue, lightglue), (LightGlueMatcher, lightglue, superglue)]
 )
