@@ -72,14 +72,13 @@ class _Plan(NamedTuple):
     """Where the small network lies in the large one.
 
     reads: (d,D) and offset: (d,) turn states of `large` into those of `small`; writes: (D,d) is the inverse of reads.
-    heads: (H,head_dim) rows of the large heads; used: the small heads' rows among them, in the small network's order.
-    times: how often each hidden unit is there; sharper: what keeps attention as sharp in wider heads.
+    used: (d,) rows of the large heads that are those of the small ones, in the small network's order; unused: what else
+    these heads have. times: how often each hidden unit is there; sharper: what keeps attention as sharp in wider heads.
     """
 
     reads: Tensor
     offset: Tensor
     writes: Tensor
-    heads: Tensor
     used: Tensor
     unused: Tensor
     times: int
@@ -108,7 +107,7 @@ def _plan(small: LightGlue, translation: Tensor, large: LightGlue) -> _Plan:
         reads, offset = small.input_proj.weight @ translation, small.input_proj.bias
     heads = torch.arange(dim).view(fresh.heads, wide)
     used, unused = heads[: first.heads, :narrow].flatten(), heads[: first.heads, narrow:].flatten()
-    return _Plan(reads, offset, torch.linalg.pinv(reads), heads, used, unused, dim // d, (wide / narrow) ** 0.25)
+    return _Plan(reads, offset, torch.linalg.pinv(reads), used, unused, dim // d, (wide / narrow) ** 0.25)
 
 
 def _grow_self(plan: _Plan, source: SelfBlock, target: SelfBlock) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from slamfront.models.assignment import ImagePoints, attention_mask, centred, mutual_matches
+from slamfront.models.assignment import ImagePoints, attention_mask, centred, mutual_matches, products
 
 
 def test_a_match_is_mutual_and_above_the_threshold() -> None:
@@ -47,3 +47,10 @@ def test_positions_are_relative_to_the_centre_and_the_longer_side() -> None:
 def test_attention_to_an_image_of_padding_alone_is_no_nan() -> None:
     mask = attention_mask(torch.tensor([[True, False], [False, False]]))
     assert mask[:, 0, 0].tolist() == [[True, False], [True, True]]
+
+
+def test_similarities_keep_their_precision_where_automatic_casting_is_on() -> None:
+    first, second = torch.randn(1, 5, 64), torch.randn(1, 7, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = products(first, second)
+    torch.testing.assert_close(found, first @ second.mT, atol=1e-5, rtol=1e-5)
