@@ -43,14 +43,16 @@ _TRAINED_ON = {
     ("superpoint", "superpoint", "superglue"): "superglue",
 }
 """For an extractor, its weights and a matcher: the weights of that matcher that learned on such features."""
+_BETTER_THAN_NEAREST = ("lightglue-lite",)
+"""With these fewer frames are lost than with nearest neighbours; the official sizes lose as many, and take longer."""
 
 
 def resolve(config: RunConfig) -> RunConfig:
     """Return the configuration with every `auto` decided but the sensor's, which is the source's to decide.
 
     SuperPoint is taken where its weights ship with slamfront, since those may be used freely; ORB otherwise, and a line
-    in the log says so. LightGlue is taken where weights ship that learned on the extractor's features. Raises
-    ConfigError for choices that exclude each other.
+    in the log says so. LightGlue is taken where weights ship that learned on the extractor's features, and that track
+    better than nearest neighbours. Raises ConfigError for choices that exclude each other.
     """
     if config.localize_only and config.load_map is None:
         raise ConfigError("localize_only needs a map to localise in: give load_map (--load-map FILE)")
@@ -64,7 +66,7 @@ def resolve(config: RunConfig) -> RunConfig:
             log.info("no SuperPoint weights that may be used freely are installed: ORB finds the keypoints")
     if matcher == "auto":
         learned = _TRAINED_ON.get((extractor, config.extractor.weights, "lightglue"))
-        matcher = "lightglue" if learned in packaged else "nearest"
+        matcher = "lightglue" if learned in packaged and learned in _BETTER_THAN_NEAREST else "nearest"
     # A matcher knows the descriptors of the weights that it was trained with
     own = _TRAINED_ON.get((extractor, config.extractor.weights, matcher), "")
     matcher_weights = config.matcher.weights or own

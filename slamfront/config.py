@@ -69,8 +69,8 @@ class MatcherConfig:
     """How two sets of features are matched."""
 
     kind: Literal["auto", "nearest", "superglue", "lightglue"] = "auto"
-    """`auto` takes LightGlue where its weights that learned on the extractor's features are installed, else nearest
-    neighbours: these are much quicker, and lose more frames where the camera leaps."""
+    """`auto` takes LightGlue for superpoint-lite's keypoints, else nearest neighbours: these are much quicker, and lose
+    more frames where the camera leaps."""
     ratio: float = 0.85
     """Best distance over second best, at most (nearest)."""
     threshold: float | None = None

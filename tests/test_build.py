@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
@@ -23,6 +24,13 @@ def test_keypoints_that_no_matcher_learned_on_are_matched_to_the_nearest() -> No
     foreign = ExtractorConfig(kind="superpoint", weights="superpoint_v6")
     assert resolved(foreign, MatcherConfig()) == ("superpoint", "nearest", "")
     assert resolved(ExtractorConfig(kind="orb"), MatcherConfig()) == ("orb", "nearest", "")
+
+
+@pytest.mark.parametrize("kind", ["lightglue", "superglue"])
+def test_the_official_sizes_match_each_other_where_they_are_asked_for(kind: Literal["lightglue", "superglue"]) -> None:
+    official = ExtractorConfig(kind="superpoint", weights="superpoint")
+    assert resolved(official, MatcherConfig()) == ("superpoint", "nearest", "")
+    assert resolved(official, MatcherConfig(kind=kind)) == ("superpoint", kind, kind)
 
 
 def test_a_learned_matcher_has_the_weights_that_learned_on_the_keypoints() -> None:
