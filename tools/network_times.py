@@ -26,6 +26,9 @@ from slamfront.models.lightglue import LightGlue
 from slamfront.models.precision import inference_dtype, prepare_for_inference
 from slamfront.models.superglue import SuperGlue
 from slamfront.training.matchers import new_matcher
+from slamfront.training.recipe import NetworkRecipe
+
+MatcherKind = Literal["lightglue-lite", "lightglue", "superglue"]
 
 _IMAGE_SIZE = (640.0, 480.0)
 _DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -66,7 +69,7 @@ def extractors(
 
 def matchers(
     counts: tuple[int, ...] = (256, 512, 1024),
-    kinds: tuple[str, ...] = ("lightglue-lite", "lightglue", "superglue"),
+    kinds: tuple[MatcherKind, ...] = ("lightglue-lite", "lightglue", "superglue"),
     threads: int = 0,
     runs: int = 7,
 ) -> None:
@@ -81,7 +84,7 @@ def matchers(
     _set_threads(threads)
     print(f"{'ms a pair':<16}" + "".join(f"{count:>9}" for count in counts))
     for kind in kinds:
-        network = prepare_for_inference(new_matcher(kind), _DEVICE)
+        network = prepare_for_inference(new_matcher(NetworkRecipe(kind)), _DEVICE)
         times = [_median_ms(_matching(network, count), runs) for count in counts]
         print(f"{kind:<16}" + "".join(f"{ms:>9.1f}" for ms in times), flush=True)
 

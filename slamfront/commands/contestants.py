@@ -17,7 +17,7 @@ from slamfront.build import build_extractor, build_matcher, resolve
 from slamfront.config import ExtractorConfig, MatcherConfig, RunConfig, from_mapping, to_mapping
 from slamfront.errors import ConfigError, OutputError
 from slamfront.evaluation.comparison import Picture
-from slamfront.evaluation.contestants import Contestant, InGroup, Recent
+from slamfront.evaluation.contestants import Competitor, Contestant, InGroup, PerfectMatching, Recent
 from slamfront.evaluation.match_pictures import match_picture
 from slamfront.evaluation.pairs import ImagePair, PairReference
 from slamfront.protocols import Matcher
@@ -54,6 +54,14 @@ def contestants_of(configs: dict[str, RunConfig]) -> list[Contestant]:
     return contestants
 
 
+def perfect_of(contestants: Sequence[Contestant]) -> list[PerfectMatching]:
+    """Return for each extractor of contestants what the truth would match."""
+    first: dict[int, PerfectMatching] = {}
+    for one in contestants:
+        first.setdefault(id(one.extractor), PerfectMatching(f"{one.name.partition('+')[0]}+truth", one.extractor))
+    return list(first.values())
+
+
 def parts_of(config: RunConfig) -> dict[str, Any]:
     """Return the part of a configuration that decides features and matches, for a report."""
     return {part: to_mapping(getattr(config, part)) for part in ("extractor", "matcher")}
@@ -71,7 +79,7 @@ def report_folder(output: Path | None, prefix: str) -> Path:
 
 def pictures_of(
     chosen: Sequence[tuple[PairReference[ImagePair], InGroup]],
-    contestants: Sequence[Contestant],
+    contestants: Sequence[Competitor],
     max_distance_px: float,
 ) -> list[Picture]:
     """Return a picture of the matches of each contestant on each of the pairs, given with one of its results."""

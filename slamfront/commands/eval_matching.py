@@ -16,16 +16,17 @@ from slamfront.commands.contestants import (
     keypoints_told,
     pair_progress,
     parts_of,
+    perfect_of,
     pictures_of,
     report_folder,
 )
 from slamfront.commands.known_pairs import KnownPairs, plane_pairs, rendered_pairs, sequence_pairs
-from slamfront.commands.parsing import parse
+from slamfront.commands.parsing import Flag, parse
 from slamfront.config import ExtractorConfig, MatcherConfig, RunConfig, SourceConfig
 from slamfront.environment import environment
 from slamfront.errors import ConfigError
 from slamfront.evaluation.comparison import Compared
-from slamfront.evaluation.contestants import judged_pairs
+from slamfront.evaluation.contestants import Competitor, judged_pairs
 from slamfront.evaluation.features import MatchingProtocol
 from slamfront.evaluation.homographies import PhotographProtocol
 from slamfront.evaluation.match_pictures import telling_pairs
@@ -55,6 +56,9 @@ class EvalMatching:
     """Compare several, each as EXTRACTOR[:WEIGHTS][+MATCHER[:WEIGHTS]], either with options of its own, such as
     superpoint+nearest,ratio=0.85 superpoint+lightglue,adaptive=false; the others hold for all. Without, it is the one
     that they give."""
+    truth: Flag = False
+    """Measure for each extractor what a perfect matcher would reach too: keypoints matched by the truth, those that are
+    each other's nearest. What it falls short of is up to where keypoints lie."""
     output: Path | None = None
     """Folder for report.html and report.json; runs/matching-TIME without it."""
     count: int = 50
@@ -91,16 +95,17 @@ def main(arguments: Sequence[str]) -> None:
     pairs = _pairs(given)
     report = report_folder(given.output, "matching") / "report.html"
     contestants = contestants_of(configs)
+    perfect = perfect_of(contestants) if given.truth else []
+    competitors: list[Competitor] = [*contestants, *perfect]
+    parts = [*(parts_of(one) for one in configs.values()), *({"matcher": "the truth"} for _ in perfect)]
     with pair_progress(len(pairs.references)) as watch:
         judge = partial(matching_result, protocol=given.matching, pose=given.pose, estimators=_ESTIMATORS)
-        results = judged_pairs(pairs.references, contestants, given.matching.max_distance_px, judge, watch)
-    times = _times(given, pairs, configs)
-    compared = [
-        Compared(name, parts_of(one), found) for (name, one), found in zip(configs.items(), results, strict=True)
-    ]
+        results = judged_pairs(pairs.references, competitors, given.matching.max_distance_px, judge, watch)
+    times = [*_times(given, pairs, configs), *([] for _ in perfect)]
+    compared = [Compared(one.name, part, found) for one, part, found in zip(competitors, parts, results, strict=True)]
     print(matching_comparison(compared, times).text())
     chosen = [(pairs.references[row], results[0][row]) for row in telling_pairs(results, given.pictures)]
-    pictures = pictures_of(chosen, contestants, given.matching.max_distance_px)
+    pictures = pictures_of(chosen, competitors, given.matching.max_distance_px)
     matching_comparison(compared, times, pictures).write(
         report,
         protocol=[pairs.told, *_protocol(given)],

@@ -11,6 +11,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from slamfront.errors import EvaluationError
+from slamfront.evaluation.matching import true_correspondences
 from slamfront.evaluation.pairs import ImagePair, PairReference
 from slamfront.protocols import Extractor, Matcher
 from slamfront.types import BoolArray, Features, FloatArray, Image, Matches
@@ -87,18 +88,28 @@ class MatchedPair(Generic[PairT]):
         return ~np.isnan(self.errors_px)
 
 
+class Competitor(Protocol):
+    """What is compared: it finds features and matches them."""
+
+    name: str
+
+    def match(self, pair: PairT, max_distance_px: float) -> MatchedPair[PairT]:
+        """Return the pair's features that count, and their matches, which are right within `max_distance_px`."""
+        ...
+
+
 class Contestant:
     """An extractor and a matcher under one name; `layers` tells how many layers the last match took."""
 
     def __init__(
         self, name: str, extractor: Extractor, matcher: Matcher, layers: Callable[[], int] | None = None
     ) -> None:
-        self.name = name
-        self._extractor, self._matcher, self._layers = extractor, matcher, layers
+        self.name, self.extractor = name, extractor
+        self._matcher, self._layers = matcher, layers
 
     def features(self, pair: ImagePair) -> tuple[Features, Features]:
         """Return the pair's features that count."""
-        return pair.prepared(self._extractor.extract(pair.first), self._extractor.extract(pair.second))
+        return _features(self.extractor, pair)
 
     def timed(self, first: Features, second: Features) -> TimedMatches:
         """Return matches and the time they took."""
@@ -110,12 +121,47 @@ class Contestant:
     def match(self, pair: PairT, max_distance_px: float) -> MatchedPair[PairT]:
         """Return the pair's features that count, and their matches, which are right within `max_distance_px`."""
         first, second = self.features(pair)
-        found = self.timed(first, second)
-        from_xy, to_xy = matched_points(first, second, found.matches)
-        warp = pair.warp(from_xy)
-        errors = np.linalg.norm(warp.points_xy - to_xy, axis=1)
-        errors = np.where(warp.known, np.where(np.isnan(errors), np.inf, errors), np.nan)
-        return MatchedPair(pair, first, second, found, errors, errors <= max_distance_px)
+        return _judged(pair, first, second, self.timed(first, second), max_distance_px)
+
+
+class PerfectMatching:
+    """An extractor whose keypoints are matched by the truth, those that are each other's nearest.
+
+    What a matcher cannot pass: the rest is up to where keypoints lie.
+    """
+
+    def __init__(self, name: str, extractor: Extractor) -> None:
+        self.name = name
+        self._extractor = extractor
+
+    def match(self, pair: PairT, max_distance_px: float) -> MatchedPair[PairT]:
+        """Return the pair's features that count, and which the truth puts within `max_distance_px` of each other.
+
+        Raises EvaluationError where the truth tells of no keypoint where it is in the second image.
+        """
+        first, second = _features(self._extractor, pair)
+        warp = pair.warp(np.asarray(first.keypoints_xy, np.float64))
+        if len(first) and not warp.known.any():
+            raise EvaluationError("perfect matches are known of pairs with a homography or with depth alone")
+        carried = np.where(warp.known[:, None], warp.points_xy, np.nan)
+        partners = true_correspondences(carried, np.asarray(second.keypoints_xy, np.float64), max_distance_px)
+        rows = np.flatnonzero(partners >= 0)
+        matches = Matches(np.stack((rows, partners[rows]), axis=1), np.ones(len(rows), np.float32))
+        return _judged(pair, first, second, TimedMatches(matches, np.nan, np.nan, None), max_distance_px)
+
+
+def _features(extractor: Extractor, pair: ImagePair) -> tuple[Features, Features]:
+    return pair.prepared(extractor.extract(pair.first), extractor.extract(pair.second))
+
+
+def _judged(
+    pair: PairT, first: Features, second: Features, found: TimedMatches, max_distance_px: float
+) -> MatchedPair[PairT]:
+    from_xy, to_xy = matched_points(first, second, found.matches)
+    warp = pair.warp(from_xy)
+    errors = np.linalg.norm(warp.points_xy - to_xy, axis=1)
+    errors = np.where(warp.known, np.where(np.isnan(errors), np.inf, errors), np.nan)
+    return MatchedPair(pair, first, second, found, errors, errors <= max_distance_px)
 
 
 def matched_points(first: Features, second: Features, matches: Matches) -> tuple[FloatArray, FloatArray]:
@@ -129,7 +175,7 @@ def matched_points(first: Features, second: Features, matches: Matches) -> tuple
 
 def judged_pairs(
     references: Sequence[PairReference[PairT]],
-    contestants: Sequence[Contestant],
+    contestants: Sequence[Competitor],
     max_distance_px: float,
     judge: Callable[[MatchedPair[PairT], PairReference[PairT]], ResultT],
     watch: Callable[[int], None] = lambda done: None,

@@ -51,7 +51,8 @@ def _sections(compared: Sequence[Compared[MatchingResult]], times: Times, pictur
             sections.append(Section(f"{name} pairs", _rows(compared, chosen)))
     asked = [time.asked for time in times[0]] if times else []
     for column, count in enumerate(asked):
-        rows = [(one.name, _time_cells(of_one[column])) for one, of_one in zip(compared, times, strict=True)]
+        timed = [(one, of_one[column]) for one, of_one in zip(compared, times, strict=True) if of_one]
+        rows = [(one.name, _time_cells(time)) for one, time in timed]
         sections.append(Section(f"{count} keypoints", with_known_columns(rows)))
     return sections
 

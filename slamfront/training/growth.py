@@ -1,7 +1,8 @@
-"""How a large LightGlue begins as a small one that has learned already."""
+"""How a large LightGlue begins as a small one that has learned already, and a deep one as a shallow one."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import NamedTuple, cast
 
@@ -66,6 +67,25 @@ def grown(small: LightGlue, translation: Tensor, large: LightGlue) -> LightGlue:
         told, tells = (cast(nn.Linear, cast(TokenConfidence, module).token[0]) for module in (source, target))
         plan.read(told, tells, slice(None))
     return large
+
+
+@torch.no_grad()
+def with_layers(network: LightGlue, layers: int) -> LightGlue:
+    """Return a copy of a network with its first layers alone, or with more behind them.
+
+    Those are like its last one, but add nothing yet, so that the deeper network does at first what the given one does.
+    """
+    result = copy.deepcopy(network)
+    modules = cast("list[nn.ModuleList]", [result.transformers, result.log_assignment, result.token_confidence])
+    for known, wanted in zip(modules, (layers, layers, layers - 1)):
+        del known[wanted:]
+        known.extend(copy.deepcopy(known[-1]) for _ in range(wanted - len(known)))
+    for layer in list(result.transformers)[len(network.transformers) :]:
+        for block in (cast(SelfBlock, layer.self_attn), cast(CrossBlock, layer.cross_attn)):
+            adds = cast(nn.Linear, block.ffn[-1])
+            nn.init.zeros_(adds.weight)
+            nn.init.zeros_(adds.bias)
+    return result
 
 
 class _Plan(NamedTuple):

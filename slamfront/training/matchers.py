@@ -18,7 +18,7 @@ from slamfront.models.superglue import SuperGlue
 from slamfront.training.correspondence import IGNORED, UNMATCHED
 from slamfront.training.feature_pairs import FeaturePairs, MixedFeaturePairs
 from slamfront.training.initialisation import begin_with_similarity
-from slamfront.training.recipe import Recipe
+from slamfront.training.recipe import NetworkRecipe, Recipe
 
 Batch = Mapping[str, Tensor]
 LayerOutput = tuple[Tensor, "Tensor | None", "Tensor | None"]
@@ -58,15 +58,21 @@ class TrainedMatcher(nn.Module):
         return checkpoint(layer, *inputs, use_reentrant=False)
 
 
-def new_matcher(kind: str) -> SuperGlue | LightGlue:
-    """Return a matching network of a kind as it begins to learn."""
+def new_matcher(recipe: NetworkRecipe) -> SuperGlue | LightGlue:
+    """Return a matching network as it begins to learn."""
+    kind = recipe.kind
     if kind == "superglue":
+        if recipe.layers is not None or recipe.settled_layers:
+            raise TrainingError("network.layers and network.settled_layers are for lightglue and lightglue-lite alone")
         return begin_with_similarity(SuperGlue())
-    if kind == "lightglue":
-        return begin_with_similarity(LightGlue())
-    if kind == "lightglue-lite":
-        return begin_with_similarity(LightGlue(dim=64, layers=4, heads=2, input_dim=128))
-    raise TrainingError(f"network.kind {kind} is no matcher: superglue, lightglue or lightglue-lite")
+    if kind not in ("lightglue", "lightglue-lite"):
+        raise TrainingError(f"network.kind {kind} is no matcher: superglue, lightglue or lightglue-lite")
+    usual = 9 if kind == "lightglue" else 4
+    layers = usual if recipe.layers is None else recipe.layers
+    if not 0 <= recipe.settled_layers < layers:
+        raise TrainingError(f"network.settled_layers must be at least 0 and below {layers}, its number of layers")
+    lite = {} if kind == "lightglue" else {"dim": 64, "heads": 2, "input_dim": 128}
+    return begin_with_similarity(LightGlue(layers=layers, **lite))
 
 
 def assignment_loss(log_assignment: Tensor, labels0: Tensor, labels1: Tensor) -> Tensor:
@@ -103,10 +109,15 @@ class Matching:
 
     def model(self) -> TrainedMatcher:
         """Return the network as it begins."""
-        model = TrainedMatcher(new_matcher(self._recipe.network.kind), self._recipe.schedule.thrifty)
-        if isinstance(model.network, LightGlue):
-            model.network.token_confidence.requires_grad_(False)  # learned afterwards, from what they are to foretell
-        return model
+        network, settled = new_matcher(self._recipe.network), self._recipe.network.settled_layers
+        if isinstance(network, LightGlue):
+            network.token_confidence.requires_grad_(False)  # learned afterwards, from what they are to foretell
+            if settled:
+                network.posenc.requires_grad_(False)
+                network.input_proj.requires_grad_(False)
+            for layer in (*network.transformers[:settled], *network.log_assignment[:settled]):
+                layer.requires_grad_(False)
+        return TrainedMatcher(network, self._recipe.schedule.thrifty)
 
     def examples(self, count: int) -> Dataset[object]:
         """Return pairs of features with labels."""

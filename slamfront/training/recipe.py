@@ -18,6 +18,11 @@ class NetworkRecipe:
     """Those without `-lite` have the official layouts, those with it are made for CPUs."""
     start: Path | None = None
     """What to begin with: the checkpoint (.pt) of an earlier training, or a matcher's weights by file or name."""
+    layers: int | None = None
+    """Layers of LightGlue, where it is not to have as many as its kind: fewer learn in less time, and a deeper network
+    can begin with them."""
+    settled_layers: int = 0
+    """First layers of LightGlue that stay as they are, while those behind them learn."""
 
 
 @dataclass(frozen=True)

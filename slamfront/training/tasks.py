@@ -15,9 +15,11 @@ from torch.utils.data import Dataset
 from slamfront import config
 from slamfront.errors import TrainingError
 from slamfront.models.detection import score_map
+from slamfront.models.lightglue import LightGlue
 from slamfront.models.superpoint import DenseExtractor, SuperPoint, SuperPointLite
 from slamfront.training.checkpoints import load_training
 from slamfront.training.datasets import MixedPairs, PhotographPairs, Shapes
+from slamfront.training.growth import with_layers
 from slamfront.training.losses import (
     agreement_loss,
     detector_loss,
@@ -99,10 +101,10 @@ def new_model(recipe: Recipe) -> nn.Module:
     if start is None:
         return model
     try:
-        if start.suffix == ".pt":
+        if isinstance(model, TrainedMatcher):
+            _begin_with(model, network_of(str(start)))
+        elif start.suffix == ".pt":
             model.load_state_dict(load_training(start).averaged)
-        elif isinstance(model, TrainedMatcher):
-            model.network.load_state_dict(network_of(str(start)).state_dict())
         else:
             raise TrainingError(
                 f"{start}: an extractor goes on from a training's checkpoint: its weights lack batch norm"
@@ -110,6 +112,12 @@ def new_model(recipe: Recipe) -> nn.Module:
     except RuntimeError as error:
         raise TrainingError(f"{start}: holds no {recipe.network.kind} to begin with") from error
     return model
+
+
+def _begin_with(model: TrainedMatcher, known: nn.Module) -> None:
+    if isinstance(known, LightGlue) and isinstance(model.network, LightGlue):
+        known = with_layers(known, len(model.network.transformers))
+    model.network.load_state_dict(known.state_dict())
 
 
 def network_of(weights: str) -> nn.Module:

@@ -57,6 +57,23 @@ def test_a_ratio_makes_matches_fewer_and_better_on_photographs(
     assert page.count("data:image/png") == 2 and "rotation within 30 degrees" in page and "by PoseLib and by" in page
 
 
+def test_the_truth_shows_what_no_matcher_can_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short = ["--photographs.short-side-px", "160", "--counts", "64", "--timed", "2", "--truth"]
+    words = [str(photographs(tmp_path / "photos")), *TWO, *QUICK, *short]
+    compared, page = measured(words, tmp_path / "out")
+    assert [one["name"] for one in compared] == ["sift", "sift+nearest,ratio=0.8", "sift+truth"]
+    every, _, truth = (one["groups"]["viewpoint and illumination"] for one in compared)
+    assert truth["precision"] == 1.0 and truth["recall"] > every["recall"]
+    assert compared[2]["config"] == {"matcher": "the truth"} and compared[2]["times"] == []
+    assert page.count("data:image/png") == 3 and "sift+truth" in capsys.readouterr().out
+
+
+def test_the_truth_needs_depth_of_what_is_no_plane(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [str(SAMPLE), "--gaps", "3", "--count", "2", "--sensor", "mono", "--truth", "--extractor.kind", "orb"]
+    assert main(["eval-matching", *words, "--output", str(tmp_path), *QUICK]) != 0
+    assert "perfect matches are known of pairs with a homography or with depth alone" in capsys.readouterr().err
+
+
 def test_rendered_views_have_precision_and_poses_and_those_of_other_places_are_told_apart(tmp_path: Path) -> None:
     words = [str(rendered_file(tmp_path / "pairs.npz")), "--extractor.kind", "orb", *QUICK]
     ((orb,), page) = measured(words, tmp_path / "out")

@@ -9,7 +9,7 @@ from slamfront.errors import TrainingError
 from slamfront.models.assignment import ImagePoints
 from slamfront.models.lightglue import LightGlue
 from slamfront.models.superpoint import SuperPointLite
-from slamfront.training.growth import descriptor_translation, grown
+from slamfront.training.growth import descriptor_translation, grown, with_layers
 from slamfront.training.matchers import assignment_loss
 
 torch.set_num_threads(1)
@@ -103,3 +103,32 @@ def test_a_translation_needs_images() -> None:
     network = SuperPointLite((4, 4, 4, 4), 8).eval()
     with pytest.raises(TrainingError, match="none"):
         descriptor_translation(network, network, [])
+
+
+def test_a_deeper_matcher_does_what_the_shallow_one_does_and_can_learn_in_every_part(small: LightGlue) -> None:
+    deep = with_layers(small, 4).train().requires_grad_(True)
+    first, second = small_points(30, 2), small_points(20, 3)
+    wanted = small(first, second)
+    for layer, states in enumerate(deep.states(first, second)):
+        if layer > 0:
+            assert torch.equal(deep.log_assignment[layer](*states), wanted)
+    optimizer = torch.optim.SGD(deep.parameters(), lr=0.01)
+    for _ in range(2):  # what adds nothing has no gradient behind it until it adds something
+        optimizer.zero_grad()
+        assignment_loss(deep(first, second), torch.arange(30)[None] % 20, torch.arange(20)[None]).backward()
+        optimizer.step()
+    assert all(weight.grad is not None and weight.grad.any() for weight in deep.transformers[3].parameters())
+
+
+def test_the_first_layers_of_a_matcher_are_a_matcher(small: LightGlue) -> None:
+    first, second = small_points(30, 2), small_points(20, 3)
+    shallow = with_layers(small, 1)
+    states = next(iter(small.states(first, second)))
+    assert torch.equal(shallow(first, second), small.log_assignment[0](*states))
+    assert len(small.transformers) == 2
+    assert LightGlue.config_of(dict(shallow.state_dict()))["layers"] == 1
+
+
+def small_points(count: int, seed: int) -> ImagePoints:
+    given = points(count, seed)
+    return given._replace(descriptors=given.descriptors[..., :SMALL])

@@ -31,7 +31,7 @@ from slamfront.training.feature_pairs import (
 from slamfront.training.homographies import WarpConfig, carry
 from slamfront.training.initialisation import begin_with_similarity
 from slamfront.training.loop import CHECKPOINT, FIGURES, train
-from slamfront.training.matchers import TrainedMatcher, assignment_loss, confidence_loss
+from slamfront.training.matchers import TrainedMatcher, assignment_loss, confidence_loss, new_matcher
 from slamfront.training.photometric import PhotometricConfig
 from slamfront.training.recipe import (
     DataRecipe,
@@ -179,6 +179,20 @@ def test_a_matcher_goes_on_from_weights_by_name(pairs: Path) -> None:
         new_model(official)
 
 
+def test_layers_that_are_settled_stay_while_those_behind_them_learn(pairs: Path, tmp_path: Path) -> None:
+    recipe = recipe_of(pairs)
+    shallow = replace(recipe, network=replace(recipe.network, layers=2))
+    train(shallow, tmp_path / "shallow")
+    start = tmp_path / "shallow" / CHECKPOINT
+    deep = replace(recipe, network=replace(recipe.network, start=start, layers=3, settled_layers=2))
+    train(deep, tmp_path / "deep")
+    before, after = (network_of(str(path)).state_dict() for path in (start, tmp_path / "deep" / CHECKPOINT))
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    learned = {name.split(".")[0] for name in after.keys() - before.keys() if "confidence" not in name}
+    assert learned == {"transformers", "log_assignment"}
+    assert after["transformers.2.cross_attn.ffn.3.weight"].any()
+
+
 def test_an_extractor_does_not_go_on_from_weights_that_lack_batch_norm(pairs: Path) -> None:
     recipe = recipe_of(pairs, "superpoint-lite", "superpoint")
     with pytest.raises(TrainingError, match="goes on from a training's checkpoint"):
@@ -220,6 +234,15 @@ def test_superglue_learns_through_its_transport(pairs: Path) -> None:
 def test_a_recipe_that_makes_no_sense_is_refused(pairs: Path, tmp_path: Path, kind: str, task: str, told: str) -> None:
     with pytest.raises(TrainingError, match=told):
         train(recipe_of(pairs, kind, task), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "layers", "settled", "told"),
+    [("superglue", 4, 0, "alone"), ("lightglue", 0, 0, "below 0"), ("lightglue-lite", None, 4, "below 4")],
+)
+def test_layers_that_a_matcher_cannot_have_are_refused(kind: str, layers: int | None, settled: int, told: str) -> None:
+    with pytest.raises(TrainingError, match=told):
+        new_matcher(NetworkRecipe(kind, None, layers, settled))  # type: ignore[arg-type]
 
 
 def test_files_that_hold_no_pairs_are_refused(pairs: Path, tmp_path: Path) -> None:
