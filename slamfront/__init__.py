@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from slamfront.errors import FrameError, SlamfrontError
     from slamfront.geometry.camera import Camera, StereoRig
     from slamfront.geometry.pose import Pose
+    from slamfront.image_matcher import ImageMatcher, MatchedPixels
     from slamfront.sources.guess import open_source
     from slamfront.types import Frame, KeyFrame, Snapshot, State, Tracked, Trajectory, Window
 
@@ -23,7 +24,9 @@ _HOMES = {
     "Camera": "geometry.camera",
     "Frame": "types",
     "FrameError": "errors",
+    "ImageMatcher": "image_matcher",
     "KeyFrame": "types",
+    "MatchedPixels": "image_matcher",
     "Pose": "geometry.pose",
     "RunConfig": "config",
     "Slam": "api",
@@ -44,7 +47,9 @@ __all__ = [
     "Camera",
     "Frame",
     "FrameError",
+    "ImageMatcher",
     "KeyFrame",
+    "MatchedPixels",
     "Pose",
     "RunConfig",
     "Slam",

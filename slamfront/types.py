@@ -118,6 +118,12 @@ class Features(_Frozen):
             self.keypoints_xy[rows], self.scores[rows], self.descriptors[rows], self.image_size, self.scales[rows]
         )
 
+    def moved(self, rows: NDArray[Any] | slice, xy: FloatArray) -> Features:
+        """Return the features with the keypoints of the given rows at `xy` (K,2)."""
+        keypoints_xy = self.keypoints_xy.copy()
+        keypoints_xy[rows] = xy
+        return Features(keypoints_xy, self.scores, self.descriptors, self.image_size, self.scales)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matches(_Frozen):
@@ -131,6 +137,10 @@ class Matches(_Frozen):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def take(self, rows: NDArray[Any]) -> Matches:
+        """Return the matches of the given rows (indices or mask)."""
+        return Matches(self.indices[rows], self.scores[rows])
 
     @staticmethod
     def empty() -> Matches:

@@ -23,10 +23,20 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     {"errors", "geometry"},
     {"types"},
-    {"calibration", "config", "descriptors", "environment", "imaging", "protocols", "runtime", "trajectories"},
+    {
+        "calibration",
+        "config",
+        "descriptors",
+        "environment",
+        "imaging",
+        "patches",
+        "protocols",
+        "runtime",
+        "trajectories",
+    },
     {"evaluation", "map", "models", "simulation", "solve"},
     {"backend", "features", "matching", "sinks", "sources", "tracking", "training", "viewer"},
-    {"api", "build", "pipeline"},
+    {"api", "build", "image_matcher", "pipeline"},
     {"__init__", "__main__", "cli", "commands"},
 )
 LAYER_OF = {room: layer for layer, rooms in enumerate(LAYERS) for room in rooms}

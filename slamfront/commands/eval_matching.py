@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -26,7 +26,7 @@ from slamfront.config import ExtractorConfig, MatcherConfig, RunConfig, SourceCo
 from slamfront.environment import environment
 from slamfront.errors import ConfigError
 from slamfront.evaluation.comparison import Compared
-from slamfront.evaluation.contestants import Competitor, judged_pairs
+from slamfront.evaluation.contestants import Aligned, Competitor, Contestant, judged_pairs
 from slamfront.evaluation.features import MatchingProtocol
 from slamfront.evaluation.homographies import PhotographProtocol
 from slamfront.evaluation.match_pictures import telling_pairs
@@ -59,6 +59,9 @@ class EvalMatching:
     truth: Flag = False
     """Measure for each extractor what a perfect matcher would reach too: keypoints matched by the truth, those that are
     each other's nearest. What it falls short of is up to where keypoints lie."""
+    align: Literal["no", "all", "trusted"] = "no"
+    """Measure each with its matches aligned too: moved, in the second image, to where that shows what the first shows.
+    Those that cannot be aligned stay where they are, or are left out."""
     output: Path | None = None
     """Folder for report.html and report.json; runs/matching-TIME without it."""
     count: int = 50
@@ -95,13 +98,13 @@ def main(arguments: Sequence[str]) -> None:
     pairs = _pairs(given)
     report = report_folder(given.output, "matching") / "report.html"
     contestants = contestants_of(configs)
-    perfect = perfect_of(contestants) if given.truth else []
-    competitors: list[Competitor] = [*contestants, *perfect]
-    parts = [*(parts_of(one) for one in configs.values()), *({"matcher": "the truth"} for _ in perfect)]
+    beside = _beside(given, contestants, configs)
+    competitors = [*contestants, *(one for one, _ in beside)]
+    parts = [*map(parts_of, configs.values()), *(part for _, part in beside)]
     with pair_progress(len(pairs.references)) as watch:
         judge = partial(matching_result, protocol=given.matching, pose=given.pose, estimators=_ESTIMATORS)
         results = judged_pairs(pairs.references, competitors, given.matching.max_distance_px, judge, watch)
-    times = [*_times(given, pairs, configs), *([] for _ in perfect)]
+    times = [*_times(given, pairs, configs), *([] for _ in beside)]
     compared = [Compared(one.name, part, found) for one, part, found in zip(competitors, parts, results, strict=True)]
     print(matching_comparison(compared, times).text())
     chosen = [(pairs.references[row], results[0][row]) for row in telling_pairs(results, given.pictures)]
@@ -133,6 +136,19 @@ def _pairs(given: EvalMatching) -> KnownPairs:
     if path.is_file():
         return rendered_pairs(path, given.count)
     return plane_pairs(path, given.photographs, given.short_side)
+
+
+def _beside(
+    given: EvalMatching, contestants: Sequence[Contestant], configs: dict[str, RunConfig]
+) -> list[tuple[Competitor, dict[str, Any]]]:
+    """Return what is measured beside the contestants, with what a report tells of each."""
+    beside: list[tuple[Competitor, dict[str, Any]]] = []
+    if given.align != "no":
+        for one, config in zip(contestants, configs.values(), strict=True):
+            beside.append((Aligned(one, given.align == "trusted"), {**parts_of(config), "aligned": given.align}))
+    if given.truth:
+        beside += [(one, {"matcher": "the truth"}) for one in perfect_of(contestants)]
+    return beside
 
 
 def _times(given: EvalMatching, pairs: KnownPairs, configs: dict[str, RunConfig]) -> Times:

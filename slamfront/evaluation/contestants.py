@@ -13,6 +13,7 @@ import numpy as np
 from slamfront.errors import EvaluationError
 from slamfront.evaluation.matching import true_correspondences
 from slamfront.evaluation.pairs import ImagePair, PairReference
+from slamfront.patches import align_matches
 from slamfront.protocols import Extractor, Matcher
 from slamfront.types import BoolArray, Features, FloatArray, Image, Matches
 
@@ -122,6 +123,34 @@ class Contestant:
         """Return the pair's features that count, and their matches, which are right within `max_distance_px`."""
         first, second = self.features(pair)
         return _judged(pair, first, second, self.timed(first, second), max_distance_px)
+
+
+class Aligned:
+    """A contestant whose matches are moved in the second image to where it shows what the first shows.
+
+    trusted_only    leave out the matches that could not be aligned, which otherwise stay where they are
+    """
+
+    def __init__(self, contestant: Contestant, trusted_only: bool) -> None:
+        self.name = f"{contestant.name}, aligned"
+        self._contestant, self._trusted_only = contestant, trusted_only
+
+    def match(self, pair: PairT, max_distance_px: float) -> MatchedPair[PairT]:
+        """Return the pair's features that count, and their matches, which are right within `max_distance_px`."""
+        first, second = self._contestant.features(pair)
+        found = self._contestant.timed(first, second)
+        points = matched_points(first, second, found.matches)
+        if pair.shutters is not None:  # images show what the rolling shutter made of it
+            points = pair.shutters[0].to_image(points[0]), pair.shutters[1].to_image(points[1])
+        processor_s, wall_s = time.process_time(), time.perf_counter()
+        aligned_xy, trusted = align_matches(pair.first, pair.second, *points)
+        processor_ms = found.processor_ms + 1e3 * (time.process_time() - processor_s)
+        wall_ms = found.wall_ms + 1e3 * (time.perf_counter() - wall_s)
+        if pair.shutters is not None:
+            aligned_xy = pair.shutters[1].to_middle(aligned_xy)
+        second = second.moved(found.matches.indices[:, 1], aligned_xy)
+        matches = found.matches.take(trusted) if self._trusted_only else found.matches
+        return _judged(pair, first, second, TimedMatches(matches, processor_ms, wall_ms, found.layers), max_distance_px)
 
 
 class PerfectMatching:

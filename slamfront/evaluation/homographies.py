@@ -106,6 +106,11 @@ class HomographyPair:
     usable: BoolArray | None = None
 
     @property
+    def shutters(self) -> None:
+        """All rows are exposed at once."""
+        return None
+
+    @property
     def overlap(self) -> float:
         """The smaller of the shares of either image that is seen in the other."""
         return min(

@@ -48,8 +48,13 @@ class ImagePair(Protocol):
         """The smaller of the shares of either image that is seen in the other; None where it is not known."""
         ...
 
+    @property
+    def shutters(self) -> tuple[Shutter, Shutter] | None:
+        """How to undo the rolling shutters of both cameras; None where all rows are exposed at once."""
+        ...
+
     def prepared(self, first: Features, second: Features) -> tuple[Features, Features]:
-        """Return of the features of either image those that count, where the truth refers to."""
+        """Return of the features of either image those that count, where the truth refers to: straightened."""
         ...
 
     def warp(self, points_xy: FloatArray) -> Warp:
@@ -182,8 +187,7 @@ def evenly_spread(length: int, count: int) -> list[int]:
 
 
 def _straightened(features: Features, shutter: Shutter) -> Features:
-    moved = shutter.to_middle(features.keypoints_xy).astype(np.float32)
-    return Features(moved, features.scores, features.descriptors, features.image_size, features.scales)
+    return features.moved(slice(None), shutter.to_middle(features.keypoints_xy))
 
 
 def _distance_to_line(lines: FloatArray, points_xy: FloatArray) -> FloatArray:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slamfront.imaging import gradients, structure_tensors, textured
+from slamfront.patches import PATCH_SIZE
 from slamfront.types import BoolArray, FloatArray, IntArray
 
-PATCH_SIZE = 21
 # The middle of a patch, in which it shows whether it can be aligned
 _MIDDLE = slice(5, 16)
 _CAPACITY = 4096

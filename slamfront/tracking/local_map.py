@@ -12,12 +12,13 @@ from slamfront.geometry.balance import balanced
 from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap, KeyframeRecord
+from slamfront.patches import align_patches
 from slamfront.protocols import Matcher
 from slamfront.solve.pnp import PixelObservations, TurningEstimate, ransac_pose, refine_pose, refine_turning_pose
 from slamfront.tracking.motion import ConstantVelocity
-from slamfront.tracking.patches import align_patches, landmark_warps
 from slamfront.tracking.projection import match_projection, project
 from slamfront.tracking.view import ALIGNED_SIGMA_PX, FLOW_LEVELS, FLOW_SIGMA_PX, FLOW_WINDOW, View
+from slamfront.tracking.warps import landmark_warps
 from slamfront.types import BoolArray, Features, Float32Array, FloatArray, IntArray
 
 # Landmarks followed from frame to frame; they only need to place the view within reach of alignment

@@ -11,10 +11,10 @@ from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.map.depths import measure_depths
+from slamfront.patches import cut_patches
 from slamfront.solve.triangulate import parallax_rad, reprojection_error_px, triangulate
 from slamfront.tracking.initializer import FirstPair
 from slamfront.tracking.local_map import align_landmarks, align_view
-from slamfront.tracking.patches import cut_patches
 from slamfront.tracking.projection import match_projection, project
 from slamfront.tracking.view import ALIGNED_SIGMA_PX, View
 from slamfront.types import BoolArray, Features, Float32Array, FloatArray, IntArray

@@ -70,7 +70,7 @@ class View:
     def features(self) -> Features:
         """The image's features."""
         features = self._extractor.extract(self.grey)
-        return moved(features, slice(None), self.shutter.to_middle(features.keypoints_xy))
+        return features.moved(slice(None), self.shutter.to_middle(features.keypoints_xy))
 
     @cached_property
     def tree(self) -> cKDTree:
@@ -81,7 +81,7 @@ class View:
         """Learn better how the camera turned while the frame was taken."""
         if "features" in self.__dict__:
             image_xy = self.shutter.to_image(self.features.keypoints_xy)
-            self.__dict__["features"] = moved(self.features, slice(None), shutter.to_middle(image_xy))
+            self.__dict__["features"] = self.features.moved(slice(None), shutter.to_middle(image_xy))
             self.__dict__.pop("tree", None)
         self.xy = shutter.to_middle(self.shutter.to_image(self.xy))
         self.shutter = shutter
@@ -130,10 +130,3 @@ class View:
         self.observe(np.zeros(0, np.int64), np.zeros((0, 2)), 1.0)
         self.camera_from_world = self.covariance = None
         self.turn_measured = False
-
-
-def moved(features: Features, rows: NDArray[Any] | slice, xy: FloatArray) -> Features:
-    """Return features whose keypoints `rows` lie at `xy` (K,2)."""
-    keypoints = features.keypoints_xy.copy()
-    keypoints[rows] = xy
-    return Features(keypoints, features.scores, features.descriptors, features.image_size, features.scales)

@@ -68,6 +68,25 @@ def test_the_truth_shows_what_no_matcher_can_pass(tmp_path: Path, capsys: pytest
     assert page.count("data:image/png") == 3 and "sift+truth" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("which", ["all", "trusted"])
+def test_aligned_matches_are_as_many_or_fewer_and_more_exact(tmp_path: Path, which: str) -> None:
+    words = [str(photographs(tmp_path / "photos")), "--compare", "orb", *QUICK]
+    (plain, aligned), page = measured([*words, "--align", which], tmp_path / "out")
+    assert aligned["name"] == "orb, aligned" and aligned["config"]["aligned"] == which and "orb, aligned" in page
+    before, after = (one["groups"]["viewpoint and illumination"] for one in (plain, aligned))
+    assert (after["matches"] == before["matches"]) == (which == "all")
+    assert after["precision"] > before["precision"] + 0.02
+    assert after["homography_auc"][0] > before["homography_auc"][0] + 0.2
+
+
+def test_matches_of_a_rolling_shutter_are_aligned_where_the_images_show_them(tmp_path: Path, data: Path) -> None:
+    words = [str(data / "tum/rgbd_dataset_freiburg1_rpy"), "--gaps", "10", "--count", "4", "--compare", "orb", *QUICK]
+    (plain, aligned), _ = measured([*words, "--time-offset-ms", "-6", "--align", "trusted"], tmp_path / "out")
+    before, after = (one["groups"]["10 frames apart"] for one in (plain, aligned))
+    assert after["matches"] > 0.3 * before["matches"]
+    assert after["epipolar_precision"] > before["epipolar_precision"] + 0.05
+
+
 def test_the_truth_needs_depth_of_what_is_no_plane(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [str(SAMPLE), "--gaps", "3", "--count", "2", "--sensor", "mono", "--truth", "--extractor.kind", "orb"]
     assert main(["eval-matching", *words, "--output", str(tmp_path), *QUICK]) != 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from slamfront.geometry.pose import Pose
-from slamfront.map.landmarks import PATCH_SIZE
+from slamfront.patches import PATCH_SIZE
 from tests.map.worlds import NONE, add_keyframe, add_landmarks, assert_consistent, chain, empty_map, observers
 
 

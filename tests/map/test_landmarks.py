@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from slamfront.map import Landmarks
-from slamfront.map.landmarks import PATCH_SIZE
+from slamfront.patches import PATCH_SIZE
 
 
 def landmarks(capacity: int = 4, dtype: type = np.uint8) -> Landmarks:

@@ -8,7 +8,7 @@ from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap, KeyframeRecord
-from slamfront.map.landmarks import PATCH_SIZE
+from slamfront.patches import PATCH_SIZE
 from slamfront.types import Features, IntArray
 
 CAMERA = Camera("pinhole", 320, 240, 250.0, 250.0, 160.0, 120.0, (), 0.1)

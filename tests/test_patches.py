@@ -5,11 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from slamfront.geometry.pose import Pose
-from slamfront.map import Landmarks
-from slamfront.map.landmarks import PATCH_SIZE
-from slamfront.tracking.patches import align_patches, cut_patches, landmark_warps
-from tests.map.worlds import CAMERA
+from slamfront.patches import PATCH_SIZE, align_matches, align_patches, cut_patches, warps_of_matches
 
 SHAPE = (120, 160)
 # The accuracy that matters: a tenth of the sigma that aligned keypoints are given
@@ -179,52 +175,59 @@ def test_many_patches_are_aligned_as_few_are() -> None:
     np.testing.assert_allclose(xy[-len(CENTRES) :], few_xy, atol=1e-4)
 
 
-# --- warps of landmarks
+# --- matches
 
 
-def warps_of(points: np.ndarray, camera_from_anchor: Pose) -> tuple[np.ndarray, np.ndarray]:
-    """Return warps of landmarks (M,3) that an anchor camera saw, for a camera elsewhere; both turned in the world."""
-    world_from_anchor = Pose.exp([0.3, -0.2, 0.1, 1.0, 2.0, 3.0])
-    marks = Landmarks(np.zeros((0, 32), np.uint8))
-    rows = marks.take_rows(len(points))
-    marks.positions_m[rows] = world_from_anchor.apply(points)
-    anchor = np.broadcast_to(world_from_anchor.rotation, (len(points), 3, 3))
-    place = np.broadcast_to(world_from_anchor.translation_m, (len(points), 3))
-    camera_from_world = camera_from_anchor @ world_from_anchor.inverse()
-    return landmark_warps(
-        marks, rows, anchor, place, camera_from_world.rotation, camera_from_world.translation_m, CAMERA
-    )
+TURNED = 1.2 * np.array([[np.cos(0.5), -np.sin(0.5)], [np.sin(0.5), np.cos(0.5)]])
+ABOUT_CENTRE = tuple(TURNED @ (80.3, 60.6) - (80, 60))
 
 
-POINTS = np.array([[0.0, 0.0, 3.0], [1.0, -0.5, 4.0], [-0.8, 0.9, 2.5]])
+def turned_pair(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return two images, pixels of the first, and where the second, which is turned and farther, shows them."""
+    true = (CENTRES + ABOUT_CENTRE) @ np.linalg.inv(TURNED).T
+    inside = ((true > 14) & (true < np.array(SHAPE[::-1]) - 15)).all(1)
+    first = as_bytes(sampled(texture(seed)))
+    second = as_bytes(sampled(texture(seed), TURNED, ABOUT_CENTRE))
+    return first, second, CENTRES[inside], true[inside]
 
 
-def test_a_landmark_seen_from_its_anchor_is_not_warped() -> None:
-    warps, usable = warps_of(POINTS, Pose.identity())
-    np.testing.assert_allclose(warps, np.broadcast_to(np.eye(2), (3, 2, 2)), atol=1e-9)
-    assert usable.all()
+def test_matches_that_are_a_pixel_off_are_moved_to_where_they_belong() -> None:
+    first, second, xy, true = turned_pair(9)
+    found = true + np.random.default_rng(2).normal(0, 1, true.shape)
+    aligned, trusted = align_matches(first, second, xy, found)
+    assert len(xy) > 16 and trusted.mean() > 0.8
+    assert np.median(np.linalg.norm(found - true, axis=1)) > 1.0
+    assert_found(aligned @ TURNED.T, true @ TURNED.T, trusted)
+    np.testing.assert_array_equal(aligned[~trusted], found[~trusted])
 
 
-def test_a_warp_is_what_a_plane_facing_the_anchor_shows() -> None:
-    motion = Pose.exp([0.1, -0.3, 0.5, 0.4, -0.2, 0.6])
-    warps, usable = warps_of(POINTS, motion)
-    assert usable.all()
-    step_px = 0.01
-    for point, warp in zip(POINTS, warps):
-        for axis in range(2):
-            beside = point.copy()
-            beside[axis] += step_px * point[2] / (CAMERA.fx, CAMERA.fy)[axis]
-            here, there = CAMERA.project(motion.apply(np.array([point, beside])))
-            expected = np.eye(2)[axis] * step_px
-            np.testing.assert_allclose(warp @ (there - here), expected, atol=1e-2 * step_px)
+def test_wrong_matches_are_not_trusted_and_leave_the_others_alone() -> None:
+    first, second, xy, true = turned_pair(10)
+    wrong = np.arange(len(xy)) % 4 == 0
+    found = np.where(wrong[:, None], true[::-1], true + 0.7)
+    wrong &= np.linalg.norm(found - true, axis=1) > 8
+    aligned, trusted = align_matches(first, second, xy, found)
+    assert wrong.sum() > 3 and trusted[wrong].mean() < 0.2
+    right = trusted & ~wrong
+    assert right.sum() > 0.7 * (~wrong).sum()
+    assert_found(aligned @ TURNED.T, true @ TURNED.T, right)
 
 
-@pytest.mark.parametrize(
-    "motion",
-    [[0, 0, 0, 0, 0, -2.2], [0, 0, 0, 0, 0, 6.0], [0, 3.1, 0, 0, 0, 0]],
-    ids=["four times nearer", "three times farther", "behind"],
-)
-def test_a_warp_that_changes_size_more_than_twice_is_not_usable(motion: list[float]) -> None:
-    warps, usable = warps_of(np.array([[0.0, 0.0, 3.0]]), Pose.exp(motion))
-    assert not usable.any()
-    assert np.isfinite(warps).all()
+def test_the_warp_of_matches_is_that_of_those_around() -> None:
+    rng = np.random.default_rng(3)
+    xy = rng.uniform(0, 300, (80, 2))
+    found = xy @ TURNED.T + (10.0, 20.0) + rng.normal(0, 0.5, xy.shape)
+    found[::5] = rng.uniform(0, 300, (16, 2))
+    warps = warps_of_matches(xy, found)
+    # Half a pixel over neighbours some 60 px apart
+    assert np.percentile(np.abs(warps - TURNED).max(axis=(1, 2)), 90) < 0.03
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_few_matches_and_those_on_a_line_do_no_harm(count: int) -> None:
+    first, second, *_ = turned_pair(11)
+    on_line = np.full((count, 2), 60.0) + np.arange(count)[:, None] * (7.0, 0.0)
+    warps = warps_of_matches(on_line, on_line + 3.0)
+    np.testing.assert_allclose(warps, np.broadcast_to(np.eye(2), (count, 2, 2)), atol=1e-6)
+    aligned, trusted = align_matches(first, second, on_line, on_line + 3.0)
+    assert aligned.shape == (count, 2) and trusted.shape == (count,) and np.isfinite(aligned).all()
