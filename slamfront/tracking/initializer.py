@@ -12,7 +12,7 @@ from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose, rotation_log
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap
-from slamfront.patches import align_matches
+from slamfront.patches import align_patches, cut_patches
 from slamfront.protocols import Matcher
 from slamfront.solve.triangulate import reprojection_error_px
 from slamfront.solve.turning import motion_to_noise
@@ -135,8 +135,9 @@ class Initializer:
         assert first is not None
         second_xy = view.features.keypoints_xy[second_rows].astype(np.float64)
         sigmas_px = view.features.scales[second_rows].astype(np.float64)
-        there_xy, here_xy = first.shutter.to_image(first_xy), view.shutter.to_image(second_xy)
-        xy, trusted = align_matches(first.grey, view.grey, there_xy, here_xy)
+        same = np.broadcast_to(np.eye(2), (len(first_xy), 2, 2))
+        patches = cut_patches(first.grey, first.shutter.to_image(first_xy))
+        xy, trusted = align_patches(view.float_image, patches, same, view.shutter.to_image(second_xy))
         second_xy[trusted], sigmas_px[trusted] = view.shutter.to_middle(xy[trusted]), ALIGNED_SIGMA_PX
         return second_xy, sigmas_px
 
