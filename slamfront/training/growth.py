@@ -77,6 +77,9 @@ def with_layers(network: LightGlue, layers: int) -> LightGlue:
     """
     result = copy.deepcopy(network)
     modules = cast("list[nn.ModuleList]", [result.transformers, result.log_assignment, result.token_confidence])
+    if not len(result.token_confidence):  # a single layer has nothing to tell that it may stop
+        dim = cast(MatchAssignment, result.log_assignment[0]).final_proj.in_features
+        result.token_confidence.append(TokenConfidence(dim))
     for known, wanted in zip(modules, (layers, layers, layers - 1)):
         del known[wanted:]
         known.extend(copy.deepcopy(known[-1]) for _ in range(wanted - len(known)))

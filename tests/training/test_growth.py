@@ -127,6 +127,7 @@ def test_the_first_layers_of_a_matcher_are_a_matcher(small: LightGlue) -> None:
     assert torch.equal(shallow(first, second), small.log_assignment[0](*states))
     assert len(small.transformers) == 2
     assert LightGlue.config_of(dict(shallow.state_dict()))["layers"] == 1
+    assert torch.equal(with_layers(shallow, 3)(first, second), shallow(first, second))
 
 
 def small_points(count: int, seed: int) -> ImagePoints:
