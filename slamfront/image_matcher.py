@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from slamfront.build import build_extractor, build_matcher, resolve
 from slamfront.config import RunConfig
-from slamfront.errors import FrameError
 from slamfront.imaging import grey
 from slamfront.patches import align_matches
-from slamfront.types import BoolArray, Float32Array, FloatArray, Image
+from slamfront.types import BoolArray, Float32Array, FloatArray, Image, check_image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,17 +54,11 @@ class ImageMatcher:
 
         Raises FrameError for anything else.
         """
-        images = [_checked(image, name) for image, name in ((first, "first"), (second, "second"))]
-        features = [self._extractor.extract(image) for image in images]
-        matches = self._matcher.match(features[0], features[1])
-        first_xy, second_xy = (
-            np.asarray(one.keypoints_xy[rows], np.float64) for one, rows in zip(features, matches.indices.T)
-        )
-        second_xy, aligned = align_matches(images[0], images[1], first_xy, second_xy)
+        check_image(first, "the first image")
+        check_image(second, "the second image")
+        first, second = grey(first), grey(second)
+        features = self._extractor.extract(first), self._extractor.extract(second)
+        matches = self._matcher.match(*features)
+        first_xy, second_xy = matches.pixels(*features)
+        second_xy, aligned = align_matches(first, second, first_xy, second_xy)
         return MatchedPixels(first_xy, second_xy, matches.scores, aligned)
-
-
-def _checked(image: Image, name: str) -> Image:
-    if image.dtype != np.uint8 or image.ndim < 2 or image.shape[2:] not in ((), (3,)) or 0 in image.shape:
-        raise FrameError(f"the {name} image must be uint8 (H,W) or (H,W,3), got {image.dtype} {image.shape}")
-    return grey(image)

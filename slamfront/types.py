@@ -75,15 +75,19 @@ class Frame(_Frozen):
                     f"frame {self.id}: the {name} is {size}, its calibration is for "
                     f"{self.camera.width}x{self.camera.height}"
                 )
-        if self.image.dtype != np.uint8 or self.image.shape[2:] not in ((), (3,)):
-            found = f"{self.image.dtype} {self.image.shape}"
-            raise FrameError(f"frame {self.id}: the image must be uint8 (H,W) or (H,W,3), got {found}")
+        check_image(self.image, f"frame {self.id}: the image")
         if self.right is not None and (self.right.dtype, self.right.shape) != (self.image.dtype, self.image.shape):
             raise FrameError(f"frame {self.id}: the right image must be grey or RGB as the left one is")
         depth = self.depth_m
         if depth is not None and (depth.ndim != 2 or not np.issubdtype(depth.dtype, np.floating)):
             found = f"{depth.dtype} {depth.shape}"
             raise FrameError(f"frame {self.id}: the depth must be metres in floating point (H,W), got {found}")
+
+
+def check_image(image: Image, name: str) -> None:
+    """Raise FrameError, which calls the image by a name, when it is not uint8 grey (H,W) or RGB (H,W,3)."""
+    if image.dtype != np.uint8 or image.ndim < 2 or image.shape[2:] not in ((), (3,)) or 0 in image.shape:
+        raise FrameError(f"{name} must be uint8 (H,W) or (H,W,3), got {image.dtype} {image.shape}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,6 +141,11 @@ class Matches(_Frozen):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def pixels(self, first: Features, second: Features) -> tuple[FloatArray, FloatArray]:
+        """Return the keypoints float64 (K,2) of either image that belong together, px."""
+        rows = self.indices
+        return first.keypoints_xy[rows[:, 0]].astype(np.float64), second.keypoints_xy[rows[:, 1]].astype(np.float64)
 
     def take(self, rows: NDArray[Any]) -> Matches:
         """Return the matches of the given rows (indices or mask)."""

@@ -58,7 +58,7 @@ def perfect_of(contestants: Sequence[Contestant]) -> list[PerfectMatching]:
     """Return for each extractor of contestants what the truth would match."""
     first: dict[int, PerfectMatching] = {}
     for one in contestants:
-        first.setdefault(id(one.extractor), PerfectMatching(f"{one.name.partition('+')[0]}+truth", one.extractor))
+        first.setdefault(id(one.extractor), PerfectMatching(f"{one.name.partition('+')[0]}+truth", one))
     return list(first.values())
 
 

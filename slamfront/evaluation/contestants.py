@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -62,6 +62,14 @@ class TimedMatches:
     layers: int | None
 
 
+class FoundPair(NamedTuple):
+    """The features of a pair of images that count, and their matches."""
+
+    first: Features
+    second: Features
+    found: TimedMatches
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class MatchedPair(Generic[PairT]):
     """A pair of images with the features that count and their matches.
@@ -107,10 +115,18 @@ class Contestant:
     ) -> None:
         self.name, self.extractor = name, extractor
         self._matcher, self._layers = matcher, layers
+        self._last: tuple[ImagePair, FoundPair] | None = None
 
     def features(self, pair: ImagePair) -> tuple[Features, Features]:
         """Return the pair's features that count."""
-        return _features(self.extractor, pair)
+        return pair.prepared(self.extractor.extract(pair.first), self.extractor.extract(pair.second))
+
+    def found(self, pair: ImagePair) -> FoundPair:
+        """Return the pair's features that count, and their matches; the last pair's are remembered."""
+        if self._last is None or self._last[0] is not pair:
+            first, second = self.features(pair)
+            self._last = pair, FoundPair(first, second, self.timed(first, second))
+        return self._last[1]
 
     def timed(self, first: Features, second: Features) -> TimedMatches:
         """Return matches and the time they took."""
@@ -121,8 +137,7 @@ class Contestant:
 
     def match(self, pair: PairT, max_distance_px: float) -> MatchedPair[PairT]:
         """Return the pair's features that count, and their matches, which are right within `max_distance_px`."""
-        first, second = self.features(pair)
-        return _judged(pair, first, second, self.timed(first, second), max_distance_px)
+        return _judged(pair, *self.found(pair), max_distance_px)
 
 
 class Aligned:
@@ -137,9 +152,8 @@ class Aligned:
 
     def match(self, pair: PairT, max_distance_px: float) -> MatchedPair[PairT]:
         """Return the pair's features that count, and their matches, which are right within `max_distance_px`."""
-        first, second = self._contestant.features(pair)
-        found = self._contestant.timed(first, second)
-        points = matched_points(first, second, found.matches)
+        first, second, found = self._contestant.found(pair)
+        points = found.matches.pixels(first, second)
         if pair.shutters is not None:  # images show what the rolling shutter made of it
             points = pair.shutters[0].to_image(points[0]), pair.shutters[1].to_image(points[1])
         processor_s, wall_s = time.process_time(), time.perf_counter()
@@ -154,21 +168,21 @@ class Aligned:
 
 
 class PerfectMatching:
-    """An extractor whose keypoints are matched by the truth, those that are each other's nearest.
+    """A contestant's keypoints matched by the truth, those that are each other's nearest.
 
     What a matcher cannot pass: the rest is up to where keypoints lie.
     """
 
-    def __init__(self, name: str, extractor: Extractor) -> None:
+    def __init__(self, name: str, contestant: Contestant) -> None:
         self.name = name
-        self._extractor = extractor
+        self._contestant = contestant
 
     def match(self, pair: PairT, max_distance_px: float) -> MatchedPair[PairT]:
         """Return the pair's features that count, and which the truth puts within `max_distance_px` of each other.
 
         Raises EvaluationError where the truth tells of no keypoint where it is in the second image.
         """
-        first, second = _features(self._extractor, pair)
+        first, second = self._contestant.features(pair)
         warp = pair.warp(np.asarray(first.keypoints_xy, np.float64))
         if len(first) and not warp.known.any():
             raise EvaluationError("perfect matches are known of pairs with a homography or with depth alone")
@@ -179,27 +193,14 @@ class PerfectMatching:
         return _judged(pair, first, second, TimedMatches(matches, np.nan, np.nan, None), max_distance_px)
 
 
-def _features(extractor: Extractor, pair: ImagePair) -> tuple[Features, Features]:
-    return pair.prepared(extractor.extract(pair.first), extractor.extract(pair.second))
-
-
 def _judged(
     pair: PairT, first: Features, second: Features, found: TimedMatches, max_distance_px: float
 ) -> MatchedPair[PairT]:
-    from_xy, to_xy = matched_points(first, second, found.matches)
+    from_xy, to_xy = found.matches.pixels(first, second)
     warp = pair.warp(from_xy)
     errors = np.linalg.norm(warp.points_xy - to_xy, axis=1)
     errors = np.where(warp.known, np.where(np.isnan(errors), np.inf, errors), np.nan)
     return MatchedPair(pair, first, second, found, errors, errors <= max_distance_px)
-
-
-def matched_points(first: Features, second: Features, matches: Matches) -> tuple[FloatArray, FloatArray]:
-    """Return the keypoints (K,2) of either image that belong together, px."""
-    rows = matches.indices
-    return (
-        np.asarray(first.keypoints_xy[rows[:, 0]], np.float64),
-        np.asarray(second.keypoints_xy[rows[:, 1]], np.float64),
-    )
 
 
 def judged_pairs(

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from slamfront.errors import ConfigError
-from slamfront.evaluation.contestants import MatchedPair, known_mean, matched_points
+from slamfront.evaluation.contestants import MatchedPair, known_mean
 from slamfront.evaluation.homographies import HomographyPair
 from slamfront.evaluation.matching import error_auc, homography_corner_error, keypoint_metrics, match_metrics
 from slamfront.evaluation.pairs import PairReference
@@ -89,7 +89,7 @@ def pair_result(
     points = (first.keypoints_xy, second.keypoints_xy)
     keypoints = keypoint_metrics(*points, truth, first.image_size, second.image_size, protocol.max_distance_px)
     matches = match_metrics(*points, matched.matches.indices, truth, protocol.max_distance_px)
-    estimate = estimated_homography(*matched_points(first, second, matched.matches), protocol.ransac_px)
+    estimate = estimated_homography(*matched.matches.pixels(first, second), protocol.ransac_px)
     return PairResult(
         name=reference.name,
         group=reference.group,

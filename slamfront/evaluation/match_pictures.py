@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slamfront.evaluation.contestants import InGroup, MatchedPair, grouped, matched_points
+from slamfront.evaluation.contestants import InGroup, MatchedPair, grouped
 from slamfront.evaluation.pairs import ImagePair, evenly_spread
 from slamfront.types import FloatArray, IntArray
 
@@ -47,7 +47,7 @@ def match_picture(matched: MatchedPair[ImagePair]) -> bytes:
     for features, left in ((matched.first, 0), (matched.second, width)):
         for centre in _fixed(features.keypoints_xy + np.array([left, 0.0]), factor):
             cv2.circle(sheet, centre, 1 << _SHIFT, KEYPOINT_RGB, 1, cv2.LINE_AA, _SHIFT)
-    from_xy, to_xy = matched_points(matched.first, matched.second, matched.matches)
+    from_xy, to_xy = matched.matches.pixels(matched.first, matched.second)
     starts, ends = _fixed(from_xy, factor), _fixed(to_xy + [width, 0], factor)
     # Wrong ones last: they are what one looks for
     grades: IntArray = np.where(matched.right, 1, 2) * matched.judged

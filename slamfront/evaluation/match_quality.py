@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from slamfront.errors import ConfigError
-from slamfront.evaluation.contestants import MatchedPair, known_mean, matched_points
+from slamfront.evaluation.contestants import MatchedPair, known_mean
 from slamfront.evaluation.features import AUC_THRESHOLDS_PX, MatchingProtocol, estimated_homography
 from slamfront.evaluation.homographies import HomographyPair
 from slamfront.evaluation.matching import (
@@ -142,7 +142,7 @@ def matching_result(
     pair, found, overlap = matched.pair, matched.found, matched.pair.overlap
     related = overlap is None or overlap > 0
     metrics = _metrics(matched, protocol.max_distance_px) if related else None
-    points = matched_points(matched.first, matched.second, matched.matches)
+    points = matched.matches.pixels(matched.first, matched.second)
     epipolar, corner_error_px, poses = float("nan"), float("nan"), {}
     if isinstance(pair, HomographyPair):
         estimate = estimated_homography(*points, protocol.ransac_px)
