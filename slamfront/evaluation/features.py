@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
+from annotated_types import Interval
 
-from slamfront.errors import ConfigError
+from slamfront.config import Settings
 from slamfront.evaluation.contestants import MatchedPair, known_mean
 from slamfront.evaluation.homographies import HomographyPair
 from slamfront.evaluation.matching import error_auc, homography_corner_error, keypoint_metrics, match_metrics
@@ -22,18 +24,13 @@ _MAGSAC_ITERATIONS, _MAGSAC_CONFIDENCE = 5000, 0.9999
 
 
 @dataclass(frozen=True)
-class MatchingProtocol:
+class MatchingProtocol(Settings, section="matching"):
     """When keypoints and matches are right, and how homographies are estimated."""
 
-    max_distance_px: float = 3.0
+    max_distance_px: Annotated[float, Interval(ge=1e-6, le=1000)] = 3.0
     """A keypoint is found again, and a match is right, within this distance."""
-    ransac_px: float = 2.0
+    ransac_px: Annotated[float, Interval(ge=1e-6, le=1000)] = 2.0
     """Threshold of the robust estimate of the homography (MAGSAC)."""
-
-    def __post_init__(self) -> None:
-        """Refuse distances that nothing is within; ConfigError names them."""
-        if not (self.max_distance_px > 0 and self.ransac_px > 0):
-            raise ConfigError("matching.max_distance_px and matching.ransac_px must be above 0")
 
     def describe(self, what: str = "Repeatability, localisation error, precision and recall") -> str:
         """Return the protocol of what is measured in sentences."""

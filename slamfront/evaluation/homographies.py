@@ -16,15 +16,18 @@ are known for them under this kind of protocol; no learned detector took part in
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
+from annotated_types import Interval
 from numpy.typing import NDArray
 
+from slamfront.config import Settings, Share
 from slamfront.errors import ConfigError
 from slamfront.evaluation.matching import warp_points
 from slamfront.evaluation.pairs import Warp, pixel_grid
+from slamfront.reading import brief
 from slamfront.types import BoolArray, Features, FloatArray, Image
 
 Group = Literal["viewpoint", "illumination", "viewpoint and illumination", "blur", "compression"]
@@ -34,49 +37,46 @@ _GEOMETRY, _LIGHT = 1, 2  # streams of random numbers that must not repeat each 
 
 
 @dataclass(frozen=True)
-class LightChange:
+class LightChange(Settings, section="photographs.light"):
     """How strongly the light of an image is changed by chance; zeros mean not at all."""
 
-    contrast: float = 0.4
+    contrast: Share = 0.4
     """Contrast about mid grey changes by up to this share either way."""
-    brightness: float = 0.2
+    brightness: Share = 0.2
     """Brightness changes by up to this share of the range either way."""
-    gamma: float = 1.5
+    gamma: Annotated[float, Interval(ge=1, le=10)] = 1.5
     """The exponent of the tone curve is up to this factor above or below 1."""
-    blur_px: float = 1.4
+    blur_px: Annotated[float, Interval(ge=0, le=100)] = 1.4
     """Largest standard deviation of the Gaussian blur, px."""
-    noise: float = 0.03
+    noise: Share = 0.03
     """Largest standard deviation of the Gaussian noise, as a share of the range."""
 
 
 @dataclass(frozen=True)
-class PhotographProtocol:
+class PhotographProtocol(Settings, section="photographs"):
     """How photographs become pairs of images."""
 
-    count: int = 100
+    count: Annotated[int, Interval(ge=1, le=10**6)] = 100
     """Photographs to take, the first by name."""
-    short_side_px: int = 320
+    short_side_px: Annotated[int, Interval(ge=16, le=4096)] = 320
     """Photographs are resampled by area to this short side."""
-    rotation_deg: float = 30.0
+    rotation_deg: Annotated[float, Interval(ge=0, le=180)] = 30.0
     """Largest rotation either way."""
-    scale: tuple[float, float] = (0.7, 1.35)
+    scale: tuple[Annotated[float, Interval(ge=0.01, le=100)], ...] = (0.7, 1.35)
     """Least and greatest scale."""
-    perspective: float = 0.12
+    perspective: Annotated[float, Interval(ge=0, le=0.249)] = 0.12
     """Corners move by up to this share of width and height, less than .25."""
-    void_px: int = 8
+    void_px: Annotated[int, Interval(ge=0, le=4096)] = 8
     """Keypoints this near to what lies beyond the photograph do not count."""
-    seed: int = 0
+    seed: Annotated[int, Interval(ge=0, le=2**31 - 1)] = 0
     """Seed of every random choice."""
     light: LightChange = field(default_factory=LightChange)
 
     def __post_init__(self) -> None:
-        """Refuse what makes no homography; ConfigError names the value."""
-        if not 0 <= self.perspective < 0.25:
-            raise ConfigError(f"photographs.perspective must be at least 0 and below 0.25, got {self.perspective}")
-        if not 0 < self.scale[0] <= self.scale[1]:
-            raise ConfigError(f"photographs.scale must be two rising numbers above 0, got {self.scale}")
-        if self.count < 1 or self.short_side_px < 16 or self.void_px < 0 or self.light.gamma < 1:
-            raise ConfigError("photographs need a count of 1, a short side of 16 px, and a gamma of 1 or more")
+        """Raise ConfigError for what has no meaning."""
+        super().__post_init__()
+        if len(self.scale) != 2 or self.scale[0] > self.scale[1]:
+            raise ConfigError(f"photographs.scale must be two rising numbers, got {brief(self.scale)}")
 
     def describe(self) -> str:
         """Return the protocol in sentences, with its figures."""

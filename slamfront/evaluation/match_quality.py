@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Interval
 
-from slamfront.errors import ConfigError
+from slamfront.config import Settings
 from slamfront.evaluation.contestants import MatchedPair, known_mean
 from slamfront.evaluation.features import AUC_THRESHOLDS_PX, MatchingProtocol, estimated_homography
 from slamfront.evaluation.homographies import HomographyPair
@@ -37,19 +39,14 @@ DIFFICULTIES: Mapping[str, float] = {"easy": 2 / 3, "medium": 1 / 3, "hard": 0.0
 
 
 @dataclass(frozen=True)
-class PoseProtocol:
+class PoseProtocol(Settings, section="pose"):
     """How relative poses are estimated and scored."""
 
-    ransac_px: float = 1.0
+    ransac_px: Annotated[float, Interval(ge=1e-6, le=1000)] = 1.0
     """Threshold of the robust estimates of the essential matrix."""
-    least_baseline: float = 0.05
+    least_baseline: Annotated[float, Interval(ge=0, le=1000)] = 0.05
     """The direction of a translation counts where it is at least this share of the median depth, or that is unknown:
     below, an error of one pixel at a focal length of 500 px turns it by more than 2 degrees."""
-
-    def __post_init__(self) -> None:
-        """Refuse a threshold that nothing is within; ConfigError names it."""
-        if not (self.ransac_px > 0 and self.least_baseline >= 0):
-            raise ConfigError("pose.ransac_px must be above 0, and pose.least_baseline at least 0")
 
     def describe(self, estimators: Sequence[str]) -> str:
         """Return the protocol in sentences."""

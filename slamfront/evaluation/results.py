@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from slamfront.config import from_mapping
-from slamfront.errors import ConfigError, EvaluationError
+from slamfront.errors import ConfigError, EvaluationError, refused_as
 from slamfront.evaluation.trajectory import FrameTimes, TrajectoryMetrics
+from slamfront.reading import read_text
 from slamfront.trajectories import write_atomically
 from slamfront.types import FloatArray
 
@@ -163,12 +165,13 @@ def read_result(folder: Path) -> RunResult:
     """Return the result in a run folder's metrics.json; EvaluationError when it is missing or damaged."""
     path = folder / METRICS_FILE
     names = {field.name for field in dataclasses.fields(RunResult)}
+    if not path.is_file():
+        raise EvaluationError(f"cannot read {path}: No such file; is {folder} a run folder?")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return from_mapping(RunResult, {name: value for name, value in document.items() if name in names})
-    except OSError as error:
-        raise EvaluationError(f"cannot read {path}: {error.strerror}; is {folder} a run folder?") from error
-    except (ValueError, AttributeError, ConfigError) as error:
+        with refused_as(EvaluationError, f"{path} is no result of a run"):
+            document = json.loads(read_text(path, EvaluationError))
+            return from_mapping(RunResult, {name: value for name, value in document.items() if name in names})
+    except ConfigError as error:
         raise EvaluationError(f"{path} is no result of a run: {error}") from error
 
 
@@ -195,11 +198,8 @@ def _read_columns(path: Path) -> dict[str, FloatArray] | None:
     """Return the columns of a csv with a header; what is no number becomes nan. None where there is no such file."""
     if not path.exists():
         return None
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise EvaluationError(f"cannot read {path}: {error}") from error
+    with refused_as(EvaluationError, f"cannot read {path}"):
+        header, *rows = list(csv.reader(io.StringIO(read_text(path, EvaluationError), newline=""))) or [[]]
     uneven = next((number for number, row in enumerate(rows, start=2) if len(row) != len(header)), None)
     if uneven is not None:
         raise EvaluationError(f"{path}:{uneven}: {len(rows[uneven - 2])} columns, the header has {len(header)}")

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from slamfront.simulation.patterns import noise as smooth_noise
 from slamfront.types import BoolArray, Float32Array, Image
 
-_IMAGE, _DEPTH = 1, 2  # streams of random numbers that must not repeat each other
+_IMAGE, _DEPTH, _GAIN, _SPECKS = 1, 2, 3, 4  # streams of random numbers that must not repeat each other
+# How long a camera keeps its gain before it jumps to another
+_GAIN_S = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +24,25 @@ class Effects:
     seed          the same seed and frame give the same noise
     noise         image noise: 1 is an indoor camera, 1.2 grey levels in black and 3.4 in white
     exposure      share by which brightness drifts up and down, 0.3 = +-30 %
-    gamma         the same for the exponent of the tone curve
+    jumps         share by which the gain jumps, at once and anew every 0.7 s: 0.4 = to somewhere within +-40 %
+    gamma         as exposure, for the exponent of the tone curve
     vignette      share of light lost in the corners
     blur_ms       exposure time, whose motion is averaged
     depth_noise   depth noise: 1 is a Kinect
-    depth_holes   share of the depth image without a value, besides silhouettes
+    depth_holes   share of the depth image without a value, in patches, besides silhouettes
+    depth_specks  share of single pixels without a value
     """
 
     seed: int = 0
     noise: float = 0.0
     exposure: float = 0.0
+    jumps: float = 0.0
     gamma: float = 0.0
     vignette: float = 0.0
     blur_ms: float = 0.0
     depth_noise: float = 0.0
     depth_holes: float = 0.0
+    depth_specks: float = 0.0
 
     def image(self, image: Float32Array, frame_id: int, time_s: float, side: int = 0) -> Image:
         """Return the uint8 image of a perfect one (0..255); `side` is 1 for the right camera.
@@ -50,6 +56,8 @@ class Effects:
             result = result * (falloff[..., None] if image.ndim == 3 else falloff)
         if self.exposure:
             result = result * np.float32(1 + self.exposure * self._drift(time_s, 0))
+        if self.jumps:
+            result = result * np.float32(self._gain(time_s))
         if self.gamma:
             result = 255 * (np.clip(result, 0, 255) / 255) ** np.float32(1 + self.gamma * self._drift(time_s, 1))
         if self.noise:
@@ -75,7 +83,17 @@ class Effects:
             blobs = smooth_noise(rng, height, width, (height / 8, height / 8), 4)
             lost = blobs > np.quantile(blobs[::4, ::4], 1 - min(self.depth_holes, 1.0))
             result = np.where(lost | _jumps(depth_m), np.float32(0), result)
+        if self.depth_specks:
+            specks = np.random.default_rng([self.seed, _SPECKS, frame_id]).random(depth_m.shape) < self.depth_specks
+            result = np.where(specks, np.float32(0), result)
         return result
+
+    def _gain(self, time_s: float) -> float:
+        """Return the gain, 1 at first, which stays for a while and then jumps."""
+        period = int(time_s / _GAIN_S)
+        if period == 0:
+            return 1.0
+        return float(1 + self.jumps * np.random.default_rng([self.seed, _GAIN, period]).uniform(-1, 1))
 
     def _drift(self, time_s: float, stream: int) -> float:
         """Return a slow drift in [-1, 1] that starts anywhere."""

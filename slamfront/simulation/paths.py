@@ -17,6 +17,7 @@ from slamfront.geometry.pose import Array, Pose
 Path = Callable[[float], Pose]
 """Seconds to world_from_camera."""
 
+_TREMOR, _WAVES = 7, 4  # a stream of random numbers of its own, and how many waves make the tremor about an axis
 # Rows: powers 0..3 of the parameter; columns: the four control points (de Boor, "A Practical Guide to Splines", 1978).
 _BASIS = np.array([[1, 4, 1, 0], [-3, 0, 3, 0], [3, -6, 3, 0], [-1, 3, -3, 1]]) / 6.0
 
@@ -123,3 +124,19 @@ def _along(line: Array, lengths: Array, at: Array, closed: bool) -> Array:
     points = np.column_stack([np.interp(inside, lengths, line[:, axis]) for axis in range(3)])
     end = (line[-1] - line[-2]) / np.linalg.norm(line[-1] - line[-2])
     return points + (0.0 if closed else np.maximum(at - total, 0.0)[:, None] * end)
+
+
+def shaken(path: Path, amount: float, seed: int) -> Path:
+    """Return a path with a hand's tremor: at an amount of 1 half a degree and 4 mm rms for each axis, at 0.7 to 6 Hz.
+
+    The same seed gives the same tremor.
+    """
+    rng = np.random.default_rng([seed, _TREMOR])
+    sizes = amount * np.repeat((0.008, 0.004), 3) / np.sqrt(_WAVES / 2)
+    rates, phases = rng.uniform(0.7, 6.0, (6, _WAVES)), rng.uniform(0.0, 2 * np.pi, (6, _WAVES))
+    return lambda time_s: path(time_s) @ Pose.exp(sizes * np.sin(2 * np.pi * rates * time_s + phases).sum(axis=1))
+
+
+def held(path: Path, hold_s: float) -> Path:
+    """Return a path that stands still for so long before it begins; at once it moves at full speed."""
+    return lambda time_s: path(max(time_s - hold_s, 0.0))

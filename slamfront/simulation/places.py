@@ -61,8 +61,8 @@ def street(painter: Painter) -> World:
         for x in range(0, 130, 9):
             quads += box((x, side * 4.0), (0.25, 0.25, 3.6), painter.furniture)
     corners = [(-240, -300), (-240, 300), (360, 300), (360, -300)]
-    quads += [wall(corners[i], corners[(i + 1) % 4], -5.0, 130.0, painter.sky) for i in range(4)]
-    return World(tuple(quads), SKY)
+    sky = tuple(wall(corners[i], corners[(i + 1) % 4], -5.0, 130.0, painter.sky) for i in range(4))
+    return World(tuple(quads), SKY, sky)
 
 
 def _house_fronts(painter: Painter, side: int) -> list[Quad]:

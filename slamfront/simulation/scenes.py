@@ -2,109 +2,44 @@
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path as FilePath
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
 from slamfront.errors import SourceError
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
-from slamfront.simulation import places
+from slamfront.geometry.shutter import row_delays_s
+from slamfront.simulation import outdoors, places
 from slamfront.simulation.effects import Effects
+from slamfront.simulation.faults import Faults
+from slamfront.simulation.options import SceneOptions, parse, suggest
+from slamfront.simulation.outdoor_textures import OutdoorPainter
 from slamfront.simulation.paths import Path, TurningPath, look_at, orbit, route, sway
 from slamfront.simulation.render import Renderer, View
-from slamfront.simulation.textures import Painter, Style, list_photos
-from slamfront.simulation.world import World
+from slamfront.simulation.textures import Style, list_photos
+from slamfront.simulation.world import Mover, World
 from slamfront.types import Float32Array, Frame, Sensor, Trajectory
 
 _BLUR_STEP_PX = 1.5
 _BLUR_MAX_SAMPLES = 12
-
-
-@dataclass(frozen=True)
-class SceneOptions:
-    """What a scene's name may be followed by: `room?frames=500&noise=1`."""
-
-    frames: int = 200
-    """Number of frames; beyond a lap the camera goes round again."""
-    width: int = 640
-    """Image width, px."""
-    height: int = 0
-    """Image height, px; 0 is three quarters of the width."""
-    fov: float = 64.0
-    """Horizontal field of view, degrees."""
-    rate: float = 30.0
-    """Frames per second."""
-    speed: float = 1.0
-    """How many times faster the camera moves."""
-    baseline: float = 0.12
-    """Distance of the right camera, m."""
-    seed: int = 0
-    """Seed of textures and noise."""
-    style: Style = "rich"
-    """Texture of the surfaces: rich, low or repeated."""
-    photos: str = ""
-    """Folder of photographs to hang on the walls."""
-    grey: bool = False
-    """Grey images: faster, and a third of the memory."""
-    draft: bool = False
-    """No antialiasing: twice as fast, for long runs."""
-    noise: float = 0.0
-    """Image noise; 1 is an indoor camera."""
-    exposure: float = 0.0
-    """Share by which brightness drifts."""
-    gamma: float = 0.0
-    """Share by which the tone curve's exponent drifts."""
-    vignette: float = 0.0
-    """Share of light lost in the corners."""
-    blur: float = 0.0
-    """Exposure time in milliseconds, for motion blur."""
-    depth_noise: float = 0.0
-    """Depth noise; 1 is a Kinect."""
-    depth_holes: float = 0.0
-    """Share of the depth image without a value."""
-
-    def __post_init__(self) -> None:
-        _require(self.frames >= 1, "frames", self.frames, "at least 1")
-        _require(32 <= self.width <= 4096, "width", self.width, "32 to 4096")
-        _require(self.height == 0 or 32 <= self.height <= 4096, "height", self.height, "0 or 32 to 4096")
-        _require(10 <= self.fov <= 150, "fov", self.fov, "10 to 150 degrees")
-        for name in ("rate", "speed", "baseline"):
-            _require(0 < getattr(self, name) < math.inf, name, getattr(self, name), "above 0")
-        for name in ("seed", "noise", "blur", "depth_noise"):
-            _require(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "0 or more")
-        for name in ("exposure", "gamma", "vignette", "depth_holes"):
-            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "0 to 1")
-        _require(self.style in get_args(Style), "style", self.style, ", ".join(get_args(Style)))
-
-    def camera(self) -> Camera:
-        """Return the pinhole camera of these images, with the stereo baseline."""
-        height = self.height or round(self.width * 0.75)
-        focal = self.width / 2 / math.tan(math.radians(self.fov) / 2)
-        return Camera(
-            "pinhole", self.width, height, focal, focal, (self.width - 1) / 2, (height - 1) / 2, (), self.baseline
-        )
-
-    def effects(self) -> Effects:
-        """Return what the images suffer."""
-        names = ("seed", "noise", "exposure", "gamma", "vignette", "depth_noise", "depth_holes")
-        return Effects(blur_ms=self.blur, **{name: getattr(self, name) for name in names})
+# Width of the views that tell how far away the camera sees, px
+_GLANCE_PX = 80
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
     """A world seen by a moving camera: frame i is taken at i / `rate_hz` seconds.
 
-    camera    pinhole, with the distance of a right camera as `baseline_m`
+    camera    of any lens, with the distance of a right camera as `baseline_m`; with a `readout_s` each row is rendered
+              where the camera and all movers were when it was exposed, exactly
     path      seconds to world_from_camera
-    length    number of frames
+    length    number of frames, with those that `faults` leaves out
     """
 
     name: str
@@ -115,12 +50,18 @@ class Scene:
     rate_hz: float = 30.0
     effects: Effects = field(default_factory=Effects)
     draft: bool = False
+    faults: Faults = field(default_factory=Faults)
 
     def __len__(self) -> int:
         return self.length
 
+    @property
+    def indices(self) -> list[int]:
+        """The frames that a recording of the scene has: all but those that are missing."""
+        return [index for index in range(self.length) if not self.faults.lacks("frame", index)]
+
     def time_ns(self, index: int) -> int:
-        """Return the capture time of a frame, the middle of its exposure."""
+        """Return the capture time of a frame: the middle of its exposure, and of its rows."""
         return round(index * 1e9 / self.rate_hz)
 
     def pose(self, index: int) -> Pose:
@@ -134,15 +75,29 @@ class Scene:
 
     def view(self, index: int, right: bool = False) -> View:
         """Return the perfect view of the left or right camera, without effects."""
-        return self.renderer.render(self._camera_pose(index / self.rate_hz, right), self.camera, draft=self.draft)
+        return self._render(index / self.rate_hz, right, self.draft)
 
     def frame(self, index: int, sensor: Sensor = "rgbd") -> Frame:
         """Return a frame as the sensor gives it: image, with the right image for stereo, or depth for RGB-D."""
         view = self.view(index)
-        image = self._image(index, view, False)
-        right = self._image(index, self.view(index, right=True), True) if sensor == "stereo" else None
-        depth = self.effects.depth(view.depth_m, index) if sensor == "rgbd" else None
+        image, right, depth = self._image(index, view, False), None, None
+        if sensor == "stereo" and not self.faults.lacks("right", index):
+            seen = max(index - self.faults.right_late, 0)
+            right = self._image(seen, self.view(seen, right=True), True)
+            image, right = (right, image) if self.faults.swapped else (image, right)
+        if sensor == "rgbd" and not self.faults.lacks("depth", index):
+            depth = self.effects.depth(view.depth_m, index)
         return Frame(index, self.time_ns(index), image, self.camera, right, depth)
+
+    def median_depth_m(self, index: int) -> float:
+        """Return how far away what stands is in the middle, of a small view of a frame; the backdrop does not count.
+
+        NaN where nothing is seen that stands.
+        """
+        small = self.camera.scaled(_GLANCE_PX, max(1, round(self.camera.height * _GLANCE_PX / self.camera.width)))
+        view = self.renderer.render(self.pose(index), small, draft=True, times_s=index / self.rate_hz)
+        standing = (view.quad_ids >= 0) & (view.quad_ids < len(self.renderer.world.quads))
+        return float(np.median(view.depth_m[standing])) if standing.any() else math.nan
 
     def _image(self, index: int, view: View, right: bool) -> np.ndarray:
         time_s = index / self.rate_hz
@@ -157,14 +112,24 @@ class Scene:
         half = self.effects.blur_ms / 2000
         start, end = self._camera_pose(time_s - half, right), self._camera_pose(time_s + half, right)
         motion = _largest_motion_px(view.depth_m, self.camera, end.inverse() @ start)
-        count = int(np.clip(np.ceil(motion / _BLUR_STEP_PX), 1, _BLUR_MAX_SAMPLES))
-        times = time_s + half * ((2 * np.arange(count) + 1) / count - 1)
+        # What moves by itself may move more than the camera makes things move
+        least = _BLUR_MAX_SAMPLES // 2 if self.renderer.world.movers else 1
+        count = int(np.clip(np.ceil(motion / _BLUR_STEP_PX), least, _BLUR_MAX_SAMPLES))
         if count == 1:
             return view.image
         total = np.zeros_like(view.image)
-        for time in times:
-            total += self.renderer.render(self._camera_pose(time, right), self.camera, draft=True).image
+        for time in time_s + half * ((2 * np.arange(count) + 1) / count - 1):
+            total += self._render(time, right, draft=True).image
         return total / np.float32(count)
+
+    def _render(self, time_s: float, right: bool, draft: bool) -> View:
+        if not self.camera.readout_s:
+            pose = self._camera_pose(time_s, right)
+            return self.renderer.render(pose, self.camera, draft=draft, times_s=time_s)
+        rows = np.arange(self.camera.height)
+        times_s = time_s + row_delays_s(self.camera, np.column_stack([np.zeros(len(rows)), rows]))
+        poses = [self._camera_pose(row_s, right) for row_s in times_s.tolist()]
+        return self.renderer.render(poses, self.camera, draft=draft, times_s=times_s.tolist())
 
     def _camera_pose(self, time_s: float, right: bool) -> Pose:
         pose = self.path(time_s)
@@ -173,14 +138,23 @@ class Scene:
         return pose @ Pose(np.eye(3), np.array([self.camera.disparity_times_depth / self.camera.fx, 0.0, 0.0]))
 
 
+Crowd = Callable[[OutdoorPainter, Path, float, int, float], tuple[Mover, ...]]
+"""Painter, path, seconds, count and distance in metres to what moves in a scene."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Recipe:
-    """A place, a path through it, and the options that differ from the common defaults."""
+    """A place, a path through it, the options that differ from the common defaults, and what may move there.
 
-    place: Callable[[Painter], World]
+    carrier_m   how far in front of the camera what carries it comes into view
+    """
+
+    place: Callable[[OutdoorPainter], World]
     path: Path
     texels_per_m: float
     defaults: dict[str, Any] = field(default_factory=dict)
+    crowd: Crowd = outdoors.walkers
+    carrier_m: float = 0.4
 
 
 _LOOP = orbit((0.0, 0.0, 1.45), (1.35, 1.1), 10.0, 1.1)
@@ -205,20 +179,38 @@ _WALK = route(
     2.5,
     closed=False,
 )
+_FACING_WALL = sway((0.0, -3.0, 1.5), (0.0, 0.0, 1.5), (1.8, 0.35, 0.9), 7.0, 0.6)
+# Texels per metre of a place that is painted for its shape alone, and keys of the painters of what moves
+_COARSE, _CROWD, _CARRIER = 16.0, 101, 102
+_MOTORWAY_DEFAULTS = {
+    "frames": 100, "rate": 10.0, "baseline": 0.54, "fov": 81.6, "width": 620, "height": 188, "movers": 6,
+}  # fmt: skip
 _SAMPLE_DEFAULTS = {"frames": 120, "width": 320, "noise": 0.7, "vignette": 0.2}
 _RECIPES: dict[str, _Recipe] = {
     "corridor": _Recipe(places.corridor, _WALK, 256, {"frames": 400}),
     "fast": _Recipe(places.room, orbit((0.0, 0.0, 1.45), (1.35, 1.1), 4.0, 1.1), 320, {"frames": 150, "blur": 8.0}),
+    "forest": _Recipe(outdoors.forest, outdoors.forest_walk(), 60, {"frames": 300}),
     "house": _Recipe(places.house, _TOUR, 200, {"frames": 800}),
     "look-alike": _Recipe(places.alike_house, _VISITS, 200, {"frames": 1200}),
     "low-texture": _Recipe(places.room, _LOOP, 160, {"frames": 330, "style": "low"}),
+    "motorway": _Recipe(
+        outdoors.motorway, outdoors.motorway_drive(), 30, _MOTORWAY_DEFAULTS, outdoors.motorway_traffic, 1.2
+    ),
+    "planar": _Recipe(outdoors.planar, _FACING_WALL, 160, {"frames": 210}),
     "repeated": _Recipe(places.room, _LOOP, 320, {"frames": 330, "style": "repeated"}),
     "room": _Recipe(places.room, _ROOM, 320),
     "room-loop": _Recipe(places.room, _LOOP, 320, {"frames": 330}),
     "rotation": _Recipe(places.room, TurningPath(_STAND, 1.0, 0.2, 8.0), 320, {"frames": 240}),
     "sample": _Recipe(places.room, _SAMPLE, 320, _SAMPLE_DEFAULTS),
     "still": _Recipe(places.room, lambda _time_s: _STAND, 320, {"frames": 100, "noise": 1.0}),
-    "street": _Recipe(places.street, _DRIVE, 60, {"frames": 100, "rate": 10.0, "baseline": 0.54, "fov": 80.0}),
+    "street": _Recipe(
+        places.street,
+        _DRIVE,
+        60,
+        {"frames": 100, "rate": 10.0, "baseline": 0.54, "fov": 80.0},
+        outdoors.street_traffic,
+        1.2,
+    ),
 }
 
 
@@ -227,19 +219,29 @@ def scene_names() -> list[str]:
     return sorted(_RECIPES)
 
 
-def scene(name: str) -> Scene:
+def scene_options(name: str) -> SceneOptions:
+    """Return the options of a scene's name, with its own defaults; raises SourceError as `scene` does."""
+    base, _, query = name.partition("?")
+    if base not in _RECIPES:
+        raise SourceError(f"the scene '{base}' is unknown: use {suggest(base, scene_names())}")
+    return parse(base, query, SceneOptions(**_RECIPES[base].defaults))
+
+
+def scene(name: str, *, coarse: bool = False) -> Scene:
     """Return the scene of a name with options, such as `room` or `room-loop?frames=500&width=320&noise=1`.
+
+    coarse  paint in a moment what has the same shape and little texture, for those who ask for depths and poses alone
 
     Raises SourceError for a name, key or value that does not exist, and says which do.
     """
-    base, _, query = name.partition("?")
-    if base not in _RECIPES:
-        raise SourceError(f"the scene '{base}' is unknown: use {_suggest(base, scene_names())}")
-    recipe = _RECIPES[base]
-    options = _parse(base, query, SceneOptions(**recipe.defaults))
-    renderer = _renderer(recipe.place, recipe.texels_per_m, options.seed, options.style, options.photos, options.grey)
-    path = recipe.path if options.speed == 1 else _faster(recipe.path, options.speed)
-    return Scene(base, renderer, options.camera(), path, options.frames, options.rate, options.effects(), options.draft)
+    base = name.partition("?")[0]
+    options, recipe = scene_options(name), _RECIPES[base]
+    path, camera = options.moved(recipe.path), options.camera()
+    paint = (_COARSE if coarse else recipe.texels_per_m, options.seed, options.style, options.photos)
+    movers = _movers(recipe, options, path, camera, _painter(*paint))
+    renderer = _renderer(recipe.place, *paint, options.grey, movers)
+    faults = options.faults()
+    return Scene(base, renderer, camera, path, options.frames, options.rate, options.effects(), options.draft, faults)
 
 
 def sample_scene() -> Scene:
@@ -247,54 +249,46 @@ def sample_scene() -> Scene:
     return scene("sample")
 
 
+def _movers(
+    recipe: _Recipe, options: SceneOptions, path: Path, camera: Camera, painter: OutdoorPainter
+) -> tuple[Mover, ...]:
+    """Return what moves by itself, and what is fixed to the camera."""
+    movers: tuple[Mover, ...] = ()
+    if options.movers:
+        # Clothes and vehicles have texture, also where walls have none
+        clothed, seconds = replace(painter.fork(_CROWD), style="rich"), options.frames / options.rate
+        movers += recipe.crowd(clothed, path, seconds, options.movers, options.mover_m)
+    if options.overlay:
+        # A texel for a pixel, so that it is as sharp as what stands
+        fine = OutdoorPainter((options.seed, _CARRIER), camera.fx / recipe.carrier_m, options.style)
+        middle_x, middle_y = camera.cx, camera.cy
+        edges = [[0.0, middle_y], [camera.width - 1.0, middle_y], [middle_x, 0.0], [middle_x, camera.height - 1.0]]
+        left, right, top, bottom = camera.unproject(edges)
+        rays = np.array([[left[0], top[1], 1.0], [right[0], bottom[1], 1.0]])
+        movers += (outdoors.attached(fine, path, options.overlay, rays, recipe.carrier_m),)
+    return movers
+
+
+def _painter(texels_per_m: float, seed: int, style: Style, photos: str) -> OutdoorPainter:
+    return OutdoorPainter(seed, texels_per_m, style, list_photos(FilePath(photos)) if photos else ())
+
+
+@lru_cache(maxsize=2)
+def _world(
+    place: Callable[[OutdoorPainter], World], texels_per_m: float, seed: int, style: Style, photos: str
+) -> World:
+    """Return a painted place; the last two stay in memory, for they take a second or more to paint."""
+    return place(_painter(texels_per_m, seed, style, photos))
+
+
 @lru_cache(maxsize=2)
 def _renderer(
-    place: Callable[[Painter], World],
-    texels_per_m: float, seed: int, style: Style, photos: str, grey: bool,
+    place: Callable[[OutdoorPainter], World],
+    texels_per_m: float, seed: int, style: Style, photos: str, grey: bool, movers: tuple[Mover, ...],
 ) -> Renderer:  # fmt: skip
-    """Return a renderer; the last two stay in memory, for worlds take a second or more to paint."""
-    files = list_photos(FilePath(photos)) if photos else ()
-    return Renderer(place(Painter(seed, texels_per_m, style, files)), grey=grey)
-
-
-def _faster(path: Path, speed: float) -> Path:
-    return lambda time_s: path(time_s * speed)
-
-
-def _parse(base: str, query: str, defaults: SceneOptions) -> SceneOptions:
-    """Return the defaults with the values of a query `key=value&key=value`."""
-    known = {option.name: type(getattr(defaults, option.name)) for option in dataclasses.fields(SceneOptions)}
-    values: dict[str, Any] = {}
-    for part in filter(None, query.split("&")):
-        key, equals, text = part.partition("=")
-        if key not in known:
-            raise SourceError(f"the scene '{base}' has no option '{key}': use {_suggest(key, list(known))}")
-        if not equals:
-            raise SourceError(f"the option '{key}' of scene '{base}' needs a value: {key}=...")
-        values[key] = _convert(key, text, known[key])
-    return dataclasses.replace(defaults, **values)
-
-
-def _convert(key: str, text: str, kind: type) -> Any:
-    if kind is bool:
-        _require(text in ("0", "1"), key, text, "0 or 1")
-        return text == "1"
-    try:
-        return kind(text)
-    except ValueError:
-        what = "a whole number" if kind is int else "a number"
-        raise SourceError(f"the scene option {key}={text} must be {what}") from None
-
-
-def _suggest(wrong: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(wrong, known, 1)
-    names = ", ".join(known)
-    return f"'{near[0]}', or one of {names}" if near else f"one of {names}"
-
-
-def _require(holds: bool, key: str, value: object, wanted: str) -> None:
-    if not holds:
-        raise SourceError(f"the scene option {key}={value} must be {wanted}")
+    """Return a renderer of a place with what moves in it; the last two stay in memory."""
+    world = _world(place, texels_per_m, seed, style, photos)
+    return Renderer(replace(world, movers=world.movers + movers), grey=grey)
 
 
 def _largest_motion_px(depth_m: Float32Array, camera: Camera, end_from_start: Pose) -> float:

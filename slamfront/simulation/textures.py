@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from slamfront.simulation import patterns
 from slamfront.types import Float32Array, Image
 
 Style = Literal["rich", "low", "repeated"]
+PainterT = TypeVar("PainterT", bound="Painter")
 SKY = (120, 165, 225)
 _PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
@@ -36,7 +37,7 @@ class Painter:
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(self.seed)
 
-    def fork(self, key: int) -> Painter:
+    def fork(self: PainterT, key: int) -> PainterT:
         """Return a painter with a seed of its own that depends on this one's seed and `key` alone."""
         seed = self.seed if isinstance(self.seed, tuple) else (self.seed,)
         return replace(self, seed=(*seed, key))
@@ -119,7 +120,7 @@ class Painter:
         if self.style == "low":
             picture = patterns.plain(*shape, tone)
         elif self.style == "repeated":
-            tone = _rgb(190, 170, 150)
+            tone = rgb(190, 170, 150)
             picture = patterns.plain(*shape, tone)
         elif rng.random() < 0.5:
             picture = self._bricks(shape, tone, scale=2.5)
@@ -141,7 +142,7 @@ class Painter:
     def road(self, width_m: float, height_m: float) -> Image:
         """Return asphalt with patches, cracks and, along its longer side, a dashed line."""
         rng, shape = self._rng, self._shape(width_m, height_m)
-        tone = _rgb(105, 105, 110)
+        tone = rgb(105, 105, 110)
         if self.style == "rich":
             picture = patterns.mottled(rng, *shape, tone, self._px(3.0), 0.1)
             for _ in range(int(width_m * height_m / 8)):
@@ -171,12 +172,12 @@ class Painter:
         shape = (256, 1024)
         clouds = np.clip(patterns.noise(self._rng, *shape, (40, 120), 5), -0.8, 2)[..., None]
         height = np.linspace(0, 1, shape[0], dtype=np.float32)[:, None, None]
-        haze = _rgb(*SKY) * (1 - height) + _rgb(205, 220, 235) * height
-        return _image(haze + 22 * clouds * np.clip(3 * height, 0, 1))
+        haze = rgb(*SKY) * (1 - height) + rgb(205, 220, 235) * height
+        return rounded(haze + 22 * clouds * np.clip(3 * height, 0, 1))
 
     def meadow(self, width_m: float, height_m: float) -> Image:
         """Return open land, as coarse as the sky."""
-        return _image(patterns.mottled(self._rng, 1024, 1024, _rgb(110, 125, 80), 200, 0.12))
+        return rounded(patterns.mottled(self._rng, 1024, 1024, rgb(110, 125, 80), 200, 0.12))
 
     def _wallpaper(self, shape: tuple[int, int], tone: Float32Array) -> Float32Array:
         rng = self._rng
@@ -188,7 +189,7 @@ class Painter:
 
     def _bricks(self, shape: tuple[int, int], tone: Float32Array, scale: float = 1.0) -> Float32Array:
         rng, unit = self._rng, (self._px(0.075 * scale), self._px(0.23 * scale))
-        joint = _rgb(200, 195, 185)
+        joint = rgb(200, 195, 185)
         picture = patterns.masonry(rng, *shape, unit, tone, joint, max(1, self._px(0.01 * scale)), 0.16)
         return picture * (1 + 0.1 * patterns.noise(rng, *shape, (unit[0], unit[0]), 4))[..., None]
 
@@ -202,7 +203,7 @@ class Painter:
         """Return one tile with a motif, again and again: the same on every surface."""
         side = self._px(side_m)
         tile = patterns.shapes(np.random.default_rng(0), side, side)
-        self._frame(tile, max(1, side // 24), _rgb(60, 60, 60))
+        self._frame(tile, max(1, side // 24), rgb(60, 60, 60))
         return np.tile(tile, (shape[0] // side + 1, shape[1] // side + 1, 1))[: shape[0], : shape[1]]
 
     def _hang_pictures(self, wall: Float32Array, per_m2: float) -> None:
@@ -233,7 +234,7 @@ class Painter:
         rng = self._rng if self.style == "rich" else np.random.default_rng(0)
         width, height, storey = self._px(rng.uniform(0.9, 1.3)), self._px(rng.uniform(1.3, 1.8)), self._px(3.0)
         gap = int(width * rng.uniform(0.6, 1.2))
-        frame = patterns.colour(rng, (0.0, 0.3), (0.8, 1.0)) if self.style == "rich" else _rgb(240, 240, 240)
+        frame = patterns.colour(rng, (0.0, 0.3), (0.8, 1.0)) if self.style == "rich" else rgb(240, 240, 240)
         for top in range(self._px(0.8), front.shape[0] - height, storey):
             if self.style == "rich" and top + storey >= front.shape[0] - height:
                 self._shop_sign(front[top : top + self._px(0.7)])
@@ -275,7 +276,7 @@ class Painter:
                 near = np.minimum(np.arange(length), np.arange(length)[::-1]).astype(np.float32)
                 shade = 1 - 0.28 * np.exp(-near / reach)
                 picture *= shade[:, None, None] if axis == 0 else shade[:, None]
-        return _image(picture)
+        return rounded(picture)
 
     def _shape(self, width_m: float, height_m: float) -> tuple[int, int]:
         return max(4, self._px(height_m)), max(4, self._px(width_m))
@@ -308,9 +309,11 @@ def _photo(path: Path, shape: tuple[int, int]) -> Float32Array:
     return cv2.resize(cut, shape[::-1], interpolation=interpolation).astype(np.float32)
 
 
-def _image(picture: Float32Array) -> Image:
+def rounded(picture: Float32Array) -> Image:
+    """Return a picture in whole grey levels."""
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
-def _rgb(red: float, green: float, blue: float) -> Float32Array:
+def rgb(red: float, green: float, blue: float) -> Float32Array:
+    """Return a colour (3,)."""
     return np.array([red, green, blue], np.float32)

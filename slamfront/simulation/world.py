@@ -1,4 +1,4 @@
-"""A world of textured rectangles, and the solids that rooms are furnished with.
+"""A world of textured rectangles that stand or move, and the solids that rooms are furnished with.
 
 World axes: x and y span the floor, z points up, metres. A rectangle is seen from one side only, so walls can be looked
 through from behind and solids need no hidden faces.
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from slamfront.geometry.pose import Array, frozen
+from slamfront.simulation.paths import Path
 from slamfront.types import Image
 
 Paint = Callable[[float, float], Image]
@@ -50,11 +51,28 @@ class Quad:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Mover:
+    """A rigid body that moves through the world by its own motion.
+
+    quads   in the body's own frame
+    path    seconds to world_from_body
+    """
+
+    quads: tuple[Quad, ...]
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class World:
-    """All that a camera can see: rectangles, and the background's RGB where there is none."""
+    """All that a camera can see: what stands, the far backdrop, what moves, and the RGB where there is nothing.
+
+    backdrop    the sky and the like, whose distance says nothing about how far away the camera sees
+    """
 
     quads: tuple[Quad, ...]
     background: tuple[int, int, int] = (0, 0, 0)
+    backdrop: tuple[Quad, ...] = ()
+    movers: tuple[Mover, ...] = ()
 
 
 def wall(left_xy: ArrayLike, right_xy: ArrayLike, bottom_m: float, top_m: float, paint: Paint) -> Quad:
@@ -76,6 +94,17 @@ def ceiling(minimum_xy: ArrayLike, maximum_xy: ArrayLike, z_m: float, paint: Pai
     return _quad((x0, y0, z_m), (x1 - x0, 0.0, 0.0), (0.0, y1 - y0, 0.0), paint(x1 - x0, y1 - y0))
 
 
+def slab(origin_xy: ArrayLike, u_end_xy: ArrayLike, v_end_xy: ArrayLike, z_m: float, paint: Paint) -> Quad:
+    """Return a level rectangle of any heading from its corner and the ends of its edges u and v, each (2,).
+
+    It is seen from above where v is reached from u by a turn to the right, as seen from above, else from below.
+    """
+    origin = np.asarray(origin_xy, np.float64)
+    edge_u, edge_v = np.asarray(u_end_xy, np.float64) - origin, np.asarray(v_end_xy, np.float64) - origin
+    texture = paint(float(np.linalg.norm(edge_u)), float(np.linalg.norm(edge_v)))
+    return _quad(np.append(origin, z_m), np.append(edge_u, 0.0), np.append(edge_v, 0.0), texture)
+
+
 def box(
     centre_xy: ArrayLike, size_m: tuple[float, float, float], paint: Paint, bottom_m: float = 0.0, yaw_rad: float = 0.0
 ) -> list[Quad]:
@@ -83,9 +112,9 @@ def box(
     corners = _footprint(centre_xy, size_m[:2], yaw_rad)
     top = bottom_m + size_m[2]
     quads = [wall(corners[i], corners[(i + 1) % 4], bottom_m, top, paint) for i in range(4)]
-    quads.append(_level(corners[3], corners[2], corners[0], top, paint))
+    quads.append(slab(corners[3], corners[2], corners[0], top, paint))
     if bottom_m > 0:
-        quads.append(_level(corners[0], corners[1], corners[3], bottom_m, paint))
+        quads.append(slab(corners[0], corners[1], corners[3], bottom_m, paint))
     return quads
 
 
@@ -109,9 +138,3 @@ def _footprint(centre_xy: ArrayLike, size_xy: ArrayLike, yaw_rad: float) -> NDAr
     c, s = np.cos(yaw_rad), np.sin(yaw_rad)
     local = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half
     return local @ np.array([[c, s], [-s, c]]) + np.asarray(centre_xy, np.float64)
-
-
-def _level(origin: Array, u_end: Array, v_end: Array, z_m: float, paint: Paint) -> Quad:
-    edge_u, edge_v = u_end - origin, v_end - origin
-    texture = paint(float(np.linalg.norm(edge_u)), float(np.linalg.norm(edge_v)))
-    return _quad(np.append(origin, z_m), np.append(edge_u, 0.0), np.append(edge_v, 0.0), texture)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+from slamfront.calibration import read_depth_unit
 from slamfront.config import SourceConfig
-from slamfront.errors import SourceError
+from slamfront.errors import SourceError, refused_as
 from slamfront.protocols import Source
 from slamfront.sources.camera import open_camera
 from slamfront.sources.euroc import is_euroc, open_euroc
@@ -16,7 +18,9 @@ from slamfront.sources.icl import is_icl, open_icl
 from slamfront.sources.images import is_images, open_images
 from slamfront.sources.images_io import IMAGE_SUFFIXES
 from slamfront.sources.kitti import find_kitti, is_kitti, open_kitti
+from slamfront.sources.masks import masked
 from slamfront.sources.reader import FrameReader, SensorChoice
+from slamfront.sources.recording import Recording
 from slamfront.sources.rectify import rectified
 from slamfront.sources.rosbag import is_bag, open_bag
 from slamfront.sources.sevenscenes import is_sevenscenes, open_sevenscenes
@@ -29,8 +33,8 @@ Opener = Callable[[Path, SensorChoice, Path | None], FrameReader]
 # Images come last: the datasets hold images too.
 _FOLDERS: tuple[tuple[Callable[[Path], bool], Opener], ...] = (
     (is_bag, open_bag),
-    (is_tum, open_tum),
     (is_icl, open_icl),
+    (is_tum, open_tum),
     (is_euroc, open_euroc),
     (is_kitti, open_kitti),
     (is_sevenscenes, open_sevenscenes),
@@ -39,19 +43,35 @@ _FOLDERS: tuple[tuple[Callable[[Path], bool], Opener], ...] = (
 _KNOWN = "TUM RGB-D, ICL-NUIM, EuRoC, KITTI odometry, 7-Scenes, a ROS 2 bag, or images"
 
 
-def open_source(spec: str, config: SourceConfig | None = None, sensor: SensorChoice = "auto") -> Source:
+def open_source(spec: str | Path, config: SourceConfig | None = None, sensor: SensorChoice = "auto") -> Source:
     """Return the source that `spec` names, with ideal pinhole frames, prepared as `config` says.
 
     spec    a dataset's folder (its kind is guessed), a folder or glob of images, a video, a bag (with
             `?image=TOPIC&right=TOPIC&depth=TOPIC` where guessing the topics fails), `camera:0`, or `synthetic:NAME`
     sensor  what frames should carry; "auto" takes the most that the source offers
 
-    Lenses are undistorted and stereo pairs rectified, then frames are taken, resized, and read ahead. Raises
-    SourceError when there is no such source, CalibrationError when its calibration is missing or does not fit.
+    Frames are taken and masked, lenses undistorted and stereo pairs rectified, then frames are resized and read ahead.
+    Raises SourceError when there is no such source or mask, CalibrationError when its calibration is missing or does
+    not fit.
     """
     config = config or SourceConfig()
-    opened = _open(spec, config.calibration, sensor)
-    source = taken(opened, config.start, config.end, config.stride)
+    spec = os.fspath(spec)
+    with refused_as(SourceError, f"{spec} cannot be opened"):
+        opened = _open(spec, config.calibration, sensor)
+        if isinstance(opened, Recording) and opened.sensor == "rgbd":
+            opened.set_depth_unit(_depth_unit_m(config))
+        return _prepared(opened, config)
+
+
+def _depth_unit_m(config: SourceConfig) -> float | None:
+    """Return what one step of a depth image is by the settings, or else by a calibration file that is named."""
+    if config.depth_unit_m is not None or config.calibration is None:
+        return config.depth_unit_m
+    return read_depth_unit(config.calibration)
+
+
+def _prepared(opened: Source, config: SourceConfig) -> Source:
+    source = masked(taken(opened, config.start, config.end, config.stride), config.mask, config.right_mask)
     if isinstance(opened, FrameReader):
         source = rectified(source, opened.calibration)
     if config.width is not None:
@@ -81,9 +101,9 @@ def _open(spec: str, calibration: Path | None, sensor: SensorChoice) -> Source:
 
 
 def _open_synthetic(name: str, sensor: SensorChoice) -> Source:
-    from slamfront.sources.synthetic import SyntheticSource  # the renderer loads torch
+    from slamfront.sources.synthetic import open_synthetic  # only who wants it waits for the renderer
 
-    return SyntheticSource(name, "rgbd" if sensor == "auto" else sensor)
+    return open_synthetic(name, "rgbd" if sensor == "auto" else sensor)
 
 
 def _open_folder(folder: Path, sensor: SensorChoice, calibration: Path | None) -> FrameReader:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from slamfront.build import _features_of, vocabulary_for
 from slamfront.cli import main
 from slamfront.config import load
 from slamfront.map.files import load_map
+from slamfront.map.places import packaged_vocabulary
 from slamfront.trajectories import read_tum
 from tests.frames import copy_sample
 
@@ -66,7 +68,7 @@ def test_a_run_that_maps_nothing_writes_no_map(
 ) -> None:
     source, _ = mapped
     path = tmp_path / "none.map"
-    assert run(source, tmp_path / "out", "--sensor", "mono", "--source.end", 1, "--save-map", path) == 0
+    assert run(source, tmp_path / "out", "--sensor", "mono", "--source.end", 1, "--save-map", path) == 3
     assert "nothing was mapped" in capsys.readouterr().out
     assert not path.exists()
 
@@ -118,6 +120,25 @@ def test_export_writes_the_model_for_other_programs(
     points = (tmp_path / "model" / "colmap" / "points3D.txt").read_text().splitlines()
     assert len([line for line in points if line[0] != "#"]) == len(world.landmarks)
     assert len(read_tum(tmp_path / "model" / "keyframes.tum")) == len(world.keyframes)
+
+
+def test_export_leaves_the_model_of_someone_else_alone(
+    mapped: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, path = mapped
+    (tmp_path / "project" / "colmap").mkdir(parents=True)
+    (tmp_path / "project" / "colmap" / "cameras.txt").write_text("mine")
+    assert main(["map", "export", str(path), "--output", str(tmp_path / "project")]) == 2
+    assert (tmp_path / "project" / "colmap" / "cameras.txt").read_text() == "mine"
+    for _ in range(2):
+        assert main(["map", "export", str(path), "--output", str(tmp_path / "mine")]) == 0
+
+
+@pytest.mark.parametrize("features", ["orb", "superpoint-lite"])
+def test_merging_looks_places_up_in_the_vocabulary_that_ships(features: str) -> None:
+    name = features if features == "orb" else _features_of(features)
+    assert vocabulary_for(name) is packaged_vocabulary(features) is not None
+    assert vocabulary_for("superpoint 0123456789abcdef") is None
 
 
 def test_merge_joins_maps_that_show_a_common_place(

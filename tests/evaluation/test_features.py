@@ -159,7 +159,7 @@ def test_several_are_compared_on_the_same_pairs_by_group() -> None:
 def test_no_pairs_and_no_distance_are_refused() -> None:
     with pytest.raises(EvaluationError, match="no pairs"):
         evaluated([], [])
-    with pytest.raises(ConfigError, match="above 0"):
+    with pytest.raises(ConfigError, match=r"matching\.ransac_px must be"):
         MatchingProtocol(ransac_px=0.0)
 
 

@@ -138,7 +138,7 @@ def test_resampling_keeps_the_edges_of_the_image() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"perspective": 0.3}, {"scale": (1.2, 0.8)}, {"count": 0}, {"light": LightChange(gamma=0.5)}], ids=str
+    "values", [{"perspective": 0.3}, {"scale": (1.2, 0.8)}, {"count": 0}, {"light": {"gamma": 0.5}}], ids=str
 )
 def test_a_protocol_that_makes_no_pairs_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="photographs"):

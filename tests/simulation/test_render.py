@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import pytest
 
-from slamfront.errors import CalibrationError
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Array, Pose
 from slamfront.simulation.paths import look_at
@@ -157,10 +154,9 @@ def test_far_chessboard_fades_to_its_mean_without_moire() -> None:
     assert view.image[inside].mean() == pytest.approx(127.5, abs=1.0)
 
 
-def test_distorted_camera_is_refused() -> None:
-    camera = replace(CAMERA, model="radtan", distortion=(0.1, 0.0, 0.0, 0.0))
-    with pytest.raises(CalibrationError, match="pinhole"):
-        Renderer(World((plane(flat(1)),))).render(POSES[0], camera)
+def test_poses_that_are_neither_one_nor_one_for_each_row_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 poses for 240 rows"):
+        Renderer(World((plane(flat(1)),))).render(POSES[:2], CAMERA)
 
 
 def test_rectangle_with_slanted_edges_is_refused() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from slamfront.errors import SourceError
-from slamfront.simulation import Effects, Painter, Scene, scene, scene_names
+from slamfront.simulation import Effects, Faults, Painter, Scene, scene, scene_names
 from slamfront.simulation.places import alike_house, room
 from slamfront.simulation.render import Renderer
 
@@ -99,3 +99,47 @@ def test_sample_scene_goes_a_little_further_than_once_round() -> None:
     )
     np.testing.assert_allclose(taken.pose(lap).matrix(), taken.pose(0).matrix(), atol=0.03)
     assert lap < len(taken) - 3
+
+
+def test_recording_lacks_what_its_options_take_by_seed_and_never_the_first_frame() -> None:
+    options = "low-texture?width=64&frames=60&drop_frames=0.3&drop_depth=0.4&drop_right=0.4"
+    taken, other = scene(f"{options}&seed=1", coarse=True), scene(f"{options}&seed=2", coarse=True)
+    assert taken.indices[0] == 0
+    assert 30 < len(taken.indices) < 54
+    assert taken.indices == scene(f"{options}&seed=1", coarse=True).indices != other.indices
+    depths = [taken.frame(index, "rgbd").depth_m is None for index in taken.indices]
+    rights = [taken.frame(index, "stereo").right is None for index in taken.indices]
+    assert not depths[0] and not rights[0]
+    for missing in (depths, rights):
+        assert 0.2 < np.mean(missing) < 0.6
+
+
+def test_pair_out_of_step_shows_the_frame_before_on_the_right_and_a_swapped_one_the_other_sides(small: Scene) -> None:
+    late = replace(small, faults=Faults(right_late=1)).frame(5, "stereo")
+    np.testing.assert_array_equal(late.image, small.frame(5, "stereo").image)
+    np.testing.assert_array_equal(late.right, small.frame(4, "stereo").right)
+    swapped = replace(small, faults=Faults(swapped=True)).frame(5, "stereo")
+    np.testing.assert_array_equal(swapped.image, small.frame(5, "stereo").right)
+    np.testing.assert_array_equal(swapped.right, small.frame(5, "stereo").image)
+
+
+def test_camera_that_is_held_stands_and_then_moves() -> None:
+    taken = scene("low-texture?hold=0.5", coarse=True)
+    np.testing.assert_array_equal(taken.pose(0).matrix(), taken.pose(14).matrix())
+    np.testing.assert_allclose(taken.pose(25).matrix(), scene("low-texture", coarse=True).pose(10).matrix(), atol=1e-12)
+
+
+def test_coarse_scene_has_the_shape_of_the_fine_one_wherever_things_are_drawn_from_the_seed() -> None:
+    for name in ("forest", "motorway", "room?movers=2"):
+        fine, coarse = (
+            scene(f"{name}{'&' if '?' in name else '?'}seed=4&width=64&height=48", coarse=c) for c in (0, 1)
+        )
+        np.testing.assert_array_equal(fine.view(9).depth_m, coarse.view(9).depth_m)
+        assert fine.median_depth_m(9) == coarse.median_depth_m(9)
+
+
+def test_sky_does_not_count_for_how_far_away_the_camera_sees() -> None:
+    taken = scene("motorway?movers=0", coarse=True)
+    view = taken.view(0)
+    assert (view.quad_ids >= len(taken.renderer.world.quads)).mean() > 0.2
+    assert 5 < taken.median_depth_m(0) < 25
