@@ -22,6 +22,7 @@ from slamfront.backend.factors import (
 )
 from slamfront.backend.gtsam_ba import BundleAdjustment
 from slamfront.backend.residuals import (
+    CHI2_MONO,
     chi_square,
     chi_square_limits,
     correction_between,
@@ -32,7 +33,7 @@ from slamfront.backend.residuals import (
 from slamfront.config import BackendConfig
 from slamfront.errors import BackendError
 from slamfront.geometry.pose import Pose
-from slamfront.types import BoolArray, Correction, Window
+from slamfront.types import BoolArray, Correction, FloatArray, Window
 
 _LOG = logging.getLogger(__name__)
 _MIN_PARALLAX_RAD = np.deg2rad(1.0)
@@ -51,8 +52,8 @@ class IncrementalSmoother:
     The first window is solved by bundle adjustment. Afterwards a keyframe enters once four of its landmarks are in, and
     a landmark once a disparity, or two rays about one degree apart, decide it. Observations that a window should
     show but does not (outliers, culled or fused landmarks) are taken out; keyframes that the map has dropped stay, as
-    what they saw remains true. Where the system becomes indeterminate, or no keyframe of the window is known, it starts
-    again from the window.
+    what they saw remains true. Where the system becomes indeterminate, no keyframe of the window is known, or the map
+    has moved by more than a rigid motion since, as a loop moves it, it starts again from the window.
     """
 
     def __init__(self, config: BackendConfig) -> None:
@@ -68,7 +69,16 @@ class IncrementalSmoother:
         if not known:
             return self._start(window)
         try:
-            return self._advance(window, known[-1])
+            carried = _carried(window, self._own_from_map(window, known[-1]))
+            estimate = self._estimate(carried)
+            if _apart(carried, estimate):
+                _LOG.info("the map has moved: the smoother starts again from this window")
+                return self._start(window)
+            solved = self._advance(estimate)
+            # The map holds what is fixed, though the smoother may have learned since that it lies a little elsewhere
+            held = [i for i in known if window.fixed[np.searchsorted(window.keyframe_ids, i)]] or known
+            own_from_map = self._own_from_map(window, held[-1])
+            return correction_between(window, _carried(solved, own_from_map.inverse()))
         except _GTSAM_ERRORS as error:
             _LOG.warning("the smoother starts again from this window: %s", " ".join(str(error).split())[:200])
             return self._start(window)
@@ -104,30 +114,21 @@ class IncrementalSmoother:
             raise BackendError(f"the smoother cannot start: {' '.join(str(error).split())[:200]}") from error
         return correction
 
-    def _advance(self, window: Window, reference: int) -> Correction:
-        """Add what is new in the window, whose newest known keyframe is `reference`, and take out what is gone."""
-        moved = self._carry(window, reference)
-        removed, forgotten = self._forget(moved)
+    def _advance(self, window: Window) -> Window:
+        """Add what is new in a window of present estimates, take out what is gone, and return the new estimates."""
+        removed, forgotten = self._forget(window)
         # A key that leaves and enters in one update confuses ISAM2: the landmark may come again with the next window.
-        staying = ~np.isin(moved.landmark_ids, forgotten)[moved.landmark_rows]
-        landmarks, poses, used = self._enterable(moved, staying & np.isfinite(chi_square(moved)))
-        self._update(moved, gtsam.NonlinearFactorGraph(), landmarks, poses, used, removed)
-        solved = self._estimate(moved)
-        return correction_between(window, solved)
+        staying = ~np.isin(window.landmark_ids, forgotten)[window.landmark_rows]
+        landmarks, poses, used = self._enterable(window, staying & np.isfinite(chi_square(window)))
+        self._update(window, gtsam.NonlinearFactorGraph(), landmarks, poses, used, removed)
+        return self._estimate(window)
 
-    def _carry(self, window: Window, reference: int) -> Window:
-        """Return the window with present estimates; what is not known is carried along by the reference keyframe."""
+    def _own_from_map(self, window: Window, reference: int) -> Pose:
+        """Return how the smoother's world lies to the map's by a known keyframe of the window."""
         row = int(np.searchsorted(window.keyframe_ids, reference))
         estimate = self._isam.calculateEstimatePose3(pose_key(reference))
         here = Pose(estimate.rotation().matrix(), estimate.translation())
-        shift = here @ Pose(window.rotations[row], window.positions_m[row]).inverse()
-        moved = replace(
-            window,
-            rotations=shift.rotation @ window.rotations,
-            positions_m=shift.apply(window.positions_m),
-            landmarks_m=shift.apply(window.landmarks_m),
-        )
-        return self._estimate(moved)
+        return here @ Pose(window.rotations[row], window.positions_m[row]).inverse()
 
     def _estimate(self, window: Window) -> Window:
         """Return the window with the smoother's poses and landmarks where it has them."""
@@ -224,6 +225,39 @@ def _columns(window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         window.keypoint_rows,
         window.landmark_ids[window.landmark_rows],
     )
+
+
+def _carried(window: Window, new_from_old: Pose) -> Window:
+    """Return the window moved as a whole."""
+    return replace(
+        window,
+        rotations=new_from_old.rotation @ window.rotations,
+        positions_m=new_from_old.apply(window.positions_m),
+        landmarks_m=new_from_old.apply(window.landmarks_m),
+    )
+
+
+def _apart(carried: Window, estimate: Window) -> bool:
+    """Return whether a keyframe stands elsewhere than the smoother has it, of two windows that agree in one of them.
+
+    What its landmarks would move by in its image is compared with how precisely it measures them: below that the
+    smoother has only learned more. Most of them must move by more than 95 % of measurements do.
+    """
+    points_m = carried.landmarks_m[carried.landmark_rows]
+    before, after = _projected(carried, points_m), _projected(estimate, points_m)
+    visible = np.isfinite(before).all(axis=1)
+    # One that comes to lie behind its camera has moved far
+    stays = visible & (((after - before) ** 2).sum(axis=1) <= CHI2_MONO * carried.sigmas_px**2)
+    seen, staying = (
+        np.bincount(carried.keyframe_rows[rows], minlength=len(carried.fixed)) for rows in (visible, stays)
+    )
+    return bool(np.any(2 * staying < seen))
+
+
+def _projected(window: Window, points_m: FloatArray) -> FloatArray:
+    """Return where the observing keyframes of a window would see points (M,3), px; NaN behind them."""
+    offset = points_m - window.positions_m[window.keyframe_rows]
+    return window.camera.project(np.einsum("mi,mij->mj", offset, window.rotations[window.keyframe_rows]))
 
 
 def _fits(window: Window) -> BoolArray:

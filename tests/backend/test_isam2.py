@@ -8,6 +8,7 @@ import pytest
 
 from slamfront.backend import IncrementalSmoother, graph_from_window, pose_key
 from slamfront.config import BackendConfig
+from slamfront.geometry.pose import Pose
 from slamfront.types import Correction, Sensor, Window
 from tests.backend.worlds import first_keyframes, make_world, part
 
@@ -96,6 +97,95 @@ def test_a_map_that_begins_anew_is_a_new_start() -> None:
     correction = smoother.solve(window)
     true = np.array([p.translation_m for p in other.poses[2:]])
     assert np.abs(correction.positions_m - true).max() < 1e-4
+
+
+def _bent(window: Window, drift: Pose) -> Window:
+    """Return the window after a loop has turned and moved each keyframe against the one before it by a drift, and each
+    landmark with the first keyframe that sees it.
+    """
+    total, moves = Pose.identity(), []
+    for rotation, position in zip(window.rotations, window.positions_m):
+        here = Pose(rotation, position)
+        moves.append(here @ total @ here.inverse())
+        total = total @ drift
+    first = np.full(len(window.landmark_ids), len(moves))
+    np.minimum.at(first, window.landmark_rows, window.keyframe_rows)
+    landmarks = [moves[min(row, len(moves) - 1)].apply(point[None])[0] for row, point in zip(first, window.landmarks_m)]
+    poses = [move @ Pose(r, p) for move, r, p in zip(moves, window.rotations, window.positions_m)]
+    return replace(
+        window,
+        rotations=np.array([pose.rotation for pose in poses]),
+        positions_m=np.array([pose.translation_m for pose in poses]),
+        landmarks_m=np.array(landmarks),
+    )
+
+
+def _starts(smoother: IncrementalSmoother, window: Window) -> bool:
+    """Return whether the smoother starts again from a window."""
+    before = smoother._isam
+    smoother.solve(window)
+    return smoother._isam is not before
+
+
+def _carried(window: Window, whole: Pose) -> Window:
+    return replace(
+        window,
+        rotations=whole.rotation @ window.rotations,
+        positions_m=whole.apply(window.positions_m),
+        landmarks_m=whole.apply(window.landmarks_m),
+    )
+
+
+def test_a_map_that_has_moved_as_a_whole_is_corrected_where_it_is_now() -> None:
+    world = make_world("stereo", keyframes=8, disturb=0.0)
+    smoother, window = IncrementalSmoother(CONFIG), world.window
+    for count in (4, 6, 7):
+        window = _corrected(window, smoother.solve(first_keyframes(window, count)))
+    whole = Pose.exp(np.r_[0.0, 0.1, 0.0, 0.5, 0.0, 0.1])
+    correction = smoother.solve(_carried(window, whole))
+    true = np.array([(whole @ world.poses[i]).translation_m for i in correction.keyframe_ids])
+    assert np.linalg.norm(correction.positions_m - true, axis=1).max() < 1e-4  # measurements are exact
+
+
+def test_a_map_that_a_loop_has_bent_stays_where_the_loop_put_it() -> None:
+    world = make_world("stereo", keyframes=8, disturb=0.0)
+    smoother, window = IncrementalSmoother(CONFIG), world.window
+    for count in (4, 6, 7):
+        window = _corrected(window, smoother.solve(first_keyframes(window, count)))
+    # The first keyframes are held where a loop has put them, half a metre off; the others are still to follow
+    moved = Pose.exp(np.r_[0.0, 0.1, 0.0, 0.5, 0.0, 0.1])
+    late = window.keyframe_ids >= 4
+    bent = _carried(window, moved)
+    bent = replace(
+        bent,
+        fixed=~late,
+        rotations=np.where(late[:, None, None], window.rotations, bent.rotations),
+        positions_m=np.where(late[:, None], window.positions_m, bent.positions_m),
+    )
+    correction = smoother.solve(bent)
+    true = np.array([(moved @ world.poses[i]).translation_m for i in correction.keyframe_ids])
+    assert np.linalg.norm(correction.positions_m - true, axis=1).max() < 1e-3
+
+
+def test_the_smoother_starts_again_when_the_map_is_bent_and_not_when_it_moves_as_a_whole() -> None:
+    world = make_world("stereo", keyframes=8, noise_px=0.5)
+    smoother, window = IncrementalSmoother(CONFIG), world.window
+    for count in (4, 6, 8):
+        window = _corrected(window, smoother.solve(first_keyframes(window, count)))
+    whole = Pose.exp(np.r_[0.3, -0.2, 0.5, 4.0, 2.0, -1.0])
+    carried = _carried(window, whole)
+    assert not _starts(smoother, window)
+    assert not _starts(smoother, carried)
+    # 5 mm a keyframe at 3 to 8 m is 2 px over the window, four times the deviation
+    assert _starts(smoother, _bent(carried, Pose.exp(np.r_[0.0, 0.0, 0.0, 0.005, 0.0, 0.0])))
+
+
+def test_a_bend_below_the_measurements_noise_is_left_to_the_smoother() -> None:
+    world = make_world("stereo", keyframes=8, noise_px=0.5)
+    smoother, window = IncrementalSmoother(CONFIG), world.window
+    for count in (4, 6, 8):
+        window = _corrected(window, smoother.solve(first_keyframes(window, count)))
+    assert not _starts(smoother, _bent(window, Pose.exp(np.r_[0.0, 0.0, 0.0, 0.0005, 0.0, 0.0])))
 
 
 @pytest.mark.parametrize("sensor", ["mono", "stereo"])
