@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,25 @@ _MIN_TEXTURE = 4.0
 def grey(image: Image) -> Image:
     """Return an image, RGB (H,W,3) or grey (H,W) uint8, as a grey one (H,W) by the luma of ITU-R BT.601."""
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+
+
+def painted_over(image: Image, mask: BoolArray) -> Image:
+    """Return a grey image (H,W) that shows its mean grey wherever a mask (H,W) is False, in which nothing is found."""
+    mean = cv2.mean(image, mask.view(np.uint8))[0]
+    return np.where(mask, image, np.uint8(round(mean)))
+
+
+def well_inside(mask: BoolArray, size_px: int) -> BoolArray:
+    """Return where squares of an odd size lie wholly where a mask (H,W) is True; beyond the image nothing is asked."""
+    return np.asarray(cv2.erode(mask.view(np.uint8), np.ones((size_px, size_px), np.uint8)) > 0)
+
+
+def at_pixels(mask: BoolArray, pixels_xy: NDArray[Any]) -> BoolArray:
+    """Return the values of a mask (H,W) at the pixels nearest to places (N,2), those outside at the nearest edge."""
+    height, width = mask.shape
+    column = np.clip(np.rint(pixels_xy[:, 0]), 0, width - 1).astype(np.int64)
+    row = np.clip(np.rint(pixels_xy[:, 1]), 0, height - 1).astype(np.int64)
+    return np.asarray(mask[row, column])
 
 
 def gradients(squares: Float32Array) -> Float32Array:

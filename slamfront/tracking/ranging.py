@@ -13,8 +13,9 @@ import numpy as np
 
 from slamfront.config import TrackerConfig
 from slamfront.geometry.camera import Camera
-from slamfront.imaging import grey
-from slamfront.types import FloatArray, Frame, Sensor
+from slamfront.imaging import at_pixels, grey, painted_over, well_inside
+from slamfront.tracking.surface import SurfaceDepth
+from slamfront.types import BoolArray, FloatArray, Frame, Sensor
 
 # Windows of the search, and of the last step, px. Where both do not end at one place the wider shows two depths
 _STEREO_WINDOW, _INNER_WINDOW = (13, 13), (7, 7)
@@ -22,16 +23,18 @@ _MAX_DISAGREEMENT_PX = 0.5
 # Left to right and back again must end where it began, px
 _MAX_RETURN_ERROR_PX = 0.7
 _MAX_ROW_ERROR_PX = 1.0
-# Of what rectification may be off by along rows: a few thousandths of a degree
-_OFFSET_SIGMA_PX = 0.1
-# Depths around a pixel must agree to this share of its depth, or it lies on an edge
-_MAX_DEPTH_STEP = 0.03
+# Of what rectification may be off by along rows: a hundredth or two of a degree
+_OFFSET_SIGMA_PX = 0.2
+# Deviation of structured light's depth as disparity: up to 4 cm at 5 m (Khoshelham and Elberink 2012), where a baseline
+# of 8 cm and a focal length of 520 px make it 8.3 px; about smooth surfaces of fr1 and 7-Scenes it is .04 px
+_DEPTH_NOISE_PX = 0.06
 
 
 class Ranging(Protocol):
     """Pixels to x in the right image."""
 
     disparity_sigma_px: float
+    measures: bool
 
     def right_x(self, pixels_xy: FloatArray, expected_right_x: FloatArray | None) -> FloatArray:
         """Return x in the right image (N,) of pixels (N,2), NaN where unknown; `expected_right_x` says where to look
@@ -47,7 +50,7 @@ class Ranging(Protocol):
 class NoRanging:
     """One camera and nothing else."""
 
-    disparity_sigma_px = 1.0
+    disparity_sigma_px, measures = 1.0, False
 
     def right_x(self, pixels_xy: FloatArray, expected_right_x: FloatArray | None = None) -> FloatArray:
         """Return NaN for every pixel."""
@@ -63,22 +66,16 @@ class DepthRanging:
 
     # With a baseline of 8 cm this is 2 cm at 1.3 m: more than the sensor's own noise, since the depths around a pixel
     # differ, and a moving camera captures them before or after its image (measured by tools/depth_delay.py)
-    disparity_sigma_px = 0.5
+    disparity_sigma_px, measures = 0.5, True
 
     def __init__(self, depth_m: np.ndarray, camera: Camera, max_depth_m: float) -> None:
-        self._depth_m, self._camera, self._max_depth_m = depth_m, camera, max_depth_m
+        self._surface = SurfaceDepth(depth_m, camera.disparity_times_depth, camera.fx, _DEPTH_NOISE_PX)
+        self._max_depth_m = max_depth_m
 
     def right_x(self, pixels_xy: FloatArray, expected_right_x: FloatArray | None = None) -> FloatArray:
-        """Return x in the virtual right image; NaN where depth is missing or jumps in the 3x3 pixels around."""
-        height, width = self._depth_m.shape
-        column = np.clip(np.rint(pixels_xy[:, 0]).astype(np.int64), 1, width - 2)
-        row = np.clip(np.rint(pixels_xy[:, 1]).astype(np.int64), 1, height - 2)
-        dy, dx = (d.ravel() for d in np.mgrid[-1:2, -1:2])
-        around = self._depth_m[row[:, None] + dy, column[:, None] + dx]
-        nearest, farthest = around.min(1), around.max(1)
-        sound = (nearest > 0) & (farthest < (1 + 2 * _MAX_DEPTH_STEP) * nearest)
-        depth = np.where(sound, around.mean(1), np.nan)
-        return pixels_xy[:, 0] - self._camera.disparity_times_depth / depth
+        """Return x in the virtual right image; NaN where the depths around say nothing, or lie on two surfaces."""
+        disparities, sigmas_px = self._surface.at(pixels_xy)
+        return pixels_xy[:, 0] - np.where(sigmas_px < self.disparity_sigma_px, disparities, np.nan)
 
     def near(self, depths_m: FloatArray) -> np.ndarray:
         """Return which depths are within the configured range."""
@@ -88,10 +85,22 @@ class DepthRanging:
 class StereoRanging:
     """A rectified pair, searched along rows by pyramidal Lucas-Kanade, left to right and back."""
 
-    disparity_sigma_px = 0.4
+    disparity_sigma_px, measures = 0.4, True
 
-    def __init__(self, left: np.ndarray, right: np.ndarray, camera: Camera, max_depth_baselines: float) -> None:
+    def __init__(
+        self,
+        left: np.ndarray,
+        right: np.ndarray,
+        camera: Camera,
+        max_depth_baselines: float,
+        right_mask: BoolArray | None = None,
+    ) -> None:
+        """Search grey images; `right_mask` (H,W) is True where the right one may be used, None = everywhere."""
         self._left, self._right, self._offset_px = left, right, camera.disparity_offset_px
+        self._right_mask = None
+        if right_mask is not None:
+            self._right = painted_over(right, right_mask)
+            self._right_mask = well_inside(right_mask, _STEREO_WINDOW[0])
         assert camera.baseline_m is not None
         self._max_depth_m = max_depth_baselines * camera.baseline_m
 
@@ -118,6 +127,8 @@ class StereoRanging:
         level = np.abs(found[:, 1] - left_xy[:, 1]) < _MAX_ROW_ERROR_PX
         sound = (good & good_inside & good_back).ravel() > 0
         sound &= agree & returned & level & (found[:, 0] <= left_xy[:, 0])
+        if self._right_mask is not None:
+            sound &= at_pixels(self._right_mask, np.where(sound[:, None], found, 0.0))
         # A disparity below nought is noise of a far point, which keeps its direction alone
         return np.where(sound, found[:, 0] + self._offset_px, np.nan)
 
@@ -131,10 +142,13 @@ def ranging_of(frame: Frame, camera: Camera, sensor: Sensor, config: TrackerConf
 
     camera  that of the frame, as the map knows it by now
     """
+    mask = frame.mask
     if sensor == "rgbd" and frame.depth_m is not None:
-        return DepthRanging(frame.depth_m, camera, config.max_depth_m)
+        depth_m = frame.depth_m if mask is None else np.where(mask, frame.depth_m, np.float32(0))
+        return DepthRanging(depth_m, camera, config.max_depth_m)
     if sensor == "stereo" and frame.right is not None:
-        return StereoRanging(grey(frame.image), grey(frame.right), camera, config.max_depth_baselines)
+        left = grey(frame.image) if mask is None else painted_over(grey(frame.image), mask)
+        return StereoRanging(left, grey(frame.right), camera, config.max_depth_baselines, frame.right_mask)
     return NoRanging()
 
 

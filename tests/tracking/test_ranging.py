@@ -70,6 +70,21 @@ def test_infinite_depth_is_no_depth() -> None:
     np.testing.assert_array_equal(np.isnan(found), [True, True, False])
 
 
+@pytest.mark.parametrize("missing", [0.3, 0.6])
+def test_depth_is_measured_between_missing_pixels(missing: float) -> None:
+    y, x = np.mgrid[:240, :320]
+    true = 2.0 / (1.0 + 0.001 * x - 0.0005 * y)  # a plane, slanted by 16 degrees
+    rng = np.random.default_rng(0)
+    holes = np.where(rng.random(true.shape) < missing, 0.0, true)
+    xy = rng.uniform([5, 5], [314, 234], (500, 2))
+    disparity = xy[:, 0] - depth_ranging(holes).right_x(xy)
+    found = np.isfinite(disparity)
+    expected = FB * (1.0 + 0.001 * xy[:, 0] - 0.0005 * xy[:, 1]) / 2.0
+    assert found.mean() > (0.8 if missing < 0.5 else 0.4)
+    # Without noise only the prior on the slope is wrong, where few pixels are left
+    np.testing.assert_allclose(disparity[found], expected[found], atol=0.02)
+
+
 def test_only_near_depths_start_a_landmark() -> None:
     np.testing.assert_array_equal(depth_ranging(np.ones((240, 320))).near(np.array([1.0, 5.9, 6.1])), [1, 1, 0])
 
