@@ -29,6 +29,8 @@ _NEIGHBOURS, _ROUNDS, _DISAGREEMENT_PX, _RIDGE_PX = 16, 4, 3.0, 1.0
 _MATCH_SIDE, _MATCH_STEPS, _MATCH_SHIFT_PX = 13, 10, 5.0
 # The second time they tell better how the image changes
 _MATCH_ROUNDS = 2
+# Pixels whose residuals are alike, as many as the blur of a lens spreads one over
+_ALIKE = 8.0
 # cv2.remap takes at most this many rows
 _MAX_ROWS = 32000
 
@@ -54,7 +56,7 @@ def align_matches(
     aligned, trusted = second_xy, np.zeros(len(second_xy), bool)
     for _ in range(_MATCH_ROUNDS):
         first_from_second, usable = inverses(warps_of_matches(first_xy, aligned))
-        xy, trusted = align_patches(
+        xy, _, trusted = align_patches(
             image, patches, first_from_second, second_xy, side=_MATCH_SIDE, steps=_MATCH_STEPS,
             max_shift_px=_MATCH_SHIFT_PX,
         )  # fmt: skip
@@ -106,16 +108,21 @@ def align_patches(
     side: int = 9,
     steps: int = 6,
     max_shift_px: float = 3.0,
-) -> tuple[FloatArray, BoolArray]:
-    """Return where patches (N,21,21) lie in a float32 grey image, (N,2), and which of them are trusted, (N,).
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Return where patches (N,21,21) lie in a float32 grey image, (N,2), the standard deviation of each coordinate,
+    (N,) px, and which of them are trusted, (N,).
 
     patch_from_image (N,2,2) is the linear warp from offsets in the image to offsets in the patch; start_xy (N,2) where
     to begin; side, at most 19, that of the square in the image that is aligned. Inverse compositional alignment of a
     translation (Baker and Matthews 2004, section 3.2), after removing mean and contrast. A patch is trusted when it has
     texture in both directions, moved by at most max_shift_px, came to rest, and correlates.
+
+    The deviation is that of least squares, the variance of the residuals times the inverse of the gradients' products,
+    averaged over directions. Blur, noise and a wrong warp raise it. Residuals of neighbouring pixels are alike, so that
+    those of `_ALIKE` pixels count as one.
     """
     if len(patches) == 0:
-        return np.zeros((0, 2)), np.zeros(0, bool)
+        return np.zeros((0, 2)), np.zeros(0), np.zeros(0, bool)
     template = _warp(patches, patch_from_image, side + 2)  # the border serves the gradients
     slopes = gradients(template)
     inner = template[:, 1:-1, 1:-1].reshape(len(patches), -1)
@@ -130,6 +137,7 @@ def align_patches(
     dx, dy = np.tile(offsets, side), np.repeat(offsets, side)
     position = start_xy.astype(np.float32)
     correlation, step = np.zeros(len(patches)), np.zeros((len(patches), 2), np.float32)
+    squares = np.zeros(len(patches))
     moving = np.flatnonzero(firm)
     for _ in range(steps):
         if len(moving) == 0:
@@ -140,13 +148,15 @@ def align_patches(
         correlation[moving] = np.einsum("np,np->n", values, inner[moving]) / (norm * contrast[moving])
         values *= (contrast[moving] / norm)[:, None]
         values -= inner[moving]
+        squares[moving] = np.einsum("np,np->n", values, values)
         step[moving] = np.clip((descent[moving] @ values[:, :, None])[:, :, 0], -1.0, 1.0)
         position[moving] -= step[moving]
         near = np.abs(position[moving] - start_xy[moving]).max(1) < max_shift_px
         moving = moving[near & (np.abs(step[moving]).max(1) > _AT_REST_PX)]
     rest = np.abs(step).max(1) < 0.1
     near = np.abs(position - start_xy).max(1) < max_shift_px
-    return position.astype(np.float64), firm & rest & near & (correlation > _MIN_CORRELATION)
+    variances = _ALIKE * squares / (side * side - 4) * np.trace(inverse, axis1=1, axis2=2) / 2
+    return position.astype(np.float64), np.sqrt(variances), firm & rest & near & (correlation > _MIN_CORRELATION)
 
 
 def _warp(patches: NDArray[np.uint8], patch_from_image: FloatArray, side: int) -> Float32Array:

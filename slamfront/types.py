@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -33,19 +33,34 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
+def _no_ids() -> IntArray:
+    return np.zeros(0, np.int64)
+
+
 class _Frozen:
-    """Marks every array field read-only when the value is made."""
+    """Holds every array as a read-only view: the array of whoever made the value stays as writeable as it was."""
 
     __slots__ = ()
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:  # type: ignore[attr-defined]
             value = getattr(self, name)
-            if isinstance(value, np.ndarray):
-                value.setflags(write=False)
+            if isinstance(value, np.ndarray) and value.flags.writeable:
+                object.__setattr__(self, name, read_only(value.view()))
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={_short(getattr(self, name))}" for name in self.__dataclass_fields__)  # type: ignore[attr-defined]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+def _short(value: object) -> str:
+    """Return what a value looks like in a few words: of an array its type and shape."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape}"
+    return repr(value)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Frame(_Frozen):
     """One instant of a camera: images as they reach the front end.
 
@@ -56,6 +71,9 @@ class Frame(_Frozen):
     right       uint8 image of the rectified right camera, the same shape, or None
     depth_m     float32 (H,W), depth along z in metres, 0 = unknown, or None
     depth_delay_s   how much later than the image the depth was captured, s; negative = earlier
+    mask        bool (H,W), True where the image may be used: nothing is tracked where it shows something that stays
+                with the camera, or is not of the scene; None = everywhere
+    right_mask  the same of the right image
     """
 
     id: int
@@ -65,10 +83,14 @@ class Frame(_Frozen):
     right: Image | None = None
     depth_m: Float32Array | None = None
     depth_delay_s: float = 0.0
+    mask: BoolArray | None = None
+    right_mask: BoolArray | None = None
 
     def check(self) -> None:
         """Raise FrameError when the images do not fit the camera or each other."""
-        for name, image in (("image", self.image), ("right image", self.right), ("depth", self.depth_m)):
+        masks = ("mask", self.mask), ("right mask", self.right_mask)
+        images = ("image", self.image), ("right image", self.right), ("depth", self.depth_m)
+        for name, image in (*images, *masks):
             if image is not None and image.shape[:2] != (self.camera.height, self.camera.width):
                 size = f"{image.shape[1]}x{image.shape[0]}" if image.ndim > 1 else f"of shape {image.shape}"
                 raise FrameError(
@@ -82,6 +104,9 @@ class Frame(_Frozen):
         if depth is not None and (depth.ndim != 2 or not np.issubdtype(depth.dtype, np.floating)):
             found = f"{depth.dtype} {depth.shape}"
             raise FrameError(f"frame {self.id}: the depth must be metres in floating point (H,W), got {found}")
+        for name, mask in masks:
+            if mask is not None and (mask.ndim != 2 or mask.dtype != np.bool_):
+                raise FrameError(f"frame {self.id}: the {name} must be bool (H,W), got {mask.dtype} {mask.shape}")
 
 
 def check_image(image: Image, name: str) -> None:
@@ -90,7 +115,7 @@ def check_image(image: Image, name: str) -> None:
         raise FrameError(f"{name} must be uint8 (H,W) or (H,W,3), got {image.dtype} {image.shape}")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Features(_Frozen):
     """Keypoints of one image with their descriptors.
 
@@ -129,7 +154,7 @@ class Features(_Frozen):
         return Features(keypoints_xy, self.scores, self.descriptors, self.image_size, self.scales)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Matches(_Frozen):
     """Pairs of features of two images.
 
@@ -157,7 +182,7 @@ class Matches(_Frozen):
         return Matches(np.zeros((0, 2), np.int64), np.zeros(0, np.float32))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class KeyFrame(_Frozen):
     """A frame that the map keeps.
 
@@ -177,7 +202,7 @@ class KeyFrame(_Frozen):
     map_id: int = 0
 
 
-class State(str, Enum):
+class State(StrEnum):
     """What the front end knows about where it is."""
 
     INITIALIZING = "initializing"
@@ -186,7 +211,7 @@ class State(str, Enum):
     RELOCALIZED = "relocalized"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Tracked(_Frozen):
     """The answer to one frame.
 
@@ -230,7 +255,28 @@ class Tracked(_Frozen):
         return self.online_world_from_camera @ self.odom_from_camera.inverse()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LandmarkObservations(_Frozen):
+    """What a frame shows of the map's landmarks.
+
+    landmark_ids        int64 (N,)
+    pixels_xy           float32 (N,2), px, as if all rows had been exposed with the middle one
+    right_x             float32 (N,), px, NaN = unknown
+    sigmas_px           float32 (N,) standard deviation of each coordinate
+    disparity_sigma_px  that of x - right_x
+    """
+
+    landmark_ids: IntArray
+    pixels_xy: Float32Array
+    right_x: Float32Array
+    sigmas_px: Float32Array
+    disparity_sigma_px: float
+
+    def __len__(self) -> int:
+        return len(self.landmark_ids)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Window(_Frozen):
     """Part of the map, copied out for the backend: K keyframes, L landmarks, M observations.
 
@@ -263,7 +309,7 @@ class Window(_Frozen):
     offset_sigma_px: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Correction(_Frozen):
     """What the backend answers to a window, in the same order of rows.
 
@@ -285,7 +331,19 @@ class Correction(_Frozen):
     disparity_offset_px: float = np.nan
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Keyframes that a correction has moved, for whoever keeps their poses.
+
+    why           "adjustment" of a window or of the whole map, "loop" that was closed, or maps that were "joined"
+    keyframe_ids  those that may have moved: newer ones have moved along rigidly with the last of them
+    """
+
+    why: Literal["adjustment", "loop", "joined"]
+    keyframe_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PoseGraph(_Frozen):
     """Keyframes and how they lie to each other, copied out for the backend: K keyframes, E edges.
 
@@ -311,7 +369,7 @@ class PoseGraph(_Frozen):
     seen_m: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class GraphCorrection(_Frozen):
     """What the backend answers to a pose graph, in the same order of rows.
 
@@ -330,7 +388,7 @@ class GraphCorrection(_Frozen):
     accepted: BoolArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Trajectory(_Frozen):
     """Timed camera poses, world_from_camera.
 
@@ -356,7 +414,7 @@ class Trajectory(_Frozen):
         return Pose.from_quaternion(self.quaternions_xyzw[row], self.positions_m[row])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Snapshot(_Frozen):
     """Copies for a viewer.
 
@@ -365,6 +423,9 @@ class Snapshot(_Frozen):
     covisibility        int64 (E,2): rows of keyframes that share landmarks
     landmarks_m         float32 (L,3); landmark_intensity uint8 (L,) grey value of each
     image               the frame's image; tracks_xy float32 (N,2) its tracked keypoints, px
+    reason              why the frame has no pose, or what was unusual; empty when all is well
+    keyframe_ids        int64 (K,) of `keyframe_poses`; keyframe_times_ns (K,) their time stamps
+    landmark_ids        int64 (L,) of `landmarks_m`
     """
 
     frame_id: int
@@ -379,3 +440,7 @@ class Snapshot(_Frozen):
     landmark_intensity: NDArray[np.uint8]
     image: Image
     tracks_xy: Float32Array
+    reason: str = ""
+    keyframe_ids: IntArray = field(default_factory=_no_ids)
+    keyframe_times_ns: IntArray = field(default_factory=_no_ids)
+    landmark_ids: IntArray = field(default_factory=_no_ids)

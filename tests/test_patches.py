@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 
@@ -52,7 +53,7 @@ def as_bytes(image: np.ndarray) -> np.ndarray:
 def test_a_shift_below_the_pixel_is_recovered(shift: tuple[float, float]) -> None:
     patches = cut_patches(as_bytes(sampled(texture())), CENTRES)
     image = as_bytes(sampled(texture(), offset=shift)).astype(np.float32)
-    xy, trusted = align_patches(image, patches, SAME, CENTRES)
+    xy, _, trusted = align_patches(image, patches, SAME, CENTRES)
     assert trusted.mean() > 0.9
     assert_found(xy, CENTRES + shift, trusted)
 
@@ -60,7 +61,7 @@ def test_a_shift_below_the_pixel_is_recovered(shift: tuple[float, float]) -> Non
 def test_patches_between_pixels_are_cut_where_they_are() -> None:
     between = CENTRES + [0.37, -0.21]
     image = as_bytes(sampled(texture()))
-    xy, trusted = align_patches(image.astype(np.float32), cut_patches(image, between), SAME, np.rint(CENTRES))
+    xy, _, trusted = align_patches(image.astype(np.float32), cut_patches(image, between), SAME, np.rint(CENTRES))
     assert trusted.mean() > 0.9
     assert_found(xy, between, trusted)
 
@@ -84,7 +85,7 @@ def test_a_shift_under_an_affine_warp_is_recovered(warp: list[list[float]]) -> N
     inside = ((true > 14) & (true < np.array(SHAPE[::-1]) - 15)).all(1)
     start = true[inside] + np.random.default_rng(1).uniform(-1.5, 1.5, (inside.sum(), 2))
     warps = np.broadcast_to(patch_from_image, (inside.sum(), 2, 2))
-    xy, trusted = align_patches(image, patches[inside], warps, start)
+    xy, _, trusted = align_patches(image, patches[inside], warps, start)
     assert inside.sum() > 8
     assert trusted.mean() > 0.8
     # In pixels of the patch, where detail ends: a magnified patch is softer than the image
@@ -95,7 +96,7 @@ def test_a_shift_under_an_affine_warp_is_recovered(warp: list[list[float]]) -> N
 def test_brightness_and_contrast_make_no_difference(gain: float, offset: float) -> None:
     patches = cut_patches(as_bytes(sampled(texture(2))), CENTRES)
     changed = gain * sampled(texture(2), offset=(0.8, 0.45)) + offset
-    xy, trusted = align_patches(as_bytes(changed).astype(np.float32), patches, SAME, CENTRES)
+    xy, _, trusted = align_patches(as_bytes(changed).astype(np.float32), patches, SAME, CENTRES)
     assert trusted.mean() > 0.8
     # Where contrast is clipped at black or white the images do differ
     assert np.median(np.abs(xy - CENTRES - (0.8, 0.45))[trusted]) < TOLERANCE_PX
@@ -104,7 +105,7 @@ def test_brightness_and_contrast_make_no_difference(gain: float, offset: float) 
 def test_noise_of_an_indoor_camera_costs_little() -> None:
     rng = np.random.default_rng(3)
     first, second = (sampled(texture(3), offset=shift) + rng.normal(0, 2, SHAPE) for shift in ((0, 0), (0.5, 0.5)))
-    xy, trusted = align_patches(
+    xy, _, trusted = align_patches(
         as_bytes(second).astype(np.float32), cut_patches(as_bytes(first), CENTRES), SAME, CENTRES
     )
     assert trusted.mean() > 0.9
@@ -112,9 +113,69 @@ def test_noise_of_an_indoor_camera_costs_little() -> None:
     assert np.sqrt(np.mean(error**2)) < 0.1
 
 
+def aligned_in_noise(noise: float, blur_px: float = 0.0, seeds: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Return errors (N,2) and deviations (N,), px, of trusted patches of some textures, blurred and with noise."""
+    errors, sigmas_px = [], []
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        clean = (sampled(texture(seed), offset=shift) for shift in ((0.0, 0.0), (0.4, -0.3)))
+        soft = (image if blur_px == 0 else cv2.GaussianBlur(image, (0, 0), blur_px) for image in clean)
+        first, second = (as_bytes(image + rng.normal(0, noise, SHAPE)) for image in soft)
+        xy, sigma_px, trusted = align_patches(second.astype(np.float32), cut_patches(first, CENTRES), SAME, CENTRES)
+        errors.append((xy - CENTRES - (0.4, -0.3))[trusted])
+        sigmas_px.append(sigma_px[trusted])
+    return np.concatenate(errors), np.concatenate(sigmas_px)
+
+
+def test_the_deviation_grows_with_noise() -> None:
+    medians = [np.median(aligned_in_noise(noise)[1]) for noise in (0.0, 2.0, 4.0, 8.0)]
+    assert (np.diff(medians) > 0).all()
+    # In proportion, once noise outweighs interpolation and until it weighs in the gradients
+    assert medians[2] / medians[1] == pytest.approx(2.0, rel=0.15)
+
+
+def test_the_deviation_grows_with_blur() -> None:
+    medians = [np.median(aligned_in_noise(4.0, blur_px)[1]) for blur_px in (0.0, 1.0, 2.0, 3.0)]
+    assert (np.diff(medians) > 0).all()
+
+
+def test_the_deviation_is_larger_where_only_the_image_is_blurred() -> None:
+    """As in a view of a camera that moves fast, of what it saw at rest."""
+    patches, medians = cut_patches(as_bytes(sampled(texture(12))), CENTRES), []
+    for blur_px in (0.5, 1.0, 1.5, 2.0):
+        image = as_bytes(cv2.GaussianBlur(sampled(texture(12), offset=(0.4, -0.3)), (0, 0), blur_px))
+        _, sigmas_px, trusted = align_patches(image.astype(np.float32), patches, SAME, CENTRES)
+        medians.append(np.median(sigmas_px[trusted]))
+    assert (np.diff(medians) > 0).all()
+
+
+@pytest.mark.parametrize("blur_px", [0.0, 2.0])
+@pytest.mark.parametrize("noise", [2.0, 4.0, 8.0])
+def test_the_deviation_is_that_of_the_errors(noise: float, blur_px: float) -> None:
+    """The deviation counts the residuals of eight pixels as one: where those of pixels are independent it is sqrt(8)
+    times the error, and it is the error where noise, interpolated and in the gradients, makes them alike.
+    """
+    errors, sigmas_px = aligned_in_noise(noise, blur_px)
+    ratio = np.sqrt(np.mean(errors**2) / np.mean(sigmas_px**2))
+    assert 8**-0.5 < ratio < 1.0
+
+
+@pytest.mark.parametrize("noise", [2.0, 8.0])
+def test_patches_of_large_deviations_are_off_by_more(noise: float) -> None:
+    errors, sigmas_px = aligned_in_noise(noise)
+    order = np.argsort(sigmas_px)
+    third = len(order) // 3
+    rms = [np.sqrt(np.mean(errors[rows] ** 2)) for rows in (order[:third], order[-third:])]
+    stated = np.median(sigmas_px[order[-third:]]) / np.median(sigmas_px[order[:third]])
+    assert stated > 1.4
+    # By as much as stated at least; the rms error of some 80 patches is itself known to a tenth or so. Strong noise,
+    # which adds to the gradients of poor texture, makes the difference larger still
+    assert rms[1] / rms[0] > 0.8 * stated
+
+
 def test_a_flat_patch_is_not_trusted() -> None:
     flat = np.full(SHAPE, 90, np.uint8)
-    _, trusted = align_patches(flat.astype(np.float32), cut_patches(flat, CENTRES), SAME, CENTRES)
+    _, _, trusted = align_patches(flat.astype(np.float32), cut_patches(flat, CENTRES), SAME, CENTRES)
     assert not trusted.any()
 
 
@@ -122,13 +183,13 @@ def test_an_edge_without_a_corner_is_not_trusted() -> None:
     x, y = np.meshgrid(np.arange(SHAPE[1]), np.arange(SHAPE[0]))
     for across in (x, y, 0.6 * x + 0.8 * y):
         edges = as_bytes(127 + 100 * np.sin(across * 2 * np.pi / 15))
-        _, trusted = align_patches(edges.astype(np.float32), cut_patches(edges, CENTRES), SAME, CENTRES + 0.5)
+        _, _, trusted = align_patches(edges.astype(np.float32), cut_patches(edges, CENTRES), SAME, CENTRES + 0.5)
         assert trusted.mean() < 0.05
 
 
 def test_another_texture_is_not_trusted() -> None:
     patches = cut_patches(as_bytes(sampled(texture(4))), CENTRES)
-    _, trusted = align_patches(sampled(texture(5)).astype(np.float32), patches, SAME, CENTRES)
+    _, _, trusted = align_patches(sampled(texture(5)).astype(np.float32), patches, SAME, CENTRES)
     # By chance one in a dozen smooth patches looks like another within 3 px
     assert trusted.mean() < 0.15
 
@@ -136,7 +197,7 @@ def test_another_texture_is_not_trusted() -> None:
 def test_a_patch_that_moved_too_far_is_not_trusted_in_the_wrong_place() -> None:
     patches = cut_patches(as_bytes(sampled(texture(6))), CENTRES)
     image = sampled(texture(6), offset=(9.0, -8.0)).astype(np.float32)
-    xy, trusted = align_patches(image, patches, SAME, CENTRES)
+    xy, _, trusted = align_patches(image, patches, SAME, CENTRES)
     assert trusted.mean() < 0.15
     assert (np.abs(xy - CENTRES)[trusted] < 3.0).all()
 
@@ -145,7 +206,7 @@ def test_a_patch_that_moved_too_far_is_not_trusted_in_the_wrong_place() -> None:
 def test_a_start_at_or_beyond_the_edge_of_the_image_does_no_harm(place: tuple[float, float]) -> None:
     image = as_bytes(sampled(texture(7)))
     patches = cut_patches(image, np.array([place]))
-    xy, trusted = align_patches(image.astype(np.float32), patches[:, ::-1], SAME[:1], np.array([place]))
+    xy, _, trusted = align_patches(image.astype(np.float32), patches[:, ::-1], SAME[:1], np.array([place]))
     assert np.isfinite(xy).all()
     assert not trusted.any(), "a mirrored patch is nowhere"
 
@@ -153,8 +214,8 @@ def test_a_start_at_or_beyond_the_edge_of_the_image_does_no_harm(place: tuple[fl
 def test_no_patches_are_no_work() -> None:
     image = np.zeros(SHAPE, np.float32)
     nothing = np.zeros((0, PATCH_SIZE, PATCH_SIZE), np.uint8)
-    xy, trusted = align_patches(image, nothing, np.zeros((0, 2, 2)), np.zeros((0, 2)))
-    assert xy.shape == (0, 2) and trusted.shape == (0,)
+    xy, sigmas_px, trusted = align_patches(image, nothing, np.zeros((0, 2, 2)), np.zeros((0, 2)))
+    assert xy.shape == (0, 2) and sigmas_px.shape == trusted.shape == (0,)
 
 
 def test_no_patches_are_cut_around_no_pixels() -> None:
@@ -168,10 +229,11 @@ def test_many_patches_are_aligned_as_few_are() -> None:
     moved = sampled(texture(8), offset=(0.4, 0.2)).astype(np.float32)
     many = np.tile(CENTRES, (1 + 2000 // len(CENTRES), 1))
     same = np.broadcast_to(np.eye(2), (len(many), 2, 2))
-    xy, trusted = align_patches(moved, cut_patches(image, many), same, many)
-    few_xy, few_trusted = align_patches(moved, cut_patches(image, CENTRES), SAME, CENTRES)
+    xy, sigmas_px, trusted = align_patches(moved, cut_patches(image, many), same, many)
+    few_xy, few_sigmas_px, few_trusted = align_patches(moved, cut_patches(image, CENTRES), SAME, CENTRES)
     np.testing.assert_array_equal(trusted, np.tile(few_trusted, len(many) // len(CENTRES)))
     np.testing.assert_allclose(xy[: len(CENTRES)], few_xy, atol=1e-4)
+    np.testing.assert_allclose(sigmas_px[: len(CENTRES)], few_sigmas_px, atol=1e-4)
     np.testing.assert_allclose(xy[-len(CENTRES) :], few_xy, atol=1e-4)
 
 

@@ -82,7 +82,8 @@ class BundleAdjustment:
         """Return what all disparities of a solved window are still too large by, and its solution without that.
 
         At the optimum the error changes with the offset as if all else stood still. How that changes in turn is told by
-        the optimum at another offset: one step of the secant method, with the prior of the window. What one landmark's
+        the optimum at another offset: one step of the secant method, with the prior of the window, which is about no
+        offset at all, whatever of it has been found before. What one landmark's
         disparities are wrong by is alike wherever it is seen from, so that they count as one.
         """
         slope = offset_slope(solved, chosen, huber)
@@ -90,7 +91,8 @@ class BundleAdjustment:
         measured = chosen & has_disparity(solved)
         alike = max(measured.sum(), 1) / max(len(np.unique(solved.landmark_rows[measured])), 1)
         curvature = (offset_slope(probe, chosen, huber) - slope) / _PROBE_PX
-        offset_px = -slope / (max(curvature, 0.0) + alike * solved.offset_sigma_px**-2)
+        prior, known_px = alike * solved.offset_sigma_px**-2, solved.camera.disparity_offset_px
+        offset_px = -(slope + prior * known_px) / (max(curvature, 0.0) + prior)
         if abs(solved.camera.disparity_offset_px + offset_px) < _LEAST_OFFSET_PX:
             return 0.0, solved
         offset_px = float(np.clip(offset_px, -3 * solved.offset_sigma_px, 3 * solved.offset_sigma_px))

@@ -98,7 +98,7 @@ def rotation_from_quaternion(quaternion_xyzw: ArrayLike) -> Array:
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Pose:
     """A rigid transform: `rotation` (3,3) and `translation_m` (3,), both float64 and read-only.
 
@@ -112,6 +112,11 @@ class Pose:
         object.__setattr__(self, "rotation", frozen(self.rotation, (3, 3)))
         object.__setattr__(self, "translation_m", frozen(self.translation_m, (3,)))
 
+    def __repr__(self) -> str:
+        position = ", ".join(f"{value:.4g}" for value in self.translation_m)
+        turn_deg = ", ".join(f"{value:.4g}" for value in np.rad2deg(rotation_log(self.rotation)))
+        return f"Pose(translation_m=({position}), rotation_deg=({turn_deg}))"
+
     @staticmethod
     def identity() -> Pose:
         """Return the transform that changes nothing."""
@@ -119,8 +124,13 @@ class Pose:
 
     @staticmethod
     def from_matrix(matrix: ArrayLike) -> Pose:
-        """Return the pose of a homogeneous matrix (4,4) or (3,4); its rotation is projected onto SO(3)."""
+        """Return the pose of a homogeneous matrix (4,4) or (3,4); its rotation is projected onto SO(3).
+
+        Raises ValueError for another shape, and for a number that is not finite: the decomposition would not end.
+        """
         m = np.asarray(matrix, dtype=np.float64)
+        if m.shape not in ((4, 4), (3, 4)) or not np.isfinite(m).all():
+            raise ValueError("a transform must have 4x4 or 3x4 finite numbers")
         u, _, vt = np.linalg.svd(m[:3, :3])
         return Pose(u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt, m[:3, 3])
 
@@ -216,4 +226,6 @@ def _left_jacobian(phi: Array) -> Array:
     k = skew(phi)
     if angle < 1e-5:
         return np.eye(3) + 0.5 * k + k @ k / 6.0
-    return np.eye(3) + (1 - np.cos(angle)) / angle**2 * k + (angle - np.sin(angle)) / angle**3 * (k @ k)
+    # Of small angles 1 - cos would lose its digits
+    first = 2.0 * (np.sin(0.5 * angle) / angle) ** 2
+    return np.eye(3) + first * k + (angle - np.sin(angle)) / angle**3 * (k @ k)

@@ -16,7 +16,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,10 +25,9 @@ from numpy.typing import NDArray
 
 from slamfront.config import from_mapping
 from slamfront.environment import version_of
-from slamfront.errors import CalibrationError, ConfigError, MapFileError, OutputError
+from slamfront.errors import CalibrationError, ConfigError, MapFileError, OutputError, refused_as
 from slamfront.geometry.camera import Camera
 from slamfront.map.arrays import Sizes, from_arrays, layout, to_arrays
-from slamfront.map.depths import measure_depths
 from slamfront.map.keyframe_map import KeyframeMap
 from slamfront.types import Sensor
 
@@ -42,11 +41,6 @@ _MARK = b"slamfront map sha256 "
 _DIGEST_BYTES = 64
 _ZIP_START = b"PK\x03\x04"
 _CHUNK = 1 << 20
-# What a file that is whole but was not written by `save_map` can raise
-_CONTRADICTIONS = (
-    *(zipfile.BadZipFile, LookupError, ValueError, ArithmeticError, RuntimeError, EOFError, MemoryError),
-    *(CalibrationError, ConfigError),
-)
 # Calibrations that differ by less than this share of themselves are one
 _SAME = 1e-6
 
@@ -70,7 +64,7 @@ class MapHeader:
     @staticmethod
     def now(sensor: Sensor, features: str, matcher: str) -> MapHeader:
         """Return the header of a map that is written now."""
-        created = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return MapHeader(sensor, features, matcher, created, version_of("slamfront"))
 
 
@@ -119,14 +113,12 @@ def load_map(path: Path) -> tuple[KeyframeMap, MapHeader]:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with refused_as(MapFileError, f"cannot read the map {path}"), path.open("rb") as file:
             _check_digest(file, path)
-            with zipfile.ZipFile(file) as archive:
+            with refused_as(MapFileError, f"{path} contradicts itself"), zipfile.ZipFile(file) as archive:
                 return _read(archive, path, os.fstat(file.fileno()).st_size)
-    except OSError as error:
-        raise MapFileError(f"cannot read the map {path}: {error.strerror or error}") from error
-    except _CONTRADICTIONS as error:
-        raise MapFileError(f"{path} contradicts itself: {' '.join(str(error).split())}") from error
+    except (CalibrationError, ConfigError) as error:
+        raise MapFileError(f"{path} contradicts itself: {error}") from error
 
 
 def check_fits(path: Path, world: KeyframeMap, header: MapHeader, other: MapHeader, camera: Camera) -> None:
@@ -217,7 +209,6 @@ def _read(archive: zipfile.ZipFile, path: Path, file_size: int) -> tuple[Keyfram
     camera = from_mapping(Camera, values.get("camera"), "camera")
     sizes = from_mapping(Sizes, values.get("sizes"), "sizes")
     world = from_arrays(camera, sizes, _arrays(archive, entries, sizes))
-    measure_depths(world)
     return world, header
 
 

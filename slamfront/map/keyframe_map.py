@@ -261,7 +261,7 @@ class KeyframeMap:
         self._look_from(keyframe, landmark_rows)
 
     def move_keypoints(
-        self, keyframe: KeyframeRecord, keypoint_rows: IntArray, shift_px: FloatArray, sigma_px: float
+        self, keyframe: KeyframeRecord, keypoint_rows: IntArray, shift_px: FloatArray, sigmas_px: FloatArray
     ) -> None:
         """Move keypoints of a keyframe by `shift_px` (M,2) to where they were measured better, with the new
         deviation.
@@ -271,7 +271,7 @@ class KeyframeMap:
         xy[keypoint_rows] += shift_px.astype(np.float32)
         keyframe.features = Features(xy, f.scores, f.descriptors, f.image_size, f.scales)
         keyframe.right_x[keypoint_rows] += shift_px[:, 0].astype(np.float32)
-        keyframe.sigmas_px[keypoint_rows] = sigma_px
+        keyframe.sigmas_px[keypoint_rows] = sigmas_px
 
     def lower_disparities(self, offset_px: float) -> None:
         """Lower what all keyframes have measured, and are going to: rectification was found to be off by this much."""
@@ -341,10 +341,14 @@ class KeyframeMap:
         order = np.lexsort((-ids, -counts[ids]))
         return ids[order], counts[ids[order]]
 
-    def sightings(self) -> tuple[IntArray, IntArray]:
-        """Return the ids of keyframes and the rows of landmarks of all observations, (M,) each."""
-        seen = np.flatnonzero(self._table_landmark[: self._used] >= 0)
-        return self._table_keyframe[seen], self._table_landmark[seen]
+    def sightings(self, landmark_rows: IntArray) -> tuple[IntArray, IntArray]:
+        """Return the ids of keyframes and the rows of landmarks of all observations of some landmarks, (M,) each."""
+        wanted = np.zeros(self.landmarks.capacity + 1, bool)
+        wanted[landmark_rows] = True
+        wanted[-1] = False
+        table = self._table_landmark[: self._used]
+        seen = np.flatnonzero(wanted[table])
+        return self._table_keyframe[seen], table[seen]
 
     def covisible(self, keyframe: KeyframeRecord, minimum: int = 15) -> IntArray:
         """Return ids of other keyframes that share at least `minimum` landmarks with this one, most first."""

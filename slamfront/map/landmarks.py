@@ -29,7 +29,7 @@ class Landmarks:
     anchor_ids        int64 (L,): keyframe whose image its patch is of; anchor_xy float64 (L,2) where in it, px
     anchor_scales     float32 (L,): scale of the feature there; anchor_distances_m float32 (L,) from that camera
     view_directions   float64 (L,3): unit vector from the landmark to the camera that saw it last as a keyframe
-    spreads_m         float64 (L,3): one deviation of the position, along its rays; nought where depth is measured
+    spreads_m         float64 (L,3): one standard deviation of the position, along its rays
     observations      int32 (L,): keyframes that see it
     seen, expected    int32 (L,): frames that matched it, and frames in whose view it should have been
     created_by        int64 (L,): id of the keyframe whose insertion made it

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slamfront.errors import WeightsError
+from slamfront.errors import WeightsError, refused_as
 from slamfront.map.keyframe_map import KeyframeMap
 from slamfront.types import Features, Float32Array, FloatArray, IntArray
 
@@ -58,13 +58,10 @@ class Vocabulary:
     @staticmethod
     def load(path: Path) -> Vocabulary:
         """Return the vocabulary in a .safetensors file; WeightsError when it cannot be read or is something else."""
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        try:
+        with refused_as(WeightsError, f"{path} is not a vocabulary of slamfront"):
             return Vocabulary(**load_file(path))
-        except (OSError, SafetensorError, TypeError) as error:
-            raise WeightsError(f"{path} is not a vocabulary of slamfront: {' '.join(str(error).split())}") from error
 
     def save(self, path: Path) -> None:
         """Write a .safetensors file; OSError when that fails."""

@@ -1,4 +1,4 @@
-"""What a run remembers of every frame: 88 bytes, whatever the length of the run, and some more of keyframes."""
+"""What a run remembers of every frame: 88 bytes, some more of keyframes, and of the newest frames what they showed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from slamfront.config import TrackerConfig
 from slamfront.geometry.pose import Pose, rotation_exp, rotation_log
 from slamfront.map import KeyframeMap
-from slamfront.types import FloatArray, IntArray, Tracked, Trajectory
+from slamfront.pipeline.smoothing import measure_again, smoothed
+from slamfront.types import FloatArray, IntArray, LandmarkObservations, Tracked, Trajectory
 
 _NO_REFERENCE = -1
+# Frames whose observations are kept, to be placed again at the end: 3 KB each
+_OBSERVATIONS_KEPT = 20_000
 _NO_POSE = (float("nan"),) * 7
 
 
@@ -42,12 +46,19 @@ class Journal:
         self._frame_ms = array("f")
         self._links: dict[int, _Link] = {}
         self._last: tuple[Tracked, float] | None = None
+        self._observations: dict[int, LandmarkObservations] = {}
 
     def __len__(self) -> int:
         return len(self._ids)
 
-    def add(self, tracked: Tracked, scale: float = 1.0) -> None:
-        """Take the answer to one frame; `scale` is that of its keyframe in the map, as `KeyframeMap.scale` tells it."""
+    def add(self, tracked: Tracked, scale: float = 1.0, observed: LandmarkObservations | None = None) -> None:
+        """Take the answer to one frame, and what it shows of the landmarks; `scale` is that of its keyframe in the map,
+        as `KeyframeMap.scale` has it.
+        """
+        if observed is not None:
+            self._observations[len(self._ids)] = observed
+            if len(self._observations) > _OBSERVATIONS_KEPT:
+                del self._observations[next(iter(self._observations))]
         if self._last is not None and tracked.is_keyframe:
             before, before_scale = self._last
             # Odometry goes on evenly where the map was corrected between the two
@@ -75,7 +86,32 @@ class Journal:
         row = newest - self._ids[::-1].index(tracked.frame_id)
         assert tracked.reference_id is not None and pose is not None
         self._references[row] = tracked.reference_id
-        self._poses[7 * row : 7 * row + 7] = array("d", (*(pose.translation_m / scale), *pose.quaternion_xyzw()))
+        self._set_pose(row, pose, scale)
+
+    def solve_again(self, world: KeyframeMap, config: TrackerConfig) -> None:
+        """Place the frames of a map whose observations are kept by its landmarks as they are now, and smooth them by
+        the motion that they show together.
+
+        Frames between keyframes were placed by a map that has been adjusted since, and hang on one keyframe, whose own
+        error was added to theirs.
+        """
+        poses = self.poses(world)
+        rows, measured = [], []
+        for row, observed in self._observations.items():
+            pose = poses.get(self._ids[row])
+            found = None if pose is None else measure_again(world, self._times_ns[row], pose, observed, config)
+            if found is not None:
+                rows.append(row)
+                measured.append(found)
+        for row, state in zip(rows, smoothed(measured), strict=True):
+            reference = self._references[row]
+            pose = (state.camera_from_world @ world.world_from_keyframe(reference)).inverse()
+            self._set_pose(row, pose, world.scale(reference))
+            self._links.pop(row, None)
+
+    def _set_pose(self, row: int, reference_from_camera: Pose, scale: float) -> None:
+        translation_m, quaternion = reference_from_camera.translation_m / scale, reference_from_camera.quaternion_xyzw()
+        self._poses[7 * row : 7 * row + 7] = array("d", (*translation_m.tolist(), *quaternion.tolist()))
 
     @property
     def frame_ids(self) -> IntArray:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slamfront.errors import BackendError, FrameError
 from slamfront.map import KeyframeMap
 from slamfront.map.window import apply
 from slamfront.pipeline.adjusters import FinishingAdjuster
+from slamfront.pipeline.clock import Clock
 from slamfront.pipeline.journal import Journal
+from slamfront.pipeline.rollback import Rollback
 from slamfront.pipeline.snapshots import snapshot_of
 from slamfront.protocols import Backend, Sink
 from slamfront.tracking.front import FrontEnd
-from slamfront.types import Frame, Snapshot, State, Tracked
+from slamfront.types import Frame, Snapshot, State, Tracked, Trajectory
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +29,7 @@ WholeMapBackend = Callable[[], AbstractContextManager[Backend]]
 
 _MIN_FINAL_KEYFRAMES = 3
 _WARNINGS = 5
+_NUMBERS = re.compile(r"\d+(\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Status:
 
     phase   "tracking", or what is done after the last frame
     frames  those answered so far, fps of them a second; length of the source, None when it is not known
+    reason  why the newest frame has no pose, or what was unusual; empty when all is well
     """
 
     phase: str
@@ -43,6 +49,7 @@ class Status:
     keyframes: int
     landmarks: int
     skipped: int
+    reason: str = ""
 
 
 Watcher = Callable[[Status], None]
@@ -61,10 +68,12 @@ class Session:
         length: int | None = None,
     ) -> None:
         self.front, self.adjuster = front, adjuster
-        self.journal = Journal()
+        self.journal, self.clock = Journal(), Clock()
         self.skipped = 0
         self._sinks, self._whole_map, self._watch, self._length = tuple(sinks), whole_map, watch, length
         self._last: Tracked | None = None
+        self._reasons: Counter[str] = Counter()
+        self._told: dict[str, str] = {}
         self._start_s = self._end_s = 0.0
 
     @property
@@ -83,30 +92,58 @@ class Session:
         return self._last.state if self._last is not None else State.INITIALIZING
 
     @property
+    def reason(self) -> str:
+        """Why most of the frames without a pose have none, as the last of them says; empty where all have one."""
+        return self._told[self._reasons.most_common(1)[0][0]] if self._reasons else ""
+
+    @property
     def fps(self) -> float:
         """Frames a second from the first frame to the last, with all that happens between them."""
         took_s = self._end_s - self._start_s
         return len(self.journal) / took_s if took_s > 0 else 0.0
 
     def take(self, frame: Frame) -> Tracked:
-        """Return the answer to a frame; raises FrameError for one that cannot be used, and OutputError of a sink."""
-        if self._last is not None and frame.time_ns <= self._last.time_ns:
-            raise FrameError(f"frame {frame.id}: its time {frame.time_ns} ns is not after {self._last.time_ns} ns")
+        """Return the answer to a frame; raises FrameError for one that cannot be used, and OutputError of a sink.
+
+        Whatever the front end raises, the state is that before the frame, and the next one can be taken.
+        """
+        frame.check()
+        frame = self.clock.admit(frame)
         if self._last is None:
             self._start_s = time.perf_counter()
-        self._last = tracked = self.front.step(frame)
-        self.journal.add(tracked, self._scale_of(tracked))
+        self._last = tracked = self._step(frame)
+        self.journal.add(tracked, self._scale_of(tracked), self.front.observed)
+        if tracked.reference_id is None:
+            kind = _NUMBERS.sub("N", tracked.reason)
+            self._reasons[kind] += 1
+            self._told[kind] = tracked.reason
         for late in self.front.take_late():
             self.journal.amend(late, self._scale_of(late))
+        stamped = replace(tracked, time_ns=self.clock.stamp(tracked.time_ns))
         for sink in self._sinks:
-            sink.write(tracked)
+            sink.write(stamped)
         self._end_s = time.perf_counter()
         self._report("tracking")
-        return tracked
+        return stamped
+
+    def _step(self, frame: Frame) -> Tracked:
+        """Take a frame through the front end, or leave that as it was."""
+        before, keyframes = Rollback(self.front), self.front.keyframe_count
+        try:
+            return self.front.step(frame)
+        except BaseException:
+            before.restore()
+            if not keyframes and self.front.keyframe_count:  # half of a first map is none
+                self.front.reset()
+            raise
+
+    def trajectory(self, world: KeyframeMap | None) -> Trajectory:
+        """Return world_from_camera of all frames that a map can place, by their time stamps, corrected."""
+        return self.clock.stamped(self.journal.trajectory(world))
 
     def snapshot(self) -> Snapshot | None:
         """Return copies for a viewer, or None before the first frame; call it where, or after, frames are taken."""
-        return snapshot_of(self.front, self.journal, self._last) if self._last is not None else None
+        return snapshot_of(self.front, self.journal, self._last, self.clock) if self._last is not None else None
 
     def skip(self, error: FrameError) -> None:
         """Count a frame that cannot be used; the first few are named."""
@@ -115,24 +152,31 @@ class Session:
             log.warning("skipped a frame: %s", error)
 
     def reset(self) -> None:
-        """Forget every frame so far, and free the map; time goes on."""
+        """Forget every frame so far, with its time, and free the map."""
         self.front.reset()
-        self.journal = Journal()
+        self.journal, self.clock = Journal(), Clock()
+        self._last = None
+        self._reasons.clear()
+        self._start_s = self._end_s = 0.0
 
     def finish(self) -> None:
         """Take in the corrections that are still to come, and adjust the whole map."""
         self.adjuster.finish()
         self.front.finish()
-        large = [world for world in self.front.maps.values() if len(world.keyframes) >= _MIN_FINAL_KEYFRAMES]
-        if self._whole_map is None or not large:
-            return
-        self._report("adjusting the whole map")
-        for world in large:
-            try:
-                with self._whole_map() as backend:
-                    apply(world, backend.solve(self.front.whole_window(world)))
-            except BackendError as error:
-                log.warning("the map stays as it is, without a last adjustment: %s", error)
+        for world in self.front.maps.values():
+            if self._whole_map is not None and len(world.keyframes) >= _MIN_FINAL_KEYFRAMES:
+                self._report("adjusting the whole map")
+                self._adjust(world, self._whole_map)
+            self._report("smoothing the trajectory")
+            self.journal.solve_again(world, self.front.tracker_config)
+
+    def _adjust(self, world: KeyframeMap, whole_map: WholeMapBackend) -> None:
+        """Adjust a whole map; where that is not possible it stays as it is."""
+        try:
+            with whole_map() as backend:
+                apply(world, backend.solve(self.front.whole_window(world)))
+        except BackendError as error:
+            log.warning("the map stays as it is, without a last adjustment: %s", error)
 
     def _scale_of(self, tracked: Tracked) -> float:
         return 1.0 if tracked.reference_id is None else self.front.world.scale(tracked.reference_id)
@@ -150,5 +194,6 @@ class Session:
                     front.keyframe_count,
                     front.landmark_count,
                     self.skipped,
+                    self._last.reason if self._last is not None else "",
                 )
             )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
 import poselib
 
+from slamfront.config import TrackerConfig
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose, rotation_exp
 from slamfront.geometry.shutter import Shutter
@@ -17,7 +18,13 @@ from slamfront.types import BoolArray, FloatArray
 CHI_SQUARE_MONO = 5.991
 CHI_SQUARE_STEREO = 7.815
 # Its median for the first; for the second it is larger, and gates by it a little wider
-_MEDIAN_CHI_SQUARE = 1.386
+_MEDIAN_CHI_SQUARE, _MEDIAN_CHI_SQUARE_STEREO = 1.386, 2.366
+# Variances are believed to be too large by this at most: images without noise have errors of interpolation
+_LEAST_VARIANCE = 0.01
+# What is not observed at all is unknown to half a turn, and to a thousand median depths
+_UNKNOWN_TURN_RAD, _UNKNOWN_MOVE_DEPTHS = np.pi, 1e3
+# Errors of neighbouring patches are alike, as correlations of their residuals show: each counts as half an observation
+_CORRELATED = 2.0
 # After a step this small, in rad and in m, what is left moves no pixel by a hundredth
 _SMALL_STEP = 1e-4
 
@@ -28,7 +35,7 @@ class PixelObservations:
 
     landmarks_m (N,3) in the world; pixels_xy (N,2); right_x (N,) px, NaN = not seen by the right camera;
     sigmas_px (N,); disparity_sigma_px (N,) or a number; spreads_m (N,3) one deviation of the landmarks' own positions,
-    None where they are exact.
+    None where they are exact; weights (N,) how much each counts, 0 to 1, None = all alike.
     """
 
     landmarks_m: FloatArray
@@ -37,18 +44,55 @@ class PixelObservations:
     sigmas_px: FloatArray
     disparity_sigma_px: FloatArray | float = 1.0
     spreads_m: FloatArray | None = None
+    weights: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.landmarks_m)
 
+    def take(self, chosen: BoolArray) -> PixelObservations:
+        """Return the observations of a mask (N,)."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return PixelObservations(*(v[chosen] if isinstance(v, np.ndarray) else v for v in values))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TurningPrior:
+    """What is expected of a camera's turning during the exposure of a rolling shutter: `shutter` has the pixels of the
+    observations and the expected velocity, whose components have the standard deviation `sigma_rad_s`.
+    """
+
+    shutter: Shutter
+    sigma_rad_s: float
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PoseEstimate:
-    """A camera pose with its support: `inliers` (N,) and `covariance` (6,6), rotation (rad) before translation (m)."""
+    """A camera pose with its support.
+
+    inliers     bool (N,)
+    covariance  (6,6) of the left perturbation of camera_from_world, rotation (rad) before translation (m); (9,9) with
+                the angular velocity (rad/s) where that was estimated too. What observations do not determine has
+                deviations of half a turn and of a thousand median depths.
+    cost        squared residuals over their variances, each at most its gate (MSAC, Torr and Zisserman 2000), in sum
+    shutter     the shutter with the estimated angular velocity; None where it was not estimated
+    depth_m     median depth of the inliers
+    """
 
     camera_from_world: Pose
     inliers: BoolArray
     covariance: FloatArray
+    cost: float
+    shutter: Shutter | None = None
+    depth_m: float = 1.0
+
+
+def is_determined(covariance: FloatArray, depth_m: float, config: TrackerConfig) -> bool:
+    """Return whether a pose with a covariance (6,6) is known well enough in every direction, for landmarks of a median
+    depth.
+    """
+    rotation, position = (float(np.linalg.eigvalsh(covariance[k : k + 3, k : k + 3])[-1]) for k in (0, 3))
+    turn, move = np.deg2rad(config.max_rotation_sigma_deg), config.max_position_sigma * depth_m
+    return rotation <= turn**2 and position <= move**2
 
 
 class TurningEstimate(NamedTuple):
@@ -93,20 +137,26 @@ def refine_pose(
     camera: Camera,
     rounds: tuple[float, ...] = (3.0, 1.0, 1.0),
     iterations: int = 4,
+    turning: TurningPrior | None = None,
 ) -> PoseEstimate | None:
     """Refine a camera pose on all observations by iteratively reweighted Gauss-Newton; None when it is not determined.
 
-    Each round runs `iterations` steps with Huber weights at sqrt(chi-square * its number), or at less where residuals
-    are smaller than their sigmas, on the observations that were inliers of the round before (all, in the first), and
-    then decides anew which are inliers: chi-square at 95 % times the round's number. The residuals are the pixel's x
+    Each round runs `iterations` steps and then decides which observations are inliers: chi-square at 95 % times the
+    round's number. The first weighs all of them by Geman and McClure's rule, the others the inliers of the round before
+    by Huber's, or closer where residuals are smaller than their sigmas. The residuals are the pixel's x
     and y over `sigmas_px`, and the disparity over its sigma.
 
     How uncertain landmarks of given spreads are in the image depends on the pose. Followed along the way it draws the
     camera to where they tell nothing, and so all fits; taken from the first pose it holds a camera there that leaps.
     Both are tried, and the likelier pose is returned.
+
+    With `turning`, how the camera turned during the exposure is refined as well: Albl et al., "R6P - Rolling Shutter
+    Absolute Camera Pose", CVPR 2015, without translation during the exposure. Observations are pixels under the
+    shutter of the prior.
     """
-    ways = (False, True) if observations.spreads_m is not None else (False,)
-    tried = [_refined(camera_from_world, observations, camera, rounds, iterations, follow=way) for way in ways]
+    uncertain = observations.spreads_m is not None and camera.baseline_m is None
+    ways = (False, True) if uncertain else (False,)
+    tried = [_refined(camera_from_world, observations, camera, rounds, iterations, turning, follow=way) for way in ways]
     found = [pair for pair in tried if pair is not None]
     if len(found) < 2:
         return found[0][0] if found else None
@@ -119,41 +169,67 @@ def _refined(
     camera: Camera,
     rounds: tuple[float, ...],
     iterations: int,
+    turning: TurningPrior | None,
     *,
     follow: bool,
 ) -> tuple[PoseEstimate, _Problem] | None:
     """Return the pose of `refine_pose` and its residuals; landmarks' spreads in the image are those of the first pose,
     unless they follow it.
     """
-    problem = _Problem(observations, camera, follow)
+    problem = _Problem(observations, camera, follow, turning)
     rotation, translation = camera_from_world.rotation, camera_from_world.translation_m
+    velocity = np.zeros(3)
     active = np.ones(len(observations), bool)
-    hessian = np.zeros((6, 6))
-    problem.move(rotation, translation)
-    for widen in rounds:
-        gates = problem.gates * widen
+    size = 6 if turning is None else 9
+    prior = np.zeros(size) if turning is None else np.r_[np.zeros(6), np.full(3, turning.sigma_rad_s**-2)]
+    hessian = np.zeros((size, size))
+    problem.move(rotation, translation, velocity)
+    for number, widen in enumerate(rounds):
+        gates, weigh = problem.gates * widen, _huber_weights if number else _redescending_weights
         for _ in range(iterations):
-            weights = _huber_weights(problem.squared, gates, active & problem.in_front)
+            weights = weigh(problem.squared, gates, active & problem.in_front) * problem.trust
             if np.count_nonzero(weights) < 3:
                 return None
             jacobian = problem.jacobian()
-            weighted = (jacobian * weights).reshape(6, -1)
-            hessian = weighted @ jacobian.reshape(6, -1).T
-            damping = 1e-9 * np.trace(hessian) / 6
+            weighted = (jacobian * weights).reshape(size, -1)
+            hessian = weighted @ jacobian.reshape(size, -1).T + np.diag(prior)
+            gradient = weighted @ problem.residuals.ravel()
+            if turning is not None:
+                gradient[6:] += prior[6:] * velocity
+            damping = 1e-9 * np.trace(hessian) / size
             try:
-                step = np.linalg.solve(hessian + damping * np.eye(6), -weighted @ problem.residuals.ravel())
+                step = np.linalg.solve(hessian + damping * np.eye(size), -gradient)
             except np.linalg.LinAlgError:
                 return None
             turn = rotation_exp(step[:3])
-            rotation, translation = turn @ rotation, turn @ translation + step[3:]
-            problem.move(rotation, translation)
+            rotation, translation = turn @ rotation, turn @ translation + step[3:6]
+            velocity = velocity + step[6:] if turning is not None else velocity
+            problem.move(rotation, translation, velocity)
             if np.abs(step).max() < _SMALL_STEP:
                 break
         active = problem.in_front & (problem.squared < gates)
-    if not np.all(np.isfinite(translation)):
+    if not (np.all(np.isfinite(translation)) and np.all(np.isfinite(velocity))):
         return None
-    covariance = np.asarray(np.linalg.pinv(hessian, hermitian=True), np.float64)
-    return PoseEstimate(Pose(rotation, translation).normalized(), active, covariance), problem
+    depth_m = problem.median_depth_m(active)
+    covariance = _covariance(hessian, problem.variance_factor(active), depth_m)
+    shutter = None
+    if turning is not None:
+        shutter = Shutter(turning.shutter.camera, turning.shutter.angular_velocity + velocity)
+    pose = Pose(rotation, translation).normalized()
+    cost = float(np.where(problem.in_front, np.minimum(problem.squared, problem.gates), problem.gates) @ problem.trust)
+    return PoseEstimate(pose, active, covariance, cost, shutter, depth_m), problem
+
+
+def _covariance(hessian: FloatArray, variance_factor: float, depth_m: float) -> FloatArray:
+    """Return the covariance of what a Gauss-Newton matrix determines; directions that it does not determine keep the
+    deviations `_UNKNOWN_TURN_RAD` and `_UNKNOWN_MOVE_DEPTHS`.
+    """
+    least = np.full(len(hessian), _UNKNOWN_TURN_RAD**-2)
+    least[3:6] = (_UNKNOWN_MOVE_DEPTHS * depth_m) ** -2
+    # In units of the deviations of what is unknown the matrix is well conditioned
+    units = np.sqrt(least)
+    scaled = hessian / (variance_factor * _CORRELATED) / np.outer(units, units) + np.eye(len(hessian))
+    return np.asarray(np.linalg.inv(scaled) / np.outer(units, units), np.float64)
 
 
 def refine_turning_pose(
@@ -217,8 +293,15 @@ class _Problem:
     squared: FloatArray
     in_front: BoolArray
 
-    def __init__(self, observations: PixelObservations, camera: Camera, follow: bool) -> None:
+    def __init__(
+        self, observations: PixelObservations, camera: Camera, follow: bool, turning: TurningPrior | None = None
+    ) -> None:
         o, self._follow = observations, follow
+        self.trust = np.ones(len(o)) if o.weights is None else o.weights
+        self._by_velocity: FloatArray | None = None
+        if turning is not None:
+            motion = turning.shutter.motion_by_velocity(turning.shutter.to_image(o.pixels_xy))
+            self._by_velocity = (motion / o.sigmas_px[:, None, None]).transpose(2, 1, 0)
         stereo = np.isfinite(o.right_x) & (camera.baseline_m is not None)
         self.gates = np.where(stereo, CHI_SQUARE_STEREO, CHI_SQUARE_MONO)
         self._landmarks = np.ascontiguousarray(o.landmarks_m.T)
@@ -232,8 +315,10 @@ class _Problem:
             self._scales[2] = np.where(stereo, camera.disparity_times_depth / o.disparity_sigma_px, 0.0)
             self._measured[2] = np.where(stereo, (o.pixels_xy[:, 0] - o.right_x) / o.disparity_sigma_px, 0.0)
 
-    def move(self, rotation: FloatArray, translation_m: FloatArray) -> None:
-        """Take the residuals at a pose, camera_from_world."""
+    def move(self, rotation: FloatArray, translation_m: FloatArray, velocity: FloatArray | None = None) -> None:
+        """Take the residuals at a pose, camera_from_world, and where the angular velocity differs by (3,) rad/s from
+        the expected one.
+        """
         self._image = rotation @ self._landmarks + translation_m[:, None]
         z = self._image[2]
         self.in_front = z > 1e-6
@@ -241,8 +326,11 @@ class _Problem:
         np.divide(1.0, z, out=z)
         self._image[:2] *= z
         self.residuals = self._image[: len(self._scales)] * self._scales - self._measured
+        if self._by_velocity is not None and velocity is not None:
+            self.residuals[:2] += np.einsum("k,kcn->cn", velocity, self._by_velocity)
         if self._spreads is not None and (self._follow or self._unknown is None):
             self._unknown = self._unknown_from(rotation @ self._spreads)
+        self._raw = self.residuals[:2].copy() if self._spreads is not None else self.residuals[:2]
         self._whiten(self.residuals[:2])
         self.squared = np.einsum("rn,rn->n", self.residuals, self.residuals)
 
@@ -253,14 +341,16 @@ class _Problem:
         2.3.
         """
         a, b, inverse_z = self._image
-        j = np.zeros((6, *self._scales.shape))
+        j = np.zeros((6 if self._by_velocity is None else 9, *self._scales.shape))
         np.multiply(a, b, out=j[1, 1])
         np.negative(j[1, 1], out=j[0, 0])
         j[1, 0], j[0, 1] = 1.0 + a * a, -1.0 - b * b
         j[2, 0], j[2, 1] = -b, a
         j[3, 0] = j[4, 1] = inverse_z
         np.multiply(self._image[:2], -inverse_z, out=j[5, :2])
-        j[:, :2] *= self._scales[:2]
+        j[:6, :2] *= self._scales[:2]
+        if self._by_velocity is not None:
+            j[6:, :2] = self._by_velocity
         if len(self._scales) == 3:
             # Disparity over its sigma is a multiple of the inverse depth
             slope = self._scales[2] * inverse_z
@@ -268,13 +358,26 @@ class _Problem:
         self._whiten(j[:, :2])
         return j
 
+    def median_depth_m(self, chosen: BoolArray) -> float:
+        """Return the median depth of the chosen points (N,), 1 without any."""
+        return float(np.median(1.0 / self._image[2, chosen])) if chosen.any() else 1.0
+
+    def variance_factor(self, chosen: BoolArray) -> float:
+        """Return by what factor squared residuals of the chosen points (N,) are larger than their sigmas say, by their
+        median.
+        """
+        if not chosen.any():
+            return 1.0
+        medians = np.where(self.gates == CHI_SQUARE_STEREO, _MEDIAN_CHI_SQUARE_STEREO, _MEDIAN_CHI_SQUARE)
+        return max(float(np.median(self.squared[chosen] / medians[chosen])), _LEAST_VARIANCE)
+
     def cost(self, rotation: FloatArray) -> float:
         """Return minus twice the log likelihood of the pose that was moved to last, but for a constant; residuals count
         as Huber says, with the covariance that landmarks' spreads have there.
         """
         squared, certainty = self.squared, 0.0
         if self._spreads is not None:
-            residuals = self._image[:2] * self._scales[:2] - self._measured[:2]
+            residuals = self._raw
             g = self._along(rotation @ self._spreads)
             length2 = np.einsum("rn,rn->n", g, g)
             along = np.einsum("rn,rn->n", g, residuals)
@@ -314,3 +417,10 @@ def _huber_weights(squared: FloatArray, gates: FloatArray, used: BoolArray) -> F
         return np.zeros(len(squared))
     smaller = min(4.0 * float(np.median(squared[used])) / _MEDIAN_CHI_SQUARE, 1.0)
     return np.where(used, np.sqrt(np.minimum(smaller * gates / np.maximum(squared, 1e-12), 1.0)), 0.0)
+
+
+def _redescending_weights(squared: FloatArray, gates: FloatArray, used: BoolArray) -> FloatArray:
+    """Return the weights (N,) of residuals by their squares, by Geman and McClure's rule at the gates, nought for those
+    not used: what is far off, however much of it, does not draw the camera.
+    """
+    return np.where(used, (1.0 + squared / gates) ** -2, 0.0)

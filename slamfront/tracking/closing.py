@@ -15,7 +15,7 @@ from slamfront.types import GraphCorrection, Sensor
 log = logging.getLogger(__name__)
 
 # Keyframes after a loop until the whole map is adjusted, twice: by then they see many landmarks of the old place
-_ADJUST_AFTER = (3, 15)
+_ADJUST_AFTER = (1, 15)
 
 
 class OpenLoops:

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from slamfront.config import RunConfig
+from slamfront.config import RunConfig, TrackerConfig
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose, Sim3
 from slamfront.geometry.shutter import Shutter
+from slamfront.imaging import grey
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.map.atlas import Atlas
 from slamfront.map.depths import measure_depths
@@ -19,18 +20,20 @@ from slamfront.map.window import apply, whole_window
 from slamfront.protocols import Adjuster, Extractor, Matcher
 from slamfront.tracking.initializer import Initializer
 from slamfront.tracking.keyframes import cull_collapsed
-from slamfront.tracking.local_map import align_view, local_landmarks, solve_pose
+from slamfront.tracking.local_map import align_view, is_credible, local_landmarks, solve_pose
 from slamfront.tracking.locator import Locator
 from slamfront.tracking.loops import Loop
 from slamfront.tracking.mapper import KeyframeListener, Mapper
 from slamfront.tracking.mapping import first_map, insert_keyframe
-from slamfront.tracking.motion import ConstantVelocity
+from slamfront.tracking.motion import MotionFilter
 from slamfront.tracking.odometry import Odometry
+from slamfront.tracking.overlay import Overlay
+from slamfront.tracking.pairing import PairCheck
 from slamfront.tracking.ranging import disparity_offset_sigma_px, disparity_sigma_px, ranging_of
 from slamfront.tracking.revisits import Revisits
 from slamfront.tracking.stopwatch import Stopwatch
-from slamfront.tracking.view import View
-from slamfront.types import Frame, Sensor, State, Tracked, Window
+from slamfront.tracking.view import View, origin_of
+from slamfront.types import Frame, LandmarkObservations, Sensor, State, Tracked, Window
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,8 @@ _MIN_FIRST_LANDMARKS = 50
 _FALSE_START_KEYFRAMES = 3
 # Nobody looked around in what a frame comes after the last one by more than this
 _LONGEST_INTERVAL_NS = 500_000_000
+# Observations of a frame that are kept to place it again: more add little to its pose
+_OBSERVED = 128
 
 
 class FrontEnd:
@@ -74,14 +79,18 @@ class FrontEnd:
         self._locator = Locator(matcher, config.tracker, config.seed)
         self._mapper = Mapper(config, sensor, self._atlas, adjuster)
         self._revisits = Revisits(config, sensor, self._atlas, matcher, place_matcher or matcher, adjuster.closer)
-        self._motion = ConstantVelocity()
+        self._motion = MotionFilter()
         self._odometry = Odometry()
+        self._pairs = PairCheck()
         self._state = State.INITIALIZING if world is None else State.LOST
         self._lost_ns = 0
         self._reference_id = -1
         self._late: list[Tracked] = []
         self.first_own_id = 0 if world is None else world.next_id
+        if world is not None:
+            measure_depths(world, disparity_sigma_px(sensor))
         self.view: View | None = None
+        self._overlay = Overlay(self._camera)
 
     # --- one frame
 
@@ -89,7 +98,7 @@ class FrontEnd:
         """Return where the camera was when the frame was taken; FrameError for a frame that does not fit the camera."""
         frame.check()
         watch = Stopwatch()
-        last, view = self.view, self._observe(frame)
+        last, view = self.view, self._observe(self._overlay.masked(frame))
         self._mapper.straighten(view, self._motion)
         self._apply_corrections()
         watch.mark("correct")
@@ -110,11 +119,11 @@ class FrontEnd:
             reason = self._begin_another_map(view, reason)
             watch.mark("lost")
             return self._answer(view, watch, reason, is_keyframe=not reason)
+        self._filter(view)
         due = not self._frozen and self._mapper.due(view, self._reference)
         if due:
             self._reference_id = self._mapper.add(view).id
             watch.mark("keyframe")
-        self._motion.observe(frame.time_ns, view.pose)
         if self._lost_ns:
             self._lost_ns = 0
             self._initializer.restart()
@@ -165,6 +174,17 @@ class FrontEnd:
         """Return the whole of a map as one window, for a last adjustment."""
         return whole_window(world, disparity_sigma_px(self._sensor), disparity_offset_sigma_px(self._sensor))
 
+    @property
+    def observed(self) -> LandmarkObservations | None:
+        """What the newest frame shows of the landmarks; None where it has no pose."""
+        placed = self.view is not None and self.view.camera_from_world is not None
+        return self.view.observations(_OBSERVED) if placed and self.view is not None else None
+
+    @property
+    def tracker_config(self) -> TrackerConfig:
+        """How poses are found."""
+        return self._config.tracker
+
     def take_late(self) -> list[Tracked]:
         """Return answers to earlier frames, which had none while a single camera waited for its first map."""
         late, self._late = self._late, []
@@ -180,13 +200,14 @@ class FrontEnd:
 
         Ids of keyframes and landmarks are not used again.
         """
-        self._motion.forget()
+        self._motion = MotionFilter()
         self._initializer.restart()
         self._mapper.restart()
         self._revisits.lose()
         self._late, self.view = [], None
+        self._overlay = Overlay(self._camera)
         self._state = State.LOST if self._frozen else State.INITIALIZING
-        self._odometry = Odometry()
+        self._odometry, self._pairs = Odometry(), PairCheck()
         self._lost_ns = 0
         if not self._frozen:
             self._revisits.forget(*self.maps.values())
@@ -196,8 +217,10 @@ class FrontEnd:
 
     def _observe(self, frame: Frame) -> View:
         ranging = ranging_of(frame, self.camera, self._sensor, self._config.tracker)
-        shutter = Shutter(self.camera, self._motion.angular_velocity(frame.time_ns))
+        shutter = Shutter(self.camera, self._motion.angular_velocity(frame.time_ns)[0])
         view = View(frame, ranging, self._extractor, shutter)
+        if self._sensor == "stereo" and frame.right is not None and not self._pairs.done:
+            self._pairs.look(view.grey, grey(frame.right))
         if self._atlas.active is None:
             self._atlas.begin(KeyframeMap(self.camera, view.features.descriptors))
         return view
@@ -222,7 +245,7 @@ class FrontEnd:
                 return f"{count} keypoints with depth, {_MIN_FIRST_LANDMARKS} are needed"
         self._reference_id = reference.id
         self._state = State.TRACKING
-        self._motion.observe(view.frame.time_ns, view.pose)
+        self._filter(view)
         self._mapper.begin(reference, view)
         return ""
 
@@ -240,21 +263,24 @@ class FrontEnd:
         self._reference_id = found
         if lost:
             self._state = State.RELOCALIZED
-            self._motion.forget()
+            self._motion.reset()
         return ""
 
     def _follow_local_map(self, view: View) -> str:
         """Find the landmarks of the local map where the pose puts them, and refine the pose on all of them."""
         config, marks = self._config.tracker, self.world.landmarks
         start = view.pose
+        _, turning_sigma = self._motion.angular_velocity(view.frame.time_ns)
         if not view.turn_measured:
-            view.turn(Shutter(self.camera, self._motion.angular_velocity(view.frame.time_ns, start)))
+            view.turn(Shutter(self.camera, self._motion.mean_angular_velocity(view.frame.time_ns, start)))
         local = local_landmarks(self.world, self._reference, config)
         expected = align_view(view, self.world, local, config.max_landmarks)
-        inliers = solve_pose(view, self.world, start, config, ranged=True)
+        inliers = solve_pose(view, self.world, start, config, ranged=True, turning_sigma_rad_s=turning_sigma)
         needed = config.min_inliers if self._state is not State.RELOCALIZED else 2 * config.min_inliers
         if inliers < needed:
             return f"{inliers} landmarks agree with the pose, {needed} are needed"
+        if not is_credible(view, self._motion.predict(view.frame.time_ns), config):
+            return f"{inliers} landmarks leave the pose open"
         tracked = view.landmark_rows
         if not self._frozen:
             marks.expected[expected] += 1
@@ -264,6 +290,13 @@ class FrontEnd:
         if self._state is not State.RELOCALIZED:
             self._state = State.TRACKING
         return ""
+
+    def _filter(self, view: View) -> None:
+        """Move the view to where the camera is in the light of its motion so far."""
+        state = self._motion.observe(view.measured or origin_of(view))
+        view.camera_from_world, view.covariance = state.camera_from_world, state.covariance[:6, :6]
+        if view.shutter.camera.readout_s > 0 and view.measured is not None:
+            view.turn(Shutter(view.shutter.camera, state.velocity[:3]))
 
     def _finish_keyframe(self) -> None:
         """Finish the newest keyframe, and see whether it shows a place that was seen before."""
@@ -292,7 +325,7 @@ class FrontEnd:
         if self._state is not State.LOST:
             self._revisits.lose()
         self._state = State.LOST
-        self._motion.forget()
+        self._motion.reset()
         own = [keyframe_id for keyframe_id in self.world.keyframes if keyframe_id >= self.first_own_id]
         if len(own) == self.keyframe_count <= _FALSE_START_KEYFRAMES and self._sensor == "mono":
             self._begin_anew()
@@ -300,7 +333,7 @@ class FrontEnd:
     def _begin_anew(self) -> None:
         """Forget the map, and go back to the one before where there is one."""
         self._revisits.forget(self.world)
-        self._motion.forget()
+        self._motion.reset()
         if self._atlas.kept:
             self._atlas.drop()
             self._state = State.LOST
@@ -339,10 +372,11 @@ class FrontEnd:
         before, scale = reference.world_from_camera, self.world.scale(reference.id)
         for correction in corrections:
             apply(self.world, correction)
-        if corrections and self._sensor == "mono":
-            cull_collapsed(self.world, reference)
+        if corrections:
+            if self._sensor == "mono":
+                cull_collapsed(self.world, reference)
             rows = np.concatenate([self.world.landmarks.rows(c.landmark_ids) for c in corrections])
-            measure_depths(self.world, rows[rows >= 0])
+            measure_depths(self.world, disparity_sigma_px(self._sensor), rows[rows >= 0])
         if self._revisits.take():
             self._adjuster.forget()
         after, scale = reference.world_from_camera, self.world.scale(reference.id) / scale
@@ -369,9 +403,12 @@ class FrontEnd:
         view.settle(self.world)
         if view.camera_from_world is None or reason:
             stage_ms, number = watch.times_ms(), self._atlas.active_id
+            reason = "; ".join(filter(None, (reason, self._pairs.finding)))
+            self._overlay.observe(view, self.world, None)
             return Tracked(frame.id, frame.time_ns, state, stage_ms=stage_ms, reason=reason, map_id=number)
         answer = self._tracked(view, self._reference.id, watch.times_ms(), "", is_keyframe)
         self._odometry.observe(answer.odom_from_camera)
+        self._overlay.observe(view, self.world, answer.odom_from_camera)
         if state is State.RELOCALIZED:
             self._state = State.TRACKING
         return answer

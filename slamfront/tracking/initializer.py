@@ -137,8 +137,11 @@ class Initializer:
         sigmas_px = view.features.scales[second_rows].astype(np.float64)
         same = np.broadcast_to(np.eye(2), (len(first_xy), 2, 2))
         patches = cut_patches(first.grey, first.shutter.to_image(first_xy))
-        xy, trusted = align_patches(view.float_image, patches, same, view.shutter.to_image(second_xy))
-        second_xy[trusted], sigmas_px[trusted] = view.shutter.to_middle(xy[trusted]), ALIGNED_SIGMA_PX
+        xy, aligned_px, trusted = align_patches(view.float_image, patches, same, view.shutter.to_image(second_xy))
+        second_xy[trusted], sigmas_px[trusted] = (
+            view.shutter.to_middle(xy[trusted]),
+            np.hypot(aligned_px[trusted], ALIGNED_SIGMA_PX),
+        )
         return second_xy, sigmas_px
 
 

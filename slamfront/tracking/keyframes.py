@@ -41,7 +41,11 @@ class KeyframePolicy:
         self._most_tracked = self._most_covered = 0
 
     def due(self, view: View, world: KeyframeMap, reference: KeyframeRecord, backend_idle: bool) -> bool:
-        """Return whether the tracked view should become a keyframe; called once for every tracked frame."""
+        """Return whether the tracked view should become a keyframe; called once for every tracked frame.
+
+        A view that lacks its second image or depth, from which new landmarks come, leaves that to the next one, unless
+        tracking is weak.
+        """
         self._since += 1
         tracked = len(view.landmark_rows)
         covered = _cells_covered(view)
@@ -52,7 +56,8 @@ class KeyframePolicy:
         weak = tracked < 0.5 * self._config.tracked_ratio * self._most_tracked or (
             tracked < _NEARLY_LOST * trackable and change > _STILL_THERE
         )
-        if self._since < self._config.min_interval and not weak:
+        lacking = world.camera.baseline_m is not None and not view.ranging.measures
+        if (lacking or self._since < self._config.min_interval) and not weak:
             return False
         few = tracked < self._config.tracked_ratio * self._most_tracked
         bare = covered < self._config.tracked_ratio * self._most_covered

@@ -6,16 +6,27 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from slamfront.config import TrackerConfig
 from slamfront.geometry.balance import balanced
+from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.patches import align_patches
 from slamfront.protocols import Matcher
-from slamfront.solve.pnp import PixelObservations, TurningEstimate, ransac_pose, refine_pose, refine_turning_pose
-from slamfront.tracking.motion import ConstantVelocity
+from slamfront.solve.motion import MotionState, PoseMeasurement
+from slamfront.solve.pnp import (
+    PixelObservations,
+    PoseEstimate,
+    TurningEstimate,
+    TurningPrior,
+    ransac_pose,
+    refine_pose,
+    refine_turning_pose,
+)
+from slamfront.tracking.motion import MotionFilter
 from slamfront.tracking.projection import match_projection, project
 from slamfront.tracking.view import ALIGNED_SIGMA_PX, FLOW_LEVELS, FLOW_SIGMA_PX, FLOW_WINDOW, View
 from slamfront.tracking.warps import landmark_warps
@@ -25,6 +36,10 @@ from slamfront.types import BoolArray, Features, Float32Array, FloatArray, IntAr
 _FOLLOWED = 150
 _FLOW_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 0.03)
 _COLUMNS = 16
+# Frames in which a landmark must be found to count for a quarter of one that has been in its place for ever
+_PROVEN_AFTER = 10.0
+# A pose further from its prediction than this is one of a thousand true ones: the 99.9 % quantile for six components
+_CHI_SQUARE_POSE = 22.46
 # How far a hand's turning is from what it was on average since the frame before, after a leap, rad/s
 _TURN_DOUBT, _TURN_KNOWN = 1.0, 1e-3
 # The matches that tell it, and by what factor they must agree better than without: fewer, some of them wrong, agree
@@ -75,7 +90,9 @@ def follow(view: View, last: View, world: KeyframeMap, predicted: Pose) -> None:
     )
     found = found[:, 0].astype(np.float64)
     good = (good.ravel() > 0) & world.camera.contains(found, 2.0)
-    view.observe(last_rows[rows[good]], view.shutter.to_middle(found[good]), FLOW_SIGMA_PX)
+    rows, xy = rows[good], view.shutter.to_middle(found[good])
+    usable = view.usable(xy)
+    view.observe(last_rows[rows[usable]], xy[usable], FLOW_SIGMA_PX)
 
 
 def match_by_projection(view: View, world: KeyframeMap, rows: IntArray, radius_px: float, predicted: Pose) -> None:
@@ -92,7 +109,7 @@ def match_by_appearance(
     matcher: Matcher,
     max_error_px: float,
     seed: int,
-    motion: ConstantVelocity | None = None,
+    motion: MotionFilter | None = None,
 ) -> Pose | None:
     """Find the landmarks of one keyframe among the view's features by appearance; return the pose by RANSAC, or
     None.
@@ -102,18 +119,46 @@ def match_by_appearance(
     """
     rows, keypoints = _matched(keyframe, view.features, matcher)
     xy = np.asarray(view.features.keypoints_xy[keypoints], np.float64)
-    result = ransac_pose(world.landmarks.positions_m[rows], xy, world.camera, max_error_px, seed)
+    result = widest_pose(world.landmarks.positions_m[rows], xy, world.camera, max_error_px, seed)
     if result is None:
         return None
     pose, inliers = result
     if world.camera.readout_s > 0:
         expected = view.predicted_shutter
         if motion is not None:
-            expected = Shutter(world.camera, motion.angular_velocity(view.frame.time_ns, pose))
+            expected = Shutter(world.camera, motion.mean_angular_velocity(view.frame.time_ns, pose))
         pose, inliers = _with_shutter(view, world, rows, keypoints, pose, inliers, expected)
     rows, keypoints = rows[inliers], keypoints[inliers]
     view.observe(rows, view.features.keypoints_xy[keypoints], view.features.scales[keypoints])
     return pose
+
+
+def widest_pose(
+    landmarks_m: FloatArray, xy: FloatArray, camera: Camera, max_error_px: float, seed: int
+) -> tuple[Pose, BoolArray] | None:
+    """Return the pose of matched landmarks (N,3) and pixels (N,2) by RANSAC, and which agree (N,); of two motions that
+    both explain matches the one that explains more of the image.
+
+    What stays with the camera, or moves, may have more matches than the scene, which a fast motion blurs: they lie
+    close together.
+    """
+    first = ransac_pose(landmarks_m, xy, camera, max_error_px, seed)
+    if first is None:
+        return None
+    rest = np.flatnonzero(~first[1])
+    second = ransac_pose(landmarks_m[rest], xy[rest], camera, max_error_px, seed)
+    if second is None:
+        return first
+    agree = np.zeros(len(xy), bool)
+    agree[rest[second[1]]] = True
+    wider = cells_covered(xy[agree], camera.width) > cells_covered(xy[first[1]], camera.width)
+    return (second[0], agree) if wider else first
+
+
+def cells_covered(xy: FloatArray, width: int) -> int:
+    """Return how many cells of a grid over the image hold any of some pixels (N,2)."""
+    cells = (xy // (width / _COLUMNS)).astype(np.int64)
+    return len(np.unique(cells[:, 1] * _COLUMNS + cells[:, 0]))
 
 
 def pose_by_appearance(
@@ -173,28 +218,110 @@ def _clearly_better(free: TurningEstimate, bound: TurningEstimate) -> bool:
     return count >= _TURN_LEAST and (more or closer)
 
 
-def solve_pose(view: View, world: KeyframeMap, start: Pose, config: TrackerConfig, ranged: bool) -> int:
+def likeliest_pose(
+    view: View, world: KeyframeMap, predicted: MotionState, config: TrackerConfig, seed: int
+) -> Pose | None:
+    """Return the pose, near the predicted one or found by RANSAC, that the landmarks which the view shows and the
+    motion before it make likelier; None where too few landmarks agree with either.
+
+    Where many are followed wrongly, along an edge or on something that moves, refinement alone ends where they lead.
+    """
+    observations = _observations(view, world)
+    starts = [predicted.camera_from_world]
+    found = ransac_pose(observations.landmarks_m, observations.pixels_xy, world.camera, config.max_error_px, seed)
+    if found is not None:
+        starts.append(found[0])
+    tried = [refine_pose(start, observations, world.camera, (3.0, 1.0)) for start in starts]
+    enough = [one for one in tried if one is not None and one.inliers.sum() >= config.min_inliers]
+    if not enough:
+        return None
+    return min(enough, key=lambda one: one.cost + surprise(predicted, one)).camera_from_world
+
+
+def surprise(predicted: MotionState, found: PoseEstimate | PoseMeasurement) -> float:
+    """Return the squared distance of a pose from a predicted one over their variances."""
+    shift = (found.camera_from_world @ predicted.camera_from_world.inverse()).log()
+    return float(shift @ np.linalg.solve(predicted.covariance[:6, :6] + found.covariance[:6, :6], shift))
+
+
+def reach_px(predicted: MotionState, world: KeyframeMap) -> float:
+    """Return how far landmarks at a typical distance may lie from where a predicted pose puts them, px: one standard
+    deviation.
+    """
+    turn, move = (float(np.linalg.eigvalsh(predicted.covariance[k : k + 3, k : k + 3])[-1]) for k in (0, 3))
+    distance_m = max(world.landmarks.typical_distance_m, 1e-9)
+    return world.camera.fx * float(np.sqrt(turn + move / distance_m**2))
+
+
+def is_credible(view: View, predicted: MotionState | None, config: TrackerConfig) -> bool:
+    """Return whether a view's pose can be believed: its landmarks determine it, or it agrees with the motion so far."""
+    if view.measured is None or view.determined(config):
+        return view.measured is not None
+    return predicted is not None and surprise(predicted, view.measured) < _CHI_SQUARE_POSE
+
+
+def _trust(found: NDArray[np.int32]) -> FloatArray:
+    """Return how much landmarks that were found in so many frames (N,) count for a pose, 0 to 1.
+
+    What has stayed in its place for long is not taken along by something that moves, whose landmarks are new wherever
+    it is, however many of them agree in one frame.
+    """
+    return np.asarray((found / (found + _PROVEN_AFTER)) ** 2)
+
+
+def _observations(view: View, world: KeyframeMap) -> PixelObservations:
+    """Return what the view shows of the landmarks, with how uncertain they are themselves."""
+    marks, rows = world.landmarks, view.landmark_rows
+    return PixelObservations(
+        marks.positions_m[rows],
+        view.xy,
+        view.right_x,
+        view.sigmas_px,
+        view.ranging.disparity_sigma_px,
+        marks.spreads_m[rows],
+        _trust(marks.seen[rows]),
+    )
+
+
+def solve_pose(
+    view: View,
+    world: KeyframeMap,
+    start: Pose,
+    config: TrackerConfig,
+    ranged: bool,
+    turning_sigma_rad_s: float | None = None,
+) -> int:
     """Refine the view's pose on the landmarks it shows, drop those that disagree, and return how many agree; 0 = no
     pose.
 
-    With `ranged`, distances are measured as well, where the sensor has any.
+    With `ranged`, distances are measured as well, where the sensor has any. With a deviation of the angular velocity
+    that the view's shutter has, a rolling shutter is refined too.
     """
     if len(view.xy) < config.min_inliers:
         return 0
-    positions = world.landmarks.positions_m[view.landmark_rows]
     if ranged:
+        positions = world.landmarks.positions_m[view.landmark_rows]
         view.right_x = view.find_right_x(view.xy, _expected_disparity(world, positions, start))
-    spreads = None if world.camera.baseline_m is not None else world.landmarks.spreads_m[view.landmark_rows]
-    observations = PixelObservations(
-        positions, view.xy, view.right_x, view.sigmas_px, view.ranging.disparity_sigma_px, spreads
-    )
+    observations = _observations(view, world)
+    turning = None
+    if turning_sigma_rad_s is not None and world.camera.readout_s > 0:
+        turning = TurningPrior(view.shutter, turning_sigma_rad_s)
     # A pose without distances only has to bring landmarks within reach of alignment: it is not polished
     rounds = (3.0, 1.0, 1.0) if ranged else (3.0, 1.0)
-    estimate = refine_pose(start, observations, world.camera, rounds)
+    estimate = refine_pose(start, observations, world.camera, rounds, turning=turning)
     if estimate is None:
         return 0
     view.keep(estimate.inliers)
-    view.camera_from_world, view.covariance = estimate.camera_from_world, estimate.covariance
+    if estimate.shutter is not None:
+        view.turn(estimate.shutter)
+    view.camera_from_world, view.covariance = estimate.camera_from_world, estimate.covariance[:6, :6]
+    view.measured = PoseMeasurement(
+        view.frame.time_ns,
+        estimate.camera_from_world,
+        estimate.covariance,
+        None if estimate.shutter is None else estimate.shutter.angular_velocity,
+        estimate.depth_m,
+    )
     return int(estimate.inliers.sum())
 
 
@@ -206,17 +333,18 @@ def align_view(view: View, world: KeyframeMap, rows: IntArray, count: int) -> In
     """
     marks = world.landmarks
     projection = project(marks, rows[marks.textured[rows]], view.pose, world.camera)
+    projection = projection.take(view.usable(projection.xy))
     chosen = projection.take(_spread(projection.xy, marks.observations[projection.rows], world.camera.width, count))
     shown_at = np.full(marks.capacity, -1, np.int64)
     shown_at[view.landmark_rows] = np.arange(len(view.landmark_rows))
     at = shown_at[chosen.rows]
     start_xy = chosen.xy.copy()
     start_xy[at >= 0] = view.xy[at[at >= 0]]
-    xy, trusted = align_landmarks(world, chosen.rows, view.pose, start_xy, view.float_image, view.shutter)
+    xy, sigmas_px, trusted = align_landmarks(world, chosen.rows, view.pose, start_xy, view.float_image, view.shutter)
+    trusted &= view.usable(xy)
     better, new = trusted & (at >= 0), trusted & (at < 0)
-    view.xy[at[better]] = xy[better]
-    view.sigmas_px[at[better]] = ALIGNED_SIGMA_PX
-    view.observe_also(chosen.rows[new], xy[new], ALIGNED_SIGMA_PX)
+    view.xy[at[better]], view.sigmas_px[at[better]] = xy[better], sigmas_px[better]
+    view.observe_also(chosen.rows[new], xy[new], sigmas_px[new])
     return chosen.rows
 
 
@@ -227,9 +355,9 @@ def align_landmarks(
     start_xy: FloatArray,
     image: Float32Array,
     shutter: Shutter,
-) -> tuple[FloatArray, BoolArray]:
-    """Return where landmarks `rows` (M,) lie in a float32 image by their patches, (M,2), and which are trusted,
-    (M,).
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Return where landmarks `rows` (M,) lie in a float32 image by their patches, (M,2), the standard deviation of each
+    coordinate, (M,) px, and which are trusted, (M,).
     """
     marks = world.landmarks
     anchors, inverse = np.unique(marks.anchor_ids[rows], return_inverse=True)
@@ -243,8 +371,8 @@ def align_landmarks(
         camera_from_world.translation_m,
         world.camera,
     )
-    xy, trusted = align_patches(image, marks.patches[rows], warps, shutter.to_image(start_xy))
-    return shutter.to_middle(xy), trusted & usable
+    xy, sigmas_px, trusted = align_patches(image, marks.patches[rows], warps, shutter.to_image(start_xy))
+    return shutter.to_middle(xy), np.hypot(sigmas_px, ALIGNED_SIGMA_PX), trusted & usable
 
 
 def _poses(world: KeyframeMap, keyframe_ids: IntArray) -> tuple[FloatArray, FloatArray]:

@@ -21,14 +21,14 @@ from slamfront.tracking.mapping import (
     straighten,
     triangulate_with_neighbours,
 )
-from slamfront.tracking.motion import ConstantVelocity
+from slamfront.tracking.motion import MotionFilter
 from slamfront.tracking.ranging import disparity_offset_sigma_px, disparity_sigma_px
 from slamfront.tracking.recall import recall
 from slamfront.tracking.view import View
 from slamfront.types import KeyFrame, Sensor, Window
 
 # Keyframes at which the offset of disparities is asked for, of a window of all: any that is held would hold the offset
-_OFFSET_AT = (20, 40)
+_OFFSET_AT = (3, 5, 8, 12, 20, 40)
 
 KeyframeListener = Callable[[KeyFrame, Window], None]
 
@@ -64,7 +64,7 @@ class Mapper:
     def begin(self, keyframe: KeyframeRecord, view: View) -> None:
         """Take in the keyframe of a view with which a map begins."""
         self._unturned = keyframe, view
-        measure_depths(self._atlas.world)
+        measure_depths(self._atlas.world, self._disparity_sigma_px)
         self._publish(keyframe, size=len(self._atlas.world.keyframes))
 
     def add_earlier(self, keyframe: KeyframeRecord, views: Sequence[View]) -> list[int]:
@@ -91,25 +91,23 @@ class Mapper:
         world = self._atlas.world
         keyframe = insert_keyframe(world, view)
         place_by_parallax(world, keyframe)
-        self._unturned = self._unfinished = keyframe, view
+        self._unfinished = keyframe, view
         return keyframe
 
-    def straighten(self, next_view: View, motion: ConstantVelocity) -> None:
-        """Let the view after a keyframe's tell how the camera turned while a rolling shutter took the keyframe.
-
-        The views before tell how it turned half a frame earlier, and that of the first keyframe is not known at all. A
-        view that was matched with a keyframe has measured it itself.
+    def straighten(self, next_view: View, motion: MotionFilter) -> None:
+        """Correct the first keyframe of a map by how the camera turned until the view after it: with a rolling shutter,
+        no landmarks showed it in the keyframe itself.
         """
         newest, self._unturned = self._unturned, None
-        predicted = motion.predict(next_view.frame.time_ns)
-        if newest is None or predicted is None or next_view.frame.camera.readout_s <= 0:
+        expected = motion.predict(next_view.frame.time_ns)
+        if newest is None or expected is None or next_view.frame.camera.readout_s <= 0:
             return
-        (keyframe, view), world = newest, self._atlas.world
+        (keyframe, view), world, predicted = newest, self._atlas.world, expected.camera_from_world
         if view.turn_measured:
             return
         follow(next_view, view, world, predicted)
         if solve_pose(next_view, world, predicted, self._config.tracker, ranged=False):
-            turning = motion.angular_velocity_at_last(next_view.frame.time_ns, next_view.pose)
+            turning = motion.mean_angular_velocity(next_view.frame.time_ns, next_view.pose)
             straighten(world, keyframe, view, Shutter(world.camera, turning))
             view.adopt(keyframe)
         next_view.forget()
@@ -128,7 +126,7 @@ class Mapper:
         triangulate_with_neighbours(world, keyframe, view)
         fuse_with_neighbours(world, keyframe)
         rows = keyframe.landmark_rows[keyframe.landmark_rows >= 0]
-        measure_depths(world, rows[world.landmarks.created_by[rows] == keyframe.id])
+        measure_depths(world, self._disparity_sigma_px, rows[world.landmarks.created_by[rows] == keyframe.id])
         view.adopt(keyframe)
         view.settle(world)
         self._publish(keyframe, self._config.backend.window)

@@ -34,6 +34,8 @@ _EPIPOLAR_RATIO = 0.8
 _DOUBLE_RADIUS_PX = 3.0
 _ANCHOR_AGAIN = 1.3
 _SAME_RADIUS_PX = 1.5
+# A single camera measures no disparities: any number will do
+_NO_DISPARITY_SIGMA_PX = 1.0
 
 
 def insert_keyframe(world: KeyframeMap, view: View) -> KeyframeRecord:
@@ -71,7 +73,7 @@ def first_map(world: KeyframeMap, pair: FirstPair, count: int) -> KeyframeRecord
     patches = cut_patches(pair.first.grey, pair.first.shutter.to_image(features.keypoints_xy[matched]))
     rows = world.add_landmarks(first, matched, geometry.points[chosen] * scale, patches)
     _add_directions(world, first, pair.first)
-    measure_depths(world)
+    measure_depths(world, _NO_DISPARITY_SIGMA_PX)
     pair.first.adopt(first)
     pair.second.observe(rows, pair.second_xy[chosen], pair.second_sigmas_px[chosen])
     align_view(pair.second, world, world.observed_by(np.array([first.id])), count)
@@ -122,7 +124,7 @@ def place_by_parallax(world: KeyframeMap, keyframe: KeyframeRecord) -> None:
         if anchor_id in world.keyframes:
             mine = np.flatnonzero((rows >= 0) & (anchors == anchor_id))
             changed.append(_place_between(world, world.keyframes[anchor_id], keyframe, mine))
-    measure_depths(world, np.concatenate(changed))
+    measure_depths(world, _NO_DISPARITY_SIGMA_PX, np.concatenate(changed))
 
 
 def _place_between(world: KeyframeMap, anchor: KeyframeRecord, keyframe: KeyframeRecord, mine: IntArray) -> IntArray:
@@ -226,7 +228,11 @@ def _add_ranged_landmarks(world: KeyframeMap, keyframe: KeyframeRecord, view: Vi
     disparity = keyframe.features.keypoints_xy[:, 0] - keyframe.right_x
     with np.errstate(divide="ignore", invalid="ignore"):
         depth = world.camera.disparity_times_depth / disparity.astype(np.float64)
-    new = np.flatnonzero((keyframe.landmark_rows < 0) & (disparity > 0) & view.ranging.near(depth))
+    usable = view.ranging.near(depth)
+    if len(world.keyframes) == 1:
+        # Far landmarks hold how the camera turns: no other keyframe is there yet to triangulate them with
+        usable |= disparity * _MAX_DEPTH_UNCERTAINTY > view.ranging.disparity_sigma_px
+    new = np.flatnonzero((keyframe.landmark_rows < 0) & (disparity > 0) & usable)
     if len(new) == 0:
         return
     xy = keyframe.features.keypoints_xy[new]
@@ -272,9 +278,11 @@ def align_observations(world: KeyframeMap, keyframe: KeyframeRecord, keypoint_ro
     rows = keyframe.landmark_rows[keypoint_rows]
     start = keyframe.features.keypoints_xy[keypoint_rows].astype(np.float64)
     image = keyframe.image.astype(np.float32)
-    xy, trusted = align_landmarks(world, rows, keyframe.world_from_camera.inverse(), start, image, keyframe.shutter)
+    xy, aligned_px, trusted = align_landmarks(
+        world, rows, keyframe.world_from_camera.inverse(), start, image, keyframe.shutter
+    )
     shift = xy[trusted] - start[trusted]
-    world.move_keypoints(keyframe, keypoint_rows[trusted], shift, ALIGNED_SIGMA_PX)
+    world.move_keypoints(keyframe, keypoint_rows[trusted], shift, aligned_px[trusted])
 
 
 def _epipolar_matches(

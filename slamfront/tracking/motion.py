@@ -1,74 +1,85 @@
-"""Where the camera should be next."""
+"""Where the camera should be next, and where it is in the light of how it moved."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
 from slamfront.geometry.pose import Pose, Sim3, rotation_log
+from slamfront.solve.motion import MotionState, PoseMeasurement, first_state, predict, update
+from slamfront.solve.motion_noise import NoiseEstimator
 from slamfront.types import FloatArray
 
-# After a gap longer than this many frame intervals the old velocity says nothing
-_MAX_GAP = 5.0
+# After a gap longer than this the old velocity says nothing
+_MAX_GAP_S = 0.5
+# How fast a hand turns that nothing is known about, rad/s
+_UNKNOWN_TURN_RAD_S = 1.0
 
 
-class ConstantVelocity:
-    """The camera goes on turning and moving as it did between the last two poses."""
+class MotionFilter:
+    """Filters measured poses by the motion that they show, and learns from them how rough that motion is."""
 
     def __init__(self) -> None:
-        self._last: tuple[int, Pose] | None = None
-        self._step: tuple[int, Pose] | None = None
+        self._noise = NoiseEstimator()
+        self._state: MotionState | None = None
 
-    def predict(self, time_ns: int) -> Pose | None:
-        """Return camera_from_world expected at a time, or None when nothing is known."""
-        if self._last is None:
-            return None
-        last_ns, pose = self._last
-        if self._step is None:
-            return pose
-        interval_ns, motion = self._step
-        share = (time_ns - last_ns) / interval_ns
-        if share > _MAX_GAP:
-            return pose
-        return (motion if abs(share - 1) < 0.05 else Pose.exp(share * motion.log())) @ pose
+    def predict(self, time_ns: int) -> MotionState | None:
+        """Return pose and velocity expected at a time, or None when nothing is known."""
+        return None if self._state is None else self._predicted(self._state, time_ns)
 
-    def angular_velocity(self, time_ns: int, camera_from_world: Pose | None = None) -> FloatArray:
-        """Return how the camera turns at a time, (3,) rad/s, from the last pose to the given one, or else as it
-        turned before that.
+    def angular_velocity(self, time_ns: int) -> tuple[FloatArray, float]:
+        """Return how the camera should turn at a time, (3,) rad/s, and the standard deviation of each component.
 
         Points in the camera frame move by the cross product of this vector with themselves.
         """
-        if camera_from_world is not None and self._last is not None and time_ns > self._last[0]:
-            motion = camera_from_world @ self._last[1].inverse()
-            return rotation_log(motion.rotation) / (1e-9 * (time_ns - self._last[0]))
-        return np.zeros(3) if self._step is None else rotation_log(self._step[1].rotation) / (1e-9 * self._step[0])
+        if self._state is None:
+            return np.zeros(3), _UNKNOWN_TURN_RAD_S
+        predicted = self._predicted(self._state, time_ns)
+        sigma = float(np.sqrt(predicted.covariance[6:9, 6:9].diagonal().max()))
+        return predicted.velocity[:3], min(sigma, _UNKNOWN_TURN_RAD_S)
 
-    def angular_velocity_at_last(self, time_ns: int, camera_from_world: Pose) -> FloatArray:
-        """Return how the camera turned at the time of the last pose, (3,) rad/s, given a pose that came later.
+    def mean_angular_velocity(self, time_ns: int, camera_from_world: Pose) -> FloatArray:
+        """Return how the camera turned on average between the last pose and a later one, (3,) rad/s."""
+        state = self._state
+        if state is None or time_ns <= state.time_ns:
+            return self.angular_velocity(time_ns)[0]
+        motion = camera_from_world @ state.camera_from_world.inverse()
+        return rotation_log(motion.rotation) / (1e-9 * (time_ns - state.time_ns))
 
-        The mean velocities before and after it hold for the middles of their intervals, and are interpolated.
-        """
-        assert self._last is not None
-        after, after_ns = self.angular_velocity(time_ns, camera_from_world), time_ns - self._last[0]
-        if self._step is None:
-            return after
-        before, before_ns = self.angular_velocity(time_ns), self._step[0]
-        return (before * after_ns + after * before_ns) / (before_ns + after_ns)
-
-    def observe(self, time_ns: int, camera_from_world: Pose) -> None:
-        """Learn the pose at a time."""
-        if self._last is not None and time_ns > self._last[0]:
-            self._step = (time_ns - self._last[0], camera_from_world @ self._last[1].inverse())
-        self._last = (time_ns, camera_from_world)
+    def observe(self, measured: PoseMeasurement) -> MotionState:
+        """Return pose and velocity at the time of a measured pose, in the light of it and of those before."""
+        self._noise.observe(measured)
+        noise, state = self._noise.noise, self._state
+        gap_s = np.inf if state is None else 1e-9 * (measured.time_ns - state.time_ns)
+        if state is None or not 0 < gap_s <= _MAX_GAP_S:
+            self._state = first_state(measured, noise)
+        else:
+            self._state = update(predict(state, measured.time_ns, noise)[0], measured, noise)
+        return self._state
 
     def moved(self, new_from_old_world: Sim3) -> None:
         """Follow a correction of the map about the camera, which may also change the unit of length."""
-        if self._last is not None:
-            time_ns, camera_from_world = self._last
-            self._last = time_ns, new_from_old_world.apply_to_pose(camera_from_world.inverse()).inverse()
-        if self._step is not None:
-            interval_ns, motion = self._step
-            self._step = interval_ns, Pose(motion.rotation, new_from_old_world.scale * motion.translation_m)
+        state, scale = self._state, new_from_old_world.scale
+        if state is None:
+            return
+        units = np.repeat([1.0, scale, 1.0, scale], 3)
+        self._state = replace(
+            state,
+            camera_from_world=new_from_old_world.apply_to_pose(state.camera_from_world.inverse()).inverse(),
+            velocity=units[:6] * state.velocity,
+            covariance=units[:, None] * state.covariance * units,
+        )
+        self._noise.moved(new_from_old_world)
 
-    def forget(self) -> None:
-        """Know nothing, as after tracking is lost."""
-        self._last = self._step = None
+    def reset(self) -> None:
+        """Know nothing, as after tracking is lost; what was learned of the noise stays."""
+        self._state = None
+        self._noise.interrupt()
+
+    def _predicted(self, state: MotionState, time_ns: int) -> MotionState:
+        """Return the state at a time; after a long gap the camera stands, as far as is known, where it was."""
+        gap_s = 1e-9 * (time_ns - state.time_ns)
+        if gap_s > _MAX_GAP_S:
+            state = replace(state, velocity=np.zeros(6))
+        return predict(state, time_ns, self._noise.noise)[0] if gap_s > 0 else state

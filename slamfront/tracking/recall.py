@@ -6,11 +6,10 @@ import numpy as np
 
 from slamfront.config import TrackerConfig
 from slamfront.map import KeyframeMap, KeyframeRecord
-from slamfront.solve.pnp import ransac_pose
+from slamfront.solve.pnp import PixelObservations, is_determined, ransac_pose, refine_pose
 from slamfront.tracking.joining import landmarks_around
 from slamfront.tracking.mapping import align_observations
 from slamfront.tracking.projection import match_projection, project
-from slamfront.tracking.relocalizer import MIN_SPREAD, spread
 from slamfront.tracking.sighting import connected
 from slamfront.types import IntArray
 
@@ -29,7 +28,7 @@ def recall(world: KeyframeMap, keyframe: KeyframeRecord, config: TrackerConfig, 
 
     Drift has moved them too far to be found by their patches, so that the place is being mapped once more, although a
     few landmarks connect both times; where none do, loops are closed. They are matched by their descriptors about where
-    they should be, and believed where enough of them, scattered over the image, agree on one pose. Landmarks which the
+    they should be, and believed where enough of them agree on one pose and determine it. Landmarks which the
     keyframe observed there are merged into them, and adjustment then bends the map until both times agree.
     """
     older = [world.keyframes[i] for i in connected(world, keyframe).tolist() if i < keyframe.id - _RECENT]
@@ -43,8 +42,16 @@ def recall(world: KeyframeMap, keyframe: KeyframeRecord, config: TrackerConfig, 
     found = ransac_pose(world.landmarks.positions_m[rows], xy, world.camera, config.max_error_px, seed)
     if found is None:
         return 0
-    agree = found[1]
-    if agree.sum() < _LEAST or spread(xy[agree]) < MIN_SPREAD * world.camera.width:
+    pose, agree = found
+    sigmas_px, unknown = keyframe.sigmas_px[keypoints].astype(np.float64), np.full(len(xy), np.nan)
+    marks = world.landmarks
+    seen = PixelObservations(marks.positions_m[rows], xy, unknown, sigmas_px, spreads_m=marks.spreads_m[rows]).take(
+        agree
+    )
+    estimate = refine_pose(pose, seen, world.camera)
+    if agree.sum() < _LEAST or estimate is None:
+        return 0
+    if not is_determined(estimate.covariance, estimate.depth_m, config):
         return 0
     observe_instead(world, keyframe, rows[agree], keypoints[agree])
     return int(agree.sum())

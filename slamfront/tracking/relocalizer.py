@@ -5,20 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import numpy as np
-
 from slamfront.config import TrackerConfig
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.protocols import Matcher
 from slamfront.tracking.local_map import local_landmarks, match_by_appearance, match_by_projection, solve_pose
 from slamfront.tracking.view import View
-from slamfront.types import FloatArray
 
 # Keyframes tried in one frame, so that a lost frame costs no more than a tracked one
 _TRIES = 3
-# Inliers must scatter at least this much in every direction (standard deviation over the image's width): those on one
-# object, or along one line, fit many poses
-MIN_SPREAD = 0.05
 
 
 class Ranking(Protocol):
@@ -65,20 +59,20 @@ class Relocalizer:
         stays without a pose.
 
         A pose comes from the landmarks of one keyframe by LO-RANSAC, and is accepted when twice the inliers of
-        tracking, scattered over the image, agree with it, counting the landmarks of the keyframes around. The maps
+        tracking agree with it and determine it, counting the landmarks of the keyframes around. The maps
         share no ids of keyframes.
         """
         most, reason = 0, ""
         for keyframe_id in self._ranking.ranked(view, worlds, _TRIES):
             world = next(world for world in worlds if keyframe_id in world.keyframes)
             inliers = self._place(view, world, world.keyframes[keyframe_id])
-            scattered = inliers == 0 or spread(view.xy) >= MIN_SPREAD * world.camera.width
-            if inliers >= 2 * self._config.min_inliers and scattered:
+            determined = inliers == 0 or view.determined(self._config)
+            if inliers >= 2 * self._config.min_inliers and determined:
                 self._ranking.restart()
                 return keyframe_id
             if inliers >= most:
                 most = inliers
-                where = "" if scattered else ", all in one spot"
+                where = "" if determined else ", which leave its place open"
                 reason = f"keyframe {keyframe_id} fits best with {inliers} landmarks{where}"
             view.forget()
         needed = 2 * self._config.min_inliers
@@ -96,15 +90,8 @@ class Relocalizer:
         if pose is None:
             return 0
         inliers = solve_pose(view, world, pose, config, ranged=False)
-        if inliers and (inliers < 2 * config.min_inliers or spread(view.xy) < MIN_SPREAD * world.camera.width):
+        if inliers and (inliers < 2 * config.min_inliers or not view.determined(config)):
             rows, pose = local_landmarks(world, keyframe, config), view.pose
             match_by_projection(view, world, rows, config.search_radius_px, pose)
             inliers = solve_pose(view, world, pose, config, ranged=False)
         return inliers
-
-
-def spread(xy: FloatArray) -> float:
-    """Return the standard deviation, px, of pixels (N,2) in the direction in which they scatter least."""
-    if len(xy) < 2:
-        return 0.0
-    return float(np.sqrt(max(np.linalg.eigvalsh(np.cov(xy, rowvar=False))[0], 0.0)))

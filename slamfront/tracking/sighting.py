@@ -8,13 +8,11 @@ from slamfront.config import LoopConfig, TrackerConfig
 from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.protocols import Matcher
-from slamfront.solve.pnp import PixelObservations, refine_pose
+from slamfront.solve.pnp import PixelObservations, PoseEstimate, is_determined, refine_pose
 from slamfront.tracking.local_map import Sighting, align_landmarks, pose_by_appearance
 from slamfront.tracking.projection import match_projection, project
 from slamfront.tracking.ranging import disparity_sigma_px
-from slamfront.tracking.relocalizer import MIN_SPREAD, spread
-from slamfront.tracking.view import ALIGNED_SIGMA_PX
-from slamfront.types import FloatArray, IntArray, Sensor
+from slamfront.types import IntArray, Sensor
 
 # Keyframes that share this many landmarks see the same place
 NEAR = 15
@@ -29,7 +27,8 @@ _MIN_RATIOS = 15
 
 
 class Sighter:
-    """Places a keyframe among the landmarks of another one's surroundings, where enough of them, well spread, agree."""
+    """Places a keyframe among the landmarks of another one's surroundings, where enough of them agree and
+    determine its pose."""
 
     def __init__(self, matcher: Matcher, config: LoopConfig, tracker: TrackerConfig, sensor: Sensor, seed: int) -> None:
         self._matcher, self._config, self._tracker = matcher, config, tracker
@@ -70,10 +69,11 @@ class Sighter:
         aligned = _aligned_pose(world, keyframe, rows, pose)
         if aligned is None:
             return None
-        pose, xy = aligned
-        if len(xy) < self._config.min_inliers or spread(xy) < MIN_SPREAD * world.camera.width:
+        if aligned.inliers.sum() < self._config.min_inliers:
             return None
-        return Sighting(pose, found, keypoints)
+        if not is_determined(aligned.covariance, aligned.depth_m, self._tracker):
+            return None
+        return Sighting(aligned.camera_from_world, found, keypoints)
 
     def _first_sighting(self, world: KeyframeMap, keyframe: KeyframeRecord, match: KeyframeRecord) -> Sighting | None:
         """Return where the keyframe stands by the landmarks that the other one observes."""
@@ -107,17 +107,18 @@ def unit_of_length(world: KeyframeMap, sighting: Sighting, own: KeyframeMap, key
 
 def _aligned_pose(
     world: KeyframeMap, keyframe: KeyframeRecord, rows: IntArray, camera_from_world: Pose
-) -> tuple[Pose, FloatArray] | None:
-    """Return a keyframe's pose by the patches of landmarks, and where those that agree lie in it, (N,2) px."""
+) -> PoseEstimate | None:
+    """Return a keyframe's pose by the patches of landmarks."""
     if keyframe.image is None:
         return None
     projection = project(world.landmarks, rows, camera_from_world, world.camera)
     projection = projection.take(np.argsort(-world.landmarks.observations[projection.rows])[:_MOST_ALIGNED])
     image = keyframe.image.astype(np.float32)
-    xy, trusted = align_landmarks(world, projection.rows, camera_from_world, projection.xy, image, keyframe.shutter)
+    xy, aligned_px, trusted = align_landmarks(
+        world, projection.rows, camera_from_world, projection.xy, image, keyframe.shutter
+    )
     xy, positions = xy[trusted], world.landmarks.positions_m[projection.rows[trusted]]
-    nothing, sigmas_px = np.full(len(xy), np.nan), np.full(len(xy), ALIGNED_SIGMA_PX)
+    nothing, sigmas_px = np.full(len(xy), np.nan), aligned_px[trusted]
     if len(xy) < 4:
         return None
-    estimate = refine_pose(camera_from_world, PixelObservations(positions, xy, nothing, sigmas_px), world.camera)
-    return None if estimate is None else (estimate.camera_from_world, xy[estimate.inliers])
+    return refine_pose(camera_from_world, PixelObservations(positions, xy, nothing, sigmas_px), world.camera)

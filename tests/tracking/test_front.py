@@ -330,14 +330,26 @@ def without_depth(frame: Frame, kind: str) -> Frame:
     return replace(frame, depth_m=np.full_like(frame.depth_m, 0.0 if kind == "empty" else np.nan))
 
 
-@pytest.mark.parametrize("depth", ["none", "empty", "nan"])
-def test_frames_without_depth_are_tracked_all_the_same(depth: str) -> None:
+def run_without_depth(kind: str) -> Run:
+    """Return a run of 14 frames, the seventh to eleventh without depth, with a keyframe every third at least."""
     seen = clip("room", "rgbd")
-    frames = [without_depth(f, depth) if 6 <= f.id < 11 else f for f in seen.frames[:14]]
-    config = replace(CONFIG, keyframes=KeyframeConfig(max_interval=3, min_interval=1))
-    run = run_on(seen, config, frames=frames)
+    frames = [without_depth(f, kind) if 6 <= f.id < 11 else f for f in seen.frames[:14]]
+    return run_on(seen, replace(CONFIG, keyframes=KeyframeConfig(max_interval=3, min_interval=1)), frames=frames)
+
+
+def test_frames_that_lack_depth_are_tracked_all_the_same_and_leave_keyframes_to_the_next_one() -> None:
+    run = run_without_depth("none")
     assert run.states == [State.TRACKING] * 14
-    assert any(answer.is_keyframe for answer in run.answers[6:11]), "keyframes without depth among them"
+    assert not any(answer.is_keyframe for answer in run.answers[6:11])
+    assert run.answers[11].is_keyframe
+    assert run.errors_m().max() < NEAR_M
+
+
+@pytest.mark.parametrize("depth", ["empty", "nan"])
+def test_frames_whose_depth_is_unknown_everywhere_are_tracked_all_the_same(depth: str) -> None:
+    run = run_without_depth(depth)
+    assert run.states == [State.TRACKING] * 14
+    assert any(answer.is_keyframe for answer in run.answers[6:11]), "keyframes without a distance among them"
     assert run.errors_m().max() < NEAR_M
 
 

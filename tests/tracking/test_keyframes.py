@@ -30,10 +30,12 @@ def reference(world: KeyframeMap) -> KeyframeRecord:
     return world.keyframes[0]
 
 
-def showing(world: KeyframeMap, rows: np.ndarray, camera_from_world: Pose | None = None) -> View:
-    """Return a tracked view that shows landmarks where its pose puts them."""
-    frame = Frame(0, 0, np.zeros((CAMERA.height, CAMERA.width), np.uint8), CAMERA)
-    view = view_of(frame)
+def showing(world: KeyframeMap, rows: np.ndarray, camera_from_world: Pose | None = None, measures: bool = True) -> View:
+    """Return a tracked view that shows landmarks where its pose puts them, of a frame with depth or without."""
+    size = CAMERA.height, CAMERA.width
+    depth_m = np.full(size, 4.0, np.float32) if measures else None
+    view = view_of(Frame(0, 0, np.zeros(size, np.uint8), CAMERA, depth_m=depth_m), "rgbd")
+    assert view.ranging.measures == measures
     view.camera_from_world = camera_from_world or Pose.identity()
     xy = CAMERA.project(view.camera_from_world.apply(world.landmarks.positions_m[rows]))
     inside = CAMERA.contains(xy)
@@ -116,6 +118,30 @@ def test_a_view_from_aside_that_shows_little_of_the_keyframe_at_once_is_one(worl
 def test_a_blurred_view_is_none(world: KeyframeMap) -> None:
     """It stands where the keyframe does, so what it lacks a keyframe of it would lack as well."""
     assert due(KeyframePolicy(CONFIG, COUNT), world, showing(world, everything(world)[::5]), 1) == [False]
+
+
+def test_a_view_that_lacks_depth_leaves_a_keyframe_to_the_next_one(world: KeyframeMap) -> None:
+    policy, rows, moved = KeyframePolicy(CONFIG, COUNT), everything(world), Pose.exp([0, 0, 0, 0.6, 0, 0])
+    lacking, whole = (showing(world, rows, moved, measures) for measures in (False, True))
+    assert due(policy, world, lacking, 5) == [False] * 5
+    assert due(policy, world, whole, 1) == [True]
+    # What is due only by the count waits as well, however long
+    still = showing(world, rows, measures=False)
+    assert not any(due(policy, world, still, 2 * CONFIG.max_interval))
+    assert due(policy, world, showing(world, rows), 1) == [True]
+
+
+def test_a_view_that_lacks_depth_is_a_keyframe_where_tracking_is_weak(world: KeyframeMap) -> None:
+    policy, rows = KeyframePolicy(CONFIG, COUNT), everything(world)
+    due(policy, world, showing(world, rows), 1)
+    assert due(policy, world, showing(world, rows[::8], measures=False), 1) == [True]
+
+
+def test_a_single_camera_lacks_nothing(world: KeyframeMap) -> None:
+    single = KeyframeMap(replace(CAMERA, baseline_m=None), np.zeros((0, 32), np.uint8))
+    add_landmarks(single, add_keyframe(single, COUNT), np.arange(COUNT))
+    moved = showing(single, everything(single), Pose.exp([0, 0, 0, 0.6, 0, 0]), measures=False)
+    assert due(KeyframePolicy(CONFIG, COUNT), single, moved, 3) == [False, False, True]
 
 
 # --- culling

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
+import pytest
 
 from slamfront.backend import local_backend, solve_pose_graph
 from slamfront.backend.gtsam_ba import for_whole_map
@@ -14,6 +16,7 @@ from slamfront.config import LoopConfig, RunConfig
 from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap
 from slamfront.pipeline.closers import Answer, InlineCloser, Job
+from slamfront.protocols import Backend
 from slamfront.tracking.front import FrontEnd
 from slamfront.types import Correction, PoseGraph, Window
 from tests.tracking.worlds import CONFIG, Clip, Run, clip, front_for
@@ -24,21 +27,22 @@ DRIFT = Pose.exp([0.001, 0.004, -0.001, 0.012, 0.004, 0.012])
 
 
 class Bending:
-    """An adjuster that never adjusts, and bends the map once, when told to."""
+    """An adjuster that never adjusts, or does with a backend, and bends the map once, when told to."""
 
-    idle = False
-
-    def __init__(self) -> None:
+    def __init__(self, backend: Backend | None = None) -> None:
         whole = local_backend(for_whole_map(CONFIG.backend))
 
         def solve(job: Job) -> Answer:
             return solve_pose_graph(job) if isinstance(job, PoseGraph) else whole.solve(job)
 
         self.closer = InlineCloser(solve)
+        self.idle, self._backend = backend is not None, backend
         self._corrections: list[Correction] = []
 
     def offer(self, window: Window) -> bool:
-        return False
+        if self._backend is not None:
+            self._corrections.append(self._backend.solve(window))
+        return self._backend is not None
 
     def take(self) -> list[Correction]:
         corrections, self._corrections = self._corrections, []
@@ -74,8 +78,8 @@ def lap() -> Clip:
 
 
 @lru_cache(maxsize=4)
-def bent_lap(config: RunConfig = CONFIG) -> tuple[FrontEnd, Run]:
-    adjuster = Bending()
+def bent_lap(config: RunConfig = CONFIG, adjusted: bool = False) -> tuple[FrontEnd, Run]:
+    adjuster = Bending(local_backend(config.backend) if adjusted else None)
     front = front_for(lap(), config, adjuster)
     answers = []
     for row, frame in enumerate(lap().frames):
@@ -105,6 +109,19 @@ def test_a_lap_whose_end_had_drifted_closes() -> None:
     assert np.median(run.errors_m()) < 0.02 and run.errors_m().max() < 0.1
 
 
+@pytest.mark.parametrize("kind", ["gtsam", "isam2"])
+def test_windows_that_are_adjusted_leave_a_map_where_it_was_moved(kind: Literal["gtsam", "isam2"]) -> None:
+    config = replace(CONFIG, backend=replace(CONFIG.backend, kind=kind))
+    front, run = bent_lap(config, adjusted=True)
+    assert len(front.loops) >= 1
+    times = [frame.time_ns for frame in run.clip.frames]
+    closed = times.index(front.loops[0].time_ns)
+    errors_m = online_errors_m(run)
+    assert errors_m[BENT_AT + 1 : closed].min() > 0.2, "the drift is not undone before the loop shows it"
+    # The answer comes with the frame after the loop's; what the pose graph leaves is up to 13 cm at the end of the clip
+    assert errors_m[closed + 2 :].max() < 0.15, "nor is the loop afterwards"
+
+
 def test_odometry_goes_on_evenly_when_the_map_jumps() -> None:
     _, run = bent_lap()
     odom = [answer.odom_from_camera for answer in run.answers]
@@ -114,7 +131,7 @@ def test_odometry_goes_on_evenly_when_the_map_jumps() -> None:
     def steps(poses: list[Pose | None] | list[Pose]) -> np.ndarray:
         return np.array([np.linalg.norm((a.inverse() @ b).translation_m) for a, b in pairwise(poses) if a and b])
 
-    assert np.abs(steps(online) - steps(true)).max() > 0.2, "the map jumps"
+    assert np.abs(steps(online) - steps(true)).max() > 0.15, "the map jumps"
     # Until the whole map is adjusted, the camera wanders between both laps, which the pose graph leaves centimetres
     # apart: by 14 to 74 mm in a frame, where the map was bent at frames 78 to 90
     assert np.abs(steps(odom) - steps(true)).max() < 0.1
@@ -139,7 +156,7 @@ def test_landmarks_of_both_ends_become_one() -> None:
 def test_a_loop_that_reveals_more_drift_than_can_be_is_none() -> None:
     front, run = bent_lap(replace(CONFIG, loops=LoopConfig(max_drift=0.005)))
     assert front.loops == ()
-    assert online_errors_m(run)[-1] > 0.2, "so that the map stays bent"
+    assert online_errors_m(run)[-1] > 0.15, "so that the map stays bent"
 
 
 def test_loops_can_be_left_open() -> None:

@@ -6,7 +6,7 @@ import pytest
 from slamfront.map import KeyframeMap
 from slamfront.map.depths import measure_depths
 from slamfront.tracking.mapping import place_by_parallax
-from tests.map.test_depths import relative, seen_from
+from tests.map.test_depths import DISPARITY_SIGMA_PX, relative, seen_from
 
 
 def guessed(second_x_m: float) -> KeyframeMap:
@@ -48,6 +48,6 @@ def test_a_landmark_anchored_anew_is_as_unknown_as_before() -> None:
 def test_depths_of_some_landmarks_are_told_without_the_others() -> None:
     world = seen_from((0, 0, 0), (0.3, 0, 0))
     world.landmarks.spreads_m[:] = 7.0
-    measure_depths(world, world.keyframes[0].landmark_rows)
+    measure_depths(world, DISPARITY_SIGMA_PX, world.keyframes[0].landmark_rows)
     assert relative(world) == pytest.approx(0.0132, rel=0.05)
     assert (np.delete(world.landmarks.spreads_m, world.keyframes[0].landmark_rows, axis=0) == 7.0).all()

@@ -37,13 +37,13 @@ def test_a_handheld_depth_camera_is_tracked(data: Path) -> None:
 
 def test_a_stereo_car_is_tracked(data: Path) -> None:
     """Frames whose truth agrees with the images; 9 m are driven, and 0.1 m is about 1 %."""
-    run = run_on(opened(data / "kitti", "stereo", 60, 72))
+    run = run_on(opened(data / "kitti" / "sequences" / "00", "stereo", 60, 72))
     assert run.states == [State.TRACKING] * 12
     assert evaluate(run.clip.truth, trajectory(run)).se3.translation_m.rmse < 0.1
 
 
 def test_a_single_camera_on_a_car_initialises_soon(data: Path) -> None:
-    run = run_on(opened(data / "kitti", "mono", 60, 72))
+    run = run_on(opened(data / "kitti" / "sequences" / "00", "mono", 60, 72))
     assert run.tracked and run.tracked[0] < 10
     assert run.tracked == list(range(run.tracked[0], 12))
 

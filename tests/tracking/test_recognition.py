@@ -18,7 +18,7 @@ def seen() -> Clip:
 
 @pytest.fixture(scope="module")
 def world(seen: Clip) -> KeyframeMap:
-    config = replace(CONFIG, keyframes=KeyframeConfig(max_interval=6, min_interval=1, cull_redundancy=1.1))
+    config = replace(CONFIG, keyframes=KeyframeConfig(max_interval=6, min_interval=1, cull_redundancy=1.0))
     return run_on(seen, config).front.world
 
 

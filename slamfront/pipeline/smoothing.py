@@ -1,0 +1,71 @@
+"""Frames placed again by the map as it became, and smoothed by the motion that they show together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from slamfront.config import TrackerConfig
+from slamfront.geometry.pose import Pose
+from slamfront.map import KeyframeMap
+from slamfront.solve.motion import MotionNoise, MotionState, PoseMeasurement, smooth
+from slamfront.solve.motion_noise import NoiseEstimator
+from slamfront.solve.pnp import PixelObservations, refine_pose
+from slamfront.types import LandmarkObservations
+
+# Frames further apart do not belong to one motion, s
+_MAX_GAP_S = 0.5
+
+
+def measure_again(
+    world: KeyframeMap,
+    time_ns: int,
+    world_from_camera: Pose,
+    observed: LandmarkObservations,
+    config: TrackerConfig,
+) -> PoseMeasurement | None:
+    """Return a frame's pose by the landmarks of a map as they are now, near where it is thought to be; None where too
+    few of the landmarks that it showed are left and agree.
+    """
+    marks = world.landmarks
+    rows = marks.rows(observed.landmark_ids)
+    known = rows >= 0
+    if known.sum() < config.min_inliers:
+        return None
+    observations = PixelObservations(
+        marks.positions_m[rows[known]],
+        observed.pixels_xy[known].astype(np.float64),
+        observed.right_x[known].astype(np.float64),
+        observed.sigmas_px[known].astype(np.float64),
+        observed.disparity_sigma_px,
+        marks.spreads_m[rows[known]],
+    )
+    found = refine_pose(world_from_camera.inverse(), observations, world.camera)
+    if found is None or found.inliers.sum() < config.min_inliers:
+        return None
+    return PoseMeasurement(time_ns, found.camera_from_world, found.covariance, None, found.depth_m)
+
+
+def smoothed(measured: Sequence[PoseMeasurement]) -> list[MotionState]:
+    """Return the states at the times of measured poses of one map, each in the light of all others near it in time."""
+    times_s = 1e-9 * np.array([one.time_ns for one in measured], np.float64)
+    ends = np.flatnonzero(np.diff(times_s) > _MAX_GAP_S) + 1
+    states: list[MotionState] = []
+    for start, stop in zip([0, *ends.tolist()], [*ends.tolist(), len(measured)]):
+        part = measured[start:stop]
+        states += smooth(part, _noises(part))
+    return states
+
+
+def _noises(measured: Sequence[PoseMeasurement]) -> list[MotionNoise]:
+    """Return the noise about each measured pose, learned in a second pass with what the first one ended with."""
+    estimator = NoiseEstimator()
+    for one in measured:
+        estimator.observe(one)
+    estimator.interrupt()
+    noises = []
+    for one in measured:
+        estimator.observe(one)
+        noises.append(estimator.noise)
+    return noises

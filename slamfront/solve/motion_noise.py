@@ -1,0 +1,138 @@
+"""How rough a camera's motion is, and how far its measured poses are off, learned from the poses themselves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from slamfront.geometry.pose import Sim3
+from slamfront.solve.motion import MotionNoise, PoseMeasurement
+from slamfront.types import FloatArray
+
+# Frames over which is averaged: a hand or a car moves alike for some seconds
+_MEMORY = 100.0
+# What is taken for granted before, and as how many frames it counts: a hand's or a car's motion
+_PRIOR_FRAMES = 5.0
+_PRIOR_TURNING_PSD = 1.0  # rad^2/s^3
+_PRIOR_MOVING_PSD = 0.05  # squared median depths / s^3
+# The least that is believed of the roughness, as a share of the prior's, and by what factor covariances are too large
+_LEAST = 1e-4
+_LEAST_SCALE = 0.1
+# Changes of velocity beyond this many deviations count as this many: a push is no roughness
+_LARGEST = 3.0
+
+_TURNING, _MOVING = slice(0, 3), slice(3, 6)
+# Frames between the poses whose second differences are taken
+_STRIDES = (1, 4)
+
+
+class NoiseEstimator:
+    """Learns the noise of a motion from second differences of measured poses, one and four frames apart.
+
+    Over intervals h the velocity between two poses changes by a mean square of 2/3 h q + 6 r / h^2 for each axis, with
+    the power spectral density q of the acceleration and the variance r of the poses: one grows and the other shrinks
+    with the interval, which separates them (as in the Allan variance, Allan 1966).
+
+    Time stamps that are off move poses along the motion, in turning and moving alike: both bound their variance. What
+    is left of the errors in moving is taken for a factor of the poses' covariances.
+    """
+
+    def __init__(self) -> None:
+        self._sums = {axes.start: np.zeros((len(_STRIDES), 4)) for axes in (_TURNING, _MOVING)}
+        self._poses: list[PoseMeasurement] = []
+        self._noise: MotionNoise | None = None
+
+    @property
+    def noise(self) -> MotionNoise:
+        """What is known of the noise by now; it takes a first pose to know anything."""
+        assert self._noise is not None
+        return self._noise
+
+    def observe(self, measured: PoseMeasurement) -> None:
+        """Learn from the next measured pose."""
+        if self._noise is None:
+            self._noise = MotionNoise(_PRIOR_TURNING_PSD, _PRIOR_MOVING_PSD * measured.depth_m**2)
+        if self._poses and measured.time_ns <= self._poses[-1].time_ns:
+            return
+        self._poses = [*self._poses[-2 * _STRIDES[-1] :], measured]
+        for row, stride in enumerate(_STRIDES):
+            if len(self._poses) > 2 * stride:
+                self._learn(row, *self._poses[-1 - 2 * stride :: stride])
+        if len(self._poses) > 2:
+            self._noise = self._solved(measured.depth_m)
+
+    def interrupt(self) -> None:
+        """Begin anew with the next pose, as after tracking is lost; what was learned stays."""
+        self._poses = []
+
+    def moved(self, new_from_old_world: Sim3) -> None:
+        """Follow a correction of the map about the camera, which may also change the unit of length."""
+        scale = new_from_old_world.scale
+        self._poses = [_moved(one, new_from_old_world) for one in self._poses]
+        if scale != 1.0 and self._noise is not None:
+            self._noise = replace(self._noise, moving_psd=self._noise.moving_psd * scale**2)
+            self._sums[_MOVING.start][:, [0, 2, 3]] *= scale**2
+
+    def _learn(self, row: int, first: PoseMeasurement, second: PoseMeasurement, third: PoseMeasurement) -> None:
+        """Add the change of velocity between three poses."""
+        before, after = _velocity(first, second), _velocity(second, third)
+        h1, h2 = (1e-9 * (b.time_ns - a.time_ns) for a, b in ((first, second), (second, third)))
+        by_variance = 1 / h1**2 + (1 / h1 + 1 / h2) ** 2 + 1 / h2**2
+        for axes in (_TURNING, _MOVING):
+            stated = np.trace(second.covariance[axes, axes])
+            moments = np.array([h1 + h2, by_variance * stated, by_variance * (after[axes] @ after[axes])])
+            expected, change = self._expected(axes, moments), after[axes] - before[axes]
+            sums = self._sums[axes.start][row]
+            if not sums.any():
+                sums += _PRIOR_FRAMES * np.r_[expected, moments]
+            sums *= 1.0 - 1.0 / _MEMORY
+            sums += np.r_[min(change @ change, _LARGEST**2 * expected), moments]
+
+    def _expected(self, axes: slice, moments: FloatArray) -> float:
+        """Return the mean square of a change of velocity, by the noise that is known."""
+        noise = self.noise
+        psd = noise.turning_psd if axes is _TURNING else noise.moving_psd
+        return float(moments @ (psd, noise.pose_scale, noise.stamp_sigma_s**2))
+
+    def _solved(self, depth_m: float) -> MotionNoise:
+        turning, moving = self._sums[_TURNING.start], self._sums[_MOVING.start]
+        stamps = max(min(_errors(turning, 3, 2), _errors(moving, 3, 2)), 0.0)
+        known = moving - np.outer(moving[:, 3] * stamps, (1.0, 0.0, 0.0, 0.0))
+        scale = max(_errors(known, 2, None), _LEAST_SCALE)
+        return MotionNoise(
+            max(_roughness(turning, scale, stamps), _LEAST * _PRIOR_TURNING_PSD),
+            max(_roughness(moving, scale, stamps), _LEAST * _PRIOR_MOVING_PSD * depth_m**2),
+            scale,
+            float(np.sqrt(stamps)),
+        )
+
+
+def _velocity(first: PoseMeasurement, second: PoseMeasurement) -> FloatArray:
+    """Return the twist (6,) that leads from one pose to the next in their interval."""
+    motion = second.camera_from_world @ first.camera_from_world.inverse()
+    return motion.log() / (1e-9 * (second.time_ns - first.time_ns))
+
+
+def _moved(measured: PoseMeasurement, new_from_old_world: Sim3) -> PoseMeasurement:
+    """Return a measured pose in a world that has moved, whose unit of length may be another."""
+    units = np.repeat([1.0, new_from_old_world.scale, 1.0], 3)[: len(measured.covariance)]
+    pose = new_from_old_world.apply_to_pose(measured.camera_from_world.inverse()).inverse()
+    return replace(measured, camera_from_world=pose, covariance=units[:, None] * measured.covariance * units)
+
+
+def _errors(sums: FloatArray, column: int, known: int | None) -> float:
+    """Return the factor of a column of moments, of errors, that explains the squares at both strides (2,4) together
+    with the roughness, while the column `known` counts as stated; 0 while only one stride is known.
+    """
+    (a, b), (c, d) = sums[:, [1, column]]
+    near, far = sums[:, 0] - (0.0 if known is None else sums[:, known])
+    determinant = a * d - b * c
+    return float((a * far - c * near) / determinant) if determinant else float(known is None)
+
+
+def _roughness(sums: FloatArray, scale: float, stamps: float) -> float:
+    """Return the roughness that explains the squares together with the errors: where errors count for least."""
+    squares = sums[:, 0] - scale * sums[:, 2] - stamps * sums[:, 3]
+    row = -1 if sums[-1, 1] else 0
+    return float(squares[row] / sums[row, 1])
