@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from slamfront.geometry.pose import Pose
     from slamfront.image_matcher import ImageMatcher, MatchedPixels
     from slamfront.sources.guess import open_source
-    from slamfront.types import Frame, KeyFrame, Snapshot, State, Tracked, Trajectory, Window
+    from slamfront.types import Frame, KeyFrame, Moved, Snapshot, State, Tracked, Trajectory, Window
 
 _HOMES = {
     "Camera": "geometry.camera",
@@ -27,6 +27,7 @@ _HOMES = {
     "ImageMatcher": "image_matcher",
     "KeyFrame": "types",
     "MatchedPixels": "image_matcher",
+    "Moved": "types",
     "Pose": "geometry.pose",
     "RunConfig": "config",
     "Slam": "api",
@@ -50,6 +51,7 @@ __all__ = [
     "ImageMatcher",
     "KeyFrame",
     "MatchedPixels",
+    "Moved",
     "Pose",
     "RunConfig",
     "Slam",

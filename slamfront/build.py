@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ from slamfront.features.classical import Orb, Sift
 from slamfront.geometry.camera import Camera
 from slamfront.map import KeyframeMap
 from slamfront.map.files import MapHeader, check_fits, load_map, save_map
+from slamfront.map.places import Vocabulary, packaged_vocabulary
 from slamfront.matching.nearest import Nearest
 from slamfront.models.weights import packaged_weights
 from slamfront.pipeline import Audience, FinishingAdjuster, InlineAdjuster, NoAdjuster, ThreadedAdjuster
@@ -72,6 +73,8 @@ def resolve(config: RunConfig) -> RunConfig:
     matcher_weights = config.matcher.weights or own
     if matcher != "nearest" and extractor != "superpoint":
         raise ConfigError(f"matcher.kind {matcher} needs extractor.kind superpoint, not {extractor}")
+    if device == "cuda" and _best_device() != "cuda":
+        raise ConfigError("device is cuda, but PyTorch finds no CUDA here: use cpu or auto")
     if device == "auto":
         device = _best_device() if "superpoint" in (extractor, matcher) or matcher != "nearest" else "cpu"
     return replace(
@@ -114,17 +117,29 @@ def build_matcher(config: RunConfig) -> Matcher:
     return Nearest(config.matcher.ratio)
 
 
-def build_front(config: RunConfig, camera: Camera, sensor: Sensor, adjuster: Adjuster) -> FrontEnd:
+def build_parts(config: RunConfig) -> tuple[Extractor, Matcher]:
+    """Return extractor and matcher of a resolved configuration; WeightsError when weights are missing."""
+    return build_extractor(config), build_matcher(config)
+
+
+def build_front(
+    config: RunConfig,
+    camera: Camera,
+    sensor: Sensor,
+    adjuster: Adjuster,
+    parts: tuple[Extractor, Matcher] | None = None,
+) -> FrontEnd:
     """Return the front end of a resolved configuration, with the seeds set for it, in the map that it names.
 
-    Raises MapFileError for a map that cannot be used, WeightsError when weights are missing.
+    `parts` are extractor and matcher, where they have been built already. Raises MapFileError for a map that cannot be
+    used, WeightsError when weights are missing.
     """
     cv2.setRNGSeed(config.seed)
     if config.device == "cuda" or config.extractor.kind == "superpoint":
         import torch
 
         torch.manual_seed(config.seed)
-    extractor, matcher = build_extractor(config), build_matcher(config)
+    extractor, matcher = parts or build_parts(config)
     # What a loop or a joint does to the map cannot be undone: the matcher that says yes less often decides
     places, world = Nearest(config.matcher.ratio), _loaded_map(config, camera, sensor)
     return FrontEnd(config, camera, sensor, extractor, matcher, adjuster, world, places)
@@ -158,8 +173,14 @@ def adjuster_of(config: RunConfig) -> Iterator[FinishingAdjuster]:
     if config.backend.kind == "none":
         yield NoAdjuster()
     elif config.threads:
-        with RemoteBackend(config.backend) as backend, _closer_of(config) as closer:
-            yield ThreadedAdjuster(backend, closer)
+        with ExitStack() as stack:
+            ends = stack.enter_context(ExitStack())
+            backend = stack.enter_context(RemoteBackend(config.backend))
+            closer = stack.enter_context(_closer_of(config))
+            adjuster = ThreadedAdjuster(backend, closer)
+            ends.callback(adjuster.join)  # last of all: the thread waits for an answer until its backend is closed
+            stack.callback(adjuster.close)
+            yield adjuster
     else:
         whole = _solve_whole(local_backend(for_whole_map(config.backend)))
         yield InlineAdjuster(local_backend(config.backend), InlineCloser(whole) if config.loops.enabled else None)
@@ -179,11 +200,14 @@ def _closer_of(config: RunConfig) -> Iterator[ThreadedCloser | None]:
             made.append(backend)
             yield backend.solve
 
+    closer = ThreadedCloser(solver)
     try:
-        yield ThreadedCloser(solver)
+        yield closer
     finally:
+        closer.close()
         for backend in made:  # a run that was broken off waits for nothing
             backend.close()
+        closer.join()
 
 
 def _solve_whole(backend: Backend) -> Solve:
@@ -239,13 +263,26 @@ def _header(config: RunConfig, sensor: Sensor) -> MapHeader:
     """Return what a map of this configuration is made with; learned features are told by their weights' content."""
     features: str = config.extractor.kind
     if features == "superpoint":
-        from slamfront.models.checkpoints import load_network
-
-        digest = hashlib.sha256()
-        for name, tensor in load_network(config.extractor.weights).state_dict().items():
-            digest.update(name.encode() + tensor.float().contiguous().cpu().numpy().tobytes())
-        features = f"superpoint {digest.hexdigest()[:16]}"
+        features = _features_of(config.extractor.weights)
     return MapHeader.now(sensor, features, config.matcher.kind)
+
+
+def _features_of(weights: str) -> str:
+    """Return what a map's header calls the features of a SuperPoint's weights."""
+    from slamfront.models.checkpoints import load_network
+
+    digest = hashlib.sha256()
+    for name, tensor in load_network(weights).state_dict().items():
+        digest.update(name.encode() + tensor.float().contiguous().cpu().numpy().tobytes())
+    return f"superpoint {digest.hexdigest()[:16]}"
+
+
+def vocabulary_for(features: str) -> Vocabulary | None:
+    """Return the vocabulary that ships for the features that a map's header names, or None."""
+    if not features.startswith("superpoint "):
+        return packaged_vocabulary(features)
+    names = (name for name in packaged_weights() if packaged_vocabulary(name) is not None)
+    return next((packaged_vocabulary(name) for name in names if _features_of(name) == features), None)
 
 
 def _window(controls: Controls, title: str) -> list[ClosableViewer]:

@@ -18,14 +18,20 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from slamfront.errors import CalibrationError
+from slamfront.errors import CalibrationError, refused_as, shortened
 from slamfront.geometry.camera import Camera, Model, StereoRig
 from slamfront.geometry.pose import Pose
+from slamfront.reading import MOST_YAML_BYTES, brief, load_yaml, read_text
 from slamfront.trajectories import write_atomically
 
 Array = NDArray[np.float64]
 Size = tuple[int, int]
 Calibration = Camera | StereoRig
+
+_MOST_PIXELS, _MOST_SIDE = 1 << 26, 1 << 15
+"""No camera that can be tracked with has more."""
+
+_DEPTH_FACTORS = ("DepthMapFactor", "RGBD.DepthMapFactor", "depthmap_factor", "Camera.depthmap_factor")
 
 _MODELS: dict[str, Model] = {
     "": "radtan",
@@ -44,26 +50,58 @@ _MODELS: dict[str, Model] = {
 }
 
 
-def read_calibration(path: Path, size: Size | None = None) -> Calibration:
+def read_calibration(path: Path | str, size: Size | None = None) -> Calibration:
     """Return the camera, or the two cameras before rectification, that a calibration file describes.
 
     `size` is (width, height) in pixels of the frames, for the kinds that do not state it (KITTI, one line, old ORB-SLAM
     settings). Raises CalibrationError when the file cannot be read, is of no known kind, or misses a value.
     """
+    path = Path(path)
+    text = read_text(path, CalibrationError, MOST_YAML_BYTES)
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise CalibrationError(f"cannot read the calibration {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise CalibrationError(f"the calibration {path} is not a text file") from error
-    try:
-        return _parse(text, size)
+        with refused_as(CalibrationError, "a value has the wrong form"):
+            calibration = _parse(text, size)
+        check_plausible(calibration)
+        return calibration
     except CalibrationError as error:
-        raise CalibrationError(f"{path}: {error}") from error
-    except KeyError as error:
-        raise CalibrationError(f"{path}: the key {error} is missing") from error
-    except (ValueError, TypeError, IndexError, AttributeError) as error:
-        raise CalibrationError(f"{path}: a value has the wrong form ({error})") from error
+        raise CalibrationError(f"{shortened(str(path))}: {error}") from error
+
+
+def read_depth_unit(path: Path) -> float | None:
+    """Return what one step of a depth image is, m, by the DepthMapFactor of an ORB-SLAM settings file, or the like.
+
+    None where the calibration file says nothing of it. Raises CalibrationError when it cannot be read.
+    """
+    text = read_text(Path(path), CalibrationError, MOST_YAML_BYTES)
+    if not re.search(r"depth_?map_?factor", text, re.IGNORECASE):
+        return None
+    values = parse_yaml(text)
+    key = next((key for key in _DEPTH_FACTORS if key in values), None)
+    if key is None:
+        return None
+    factor = values[key]
+    if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 1 <= abs(factor) <= 1e6:
+        raise CalibrationError(f"{path}: {key} must be 1 to 1000000, got {brief(factor)}")
+    return 1 / abs(float(factor))
+
+
+def check_plausible(calibration: Calibration) -> None:
+    """Raise CalibrationError for what no lens is: lengths in mm, or as a share of the width, where pixels are meant.
+
+    From 0.1 to 100 widths of focal length are 157 degrees of a pinhole's view, or 320 of a fisheye's, to 0.6.
+    """
+    for camera in (calibration.left, calibration.right) if isinstance(calibration, StereoRig) else (calibration,):
+        width, height = camera.width, camera.height
+        if width * height > _MOST_PIXELS or max(width, height) > _MOST_SIDE:
+            raise CalibrationError(f"a calibration for {brief(width)}x{brief(height)} pixels is of no camera")
+        for name, focal in (("fx", camera.fx), ("fy", camera.fy)):
+            if not 0.1 * min(width, height) <= focal <= 100 * max(width, height):
+                raise CalibrationError(
+                    f"{name} is {focal:g}, which cannot be the focal length in pixels of {width}x{height} images"
+                )
+        for name, centre, side in (("cx", camera.cx, width), ("cy", camera.cy, height)):
+            if not -side <= centre <= 2 * side:
+                raise CalibrationError(f"{name} is {centre:g}, far outside the image of {width}x{height} pixels")
 
 
 def write_calibration(path: Path, calibration: Calibration) -> None:
@@ -81,11 +119,10 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping of a YAML file, OpenCV's dialect included; CalibrationError when it cannot be read."""
+    text = read_text(path, CalibrationError, MOST_YAML_BYTES)
     try:
-        return parse_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CalibrationError(f"cannot read {path}: {error.strerror}") from error
-    except (CalibrationError, UnicodeDecodeError) as error:
+        return parse_yaml(text)
+    except CalibrationError as error:
         raise CalibrationError(f"{path}: {error}") from error
 
 
@@ -93,10 +130,7 @@ def parse_yaml(text: str) -> dict[str, Any]:
     """Return the mapping in a YAML text; OpenCV's header and matrix tags are taken off first."""
     plain = re.sub(r"\A\s*%YAML[:\s].*\n", "", text).replace("!!opencv-matrix", "")
     plain = re.sub(r"\A\s*---[ \t]*\n", "", plain).replace("\t", "    ")
-    try:
-        values = yaml.safe_load(plain)
-    except yaml.YAMLError as error:
-        raise CalibrationError(f"not valid YAML: {' '.join(str(error).split())}") from error
+    values = load_yaml(plain, CalibrationError, "the calibration")
     if not isinstance(values, dict):
         raise CalibrationError("no known calibration: expected a mapping of keys to values")
     return values
@@ -118,31 +152,54 @@ def camera_from_kitti(projections: Mapping[str, Array], size: Size, left: str = 
     return replace(camera, baseline_m=float(p[0, 3] / p[0, 0] - other[0, 3] / other[0, 0]))
 
 
-def camera_from_info(info: Mapping[str, Any], rectified: bool = False) -> Camera:
+def camera_from_info(info: Mapping[str, Any], rectified: bool = False, size: Size | None = None) -> Camera:
     """Return the camera of a ROS CameraInfo, given as a mapping with the message's or the YAML file's keys.
 
     With `rectified` it is the camera of the rectified image (P), otherwise that of the raw image (K and D). A right
-    camera's P carries the baseline, which is kept in either case.
+    camera's P carries the baseline, which is kept in either case. A message tells the whole sensor's camera and, apart,
+    which region of it was read out and by how much that was binned; `size` is the images' where it is known, so that
+    one which tells the binned images' camera at once is not binned twice.
     """
+    _check_unused(info, _INFO_KEYS)
     width, height = int(_first(info, "width", "image_width")), int(_first(info, "height", "image_height"))
     p = _matrix(_first(info, "P", "p", "projection_matrix", default=np.zeros(12)), 3, 4)
     baseline_m = float(-p[0, 3] / p[0, 0]) if p[0, 0] > 0 and p[0, 3] < 0 else None
     if rectified:
-        return replace(_from_projection(p, width, height), baseline_m=baseline_m)
+        return _read_out(replace(_from_projection(p, width, height), baseline_m=baseline_m), info, size)
     k = _matrix(_first(info, "K", "k", "camera_matrix"), 3, 3)
-    coefficients = _numbers(_first(info, "D", "d", "distortion_coefficients", default=()))
-    model, distortion = _distortion(str(info.get("distortion_model", "")), coefficients)
-    return replace(_from_projection(k, width, height), model=model, distortion=distortion, baseline_m=baseline_m)
+    coefficients = _numbers(_first(info, *_COEFFICIENTS, default=()))
+    name = info.get("distortion_model", "")
+    if info.get("fisheye_model"):  # OpenCV's calibration sample: cv::fisheye, and no name of a model
+        name = name or "fisheye"
+    model, distortion = _distortion(name, coefficients)
+    camera = replace(_from_projection(k, width, height), model=model, distortion=distortion, baseline_m=baseline_m)
+    return _read_out(camera, info, size)
 
 
-def rig_from_infos(left: Mapping[str, Any], right: Mapping[str, Any]) -> StereoRig:
+def _read_out(camera: Camera, info: Mapping[str, Any], size: Size | None) -> Camera:
+    """Return the camera of the region of a sensor that a CameraInfo says was read out, binned as it says."""
+    if size == (camera.width, camera.height):
+        return camera
+    roi = info.get("roi") or {}
+    x, y, width, height = (int(_attribute(roi, key)) for key in ("x_offset", "y_offset", "width", "height"))
+    bins = [max(1, int(info.get(key) or 1)) for key in ("binning_x", "binning_y")]
+    width, height = width or camera.width, height or camera.height
+    region = replace(camera, width=width, height=height, cx=camera.cx - x, cy=camera.cy - y)
+    return region if bins == [1, 1] else region.scaled(width // bins[0], height // bins[1])
+
+
+def _attribute(value: Any, key: str) -> Any:
+    return value.get(key, 0) if isinstance(value, Mapping) else getattr(value, key, 0)
+
+
+def rig_from_infos(left: Mapping[str, Any], right: Mapping[str, Any], size: Size | None = None) -> StereoRig:
     """Return the two raw cameras of a pair of ROS CameraInfos.
 
     Their R turn each camera into the rectified frame, where the right one stands at -P[0,3]/P[0,0] along x (REP-104 and
     the message's own text); so X_right = R_right^T (R_left X_left - baseline).
     """
     rotations = [_matrix(_first(info, "R", "r", "rectification_matrix"), 3, 3) for info in (left, right)]
-    cameras = [camera_from_info(info) for info in (left, right)]
+    cameras = [camera_from_info(info, size=size) for info in (left, right)]
     baseline_m = cameras[1].baseline_m
     if baseline_m is None:
         raise CalibrationError("the right camera's P holds no baseline: calibrate the pair together")
@@ -153,12 +210,12 @@ def rig_from_infos(left: Mapping[str, Any], right: Mapping[str, Any]) -> StereoR
 
 def camera_from_euroc(values: Mapping[str, Any]) -> Camera:
     """Return the camera of an EuRoC sensor.yaml."""
+    _check_unused(values, _EUROC_KEYS)
     width, height = (int(v) for v in values["resolution"])
-    model, distortion = _distortion(
-        str(values["distortion_model"]), _numbers(_first(values, "distortion_coefficients", "distortion_coeffs"))
-    )
+    coefficients = _numbers(_first(values, "distortion_coefficients", "distortion_coeffs"))
+    model, distortion = _distortion(values["distortion_model"], coefficients)
     if values.get("camera_model", "pinhole") != "pinhole":
-        raise CalibrationError(f"the camera model '{values['camera_model']}' is not supported: use pinhole")
+        raise CalibrationError(f"the camera model {brief(values['camera_model'])} is not supported: use pinhole")
     fx, fy, cx, cy = _numbers(values["intrinsics"])
     return Camera(model, width, height, fx, fy, cx, cy, distortion)
 
@@ -223,8 +280,8 @@ def _from_kalibr(values: Mapping[str, Any], _size: Size | None) -> Calibration:
     return StereoRig(left, camera_from_euroc(values["cam1"]), Pose.from_matrix(values["cam1"]["T_cn_cnm1"]))
 
 
-def _from_info(values: Mapping[str, Any], _size: Size | None) -> Calibration:
-    return camera_from_info(values)
+def _from_info(values: Mapping[str, Any], size: Size | None) -> Calibration:
+    return camera_from_info(values, size=size)
 
 
 def _from_euroc(values: Mapping[str, Any], _size: Size | None) -> Calibration:
@@ -232,9 +289,12 @@ def _from_euroc(values: Mapping[str, Any], _size: Size | None) -> Calibration:
 
 
 def _from_orbslam(values: Mapping[str, Any], size: Size | None) -> Calibration:
-    """Return the calibration of an ORB-SLAM settings file, of version 2 (`Camera.fx`) or 3 (`Camera1.fx`)."""
+    """Return the calibration of an ORB-SLAM settings file, of version 2 (`Camera.fx`) or 3 (`Camera1.fx`), or of
+    stella_vslam, which shares most of version 2's keys.
+    """
     if "LEFT.K" in values:
-        return rig_from_infos(*(_orbslam_side(values, side) for side in ("LEFT", "RIGHT")))
+        return rig_from_infos(_orbslam_side(values, "LEFT"), _orbslam_side(values, "RIGHT"))
+    _check_unused(values, _ORBSLAM_KEYS, r"Camera\d?\..*")
     first = "Camera1" if "Camera1.fx" in values else "Camera"
     camera = _orbslam_camera(values, first, size)
     if "Stereo.T_c1_c2" in values:
@@ -242,7 +302,10 @@ def _from_orbslam(values: Mapping[str, Any], size: Size | None) -> Calibration:
         return StereoRig(camera, _orbslam_camera(values, "Camera2", size), left_from_right.inverse())
     if "Stereo.b" in values:
         return replace(camera, baseline_m=float(values["Stereo.b"]))
-    return replace(camera, baseline_m=float(values["Camera.bf"]) / camera.fx) if "Camera.bf" in values else camera
+    key = next((key for key in ("Camera.bf", "Camera.focal_x_baseline") if key in values), None)
+    if key is None or not float(values[key]) > 0:
+        return camera
+    return replace(camera, baseline_m=float(values[key]) / camera.fx)
 
 
 def _orbslam_side(values: Mapping[str, Any], side: str) -> dict[str, Any]:
@@ -252,16 +315,31 @@ def _orbslam_side(values: Mapping[str, Any], side: str) -> dict[str, Any]:
 
 
 def _orbslam_camera(values: Mapping[str, Any], name: str, size: Size | None) -> Camera:
-    if "Camera.width" in values:
-        size = int(values["Camera.width"]), int(values["Camera.height"])
+    for columns, rows in (("Camera.width", "Camera.height"), ("Camera.cols", "Camera.rows")):
+        if columns in values:
+            size = int(values[columns]), int(values[rows])
     fx, fy, cx, cy = (float(values[f"{name}.{key}"]) for key in ("fx", "fy", "cx", "cy"))
-    kind = str(values.get("Camera.type", "PinHole"))
-    if kind == "KannalaBrandt8":
+    kind = values.get("Camera.type", values.get("Camera.model", "PinHole"))
+    model = _ORBSLAM_MODELS.get(kind.lower()) if isinstance(kind, str) else None
+    if model is None:
+        raise CalibrationError(f"the camera model {brief(kind)} is not supported: use PinHole or KannalaBrandt8")
+    if model == "kb4":
         distortion = tuple(float(values[f"{name}.{key}"]) for key in ("k1", "k2", "k3", "k4"))
         return Camera("kb4", *_need(size), fx, fy, cx, cy, distortion)
+    if model == "pinhole":
+        return Camera("pinhole", *_need(size), fx, fy, cx, cy)
     coefficients = [float(values.get(f"{name}.{key}", 0.0)) for key in ("k1", "k2", "p1", "p2", "k3")]
     model, distortion = _distortion("radtan", coefficients)
     return Camera(model, *_need(size), fx, fy, cx, cy, distortion)
+
+
+def _check_unused(values: Mapping[str, Any], known: frozenset[str], prefix: str = "") -> None:
+    """Refuse a key that is not read and may change the lens: without it, every pixel would be a little wrong."""
+    for key in values:
+        text = str(key)
+        suspicious = _LENS_KEY.search(text) or (prefix and re.fullmatch(prefix, text))
+        if key not in known and suspicious:
+            raise CalibrationError(f"the key {brief(text)} is not read, and may change what the lens does: remove it")
 
 
 def _from_colmap(lines: Sequence[Sequence[str]]) -> Camera:
@@ -286,11 +364,11 @@ def _from_line(numbers: Sequence[float], size: Size) -> Camera:
     return Camera(model, *size, fx, fy, cx, cy, distortion)
 
 
-def _distortion(name: str, coefficients: Sequence[float]) -> tuple[Model, tuple[float, ...]]:
+def _distortion(name: Any, coefficients: Sequence[float]) -> tuple[Model, tuple[float, ...]]:
     """Return slamfront's model and coefficients for a named model; all zeros make an ideal pinhole."""
-    model = _MODELS.get(name.lower())
+    model = _MODELS.get(name.lower()) if isinstance(name, str) else None
     if model is None:
-        raise CalibrationError(f"the distortion model '{name}' is not supported: use radtan or equidistant")
+        raise CalibrationError(f"the distortion model {brief(name)} is not supported: use radtan or equidistant")
     values = tuple(float(v) for v in coefficients)
     if model == "kb4":
         return model, values
@@ -320,6 +398,8 @@ def _matrix(value: Any, rows: int, columns: int) -> Array:
 def _numbers(value: Any) -> list[float]:
     """Return the numbers of a list, a nested list, an array, or a mapping with the list under `data`."""
     flat = np.asarray(value["data"] if isinstance(value, Mapping) else value, np.float64)
+    if not np.isfinite(flat).all():
+        raise CalibrationError("a number is not finite")
     return [float(v) for v in flat.ravel()]
 
 
@@ -354,6 +434,52 @@ _COLMAP: dict[str, tuple[Model, int, int]] = {
     "OPENCV": ("radtan", 2, 4),
     "OPENCV_FISHEYE": ("kb4", 2, 4),
     "FULL_OPENCV": ("radtan", 2, 8),
+}
+
+_COEFFICIENTS = ("D", "d", "distortion_coefficients", "dist_coeff", "dist_coeffs", "distortion_coeffs", "distCoeffs")
+
+# Keys that are read, or known to leave the lens as it is
+_INFO_KEYS = frozenset(
+    (
+        *(
+            "width",
+            "height",
+            "image_width",
+            "image_height",
+            "camera_name",
+            "header",
+            "distortion_model",
+            "fisheye_model",
+        ),
+        *("K", "k", "camera_matrix", "R", "r", "rectification_matrix", "P", "p", "projection_matrix", *_COEFFICIENTS),
+        *("binning_x", "binning_y", "roi"),
+    )
+)
+_EUROC_KEYS = frozenset(
+    (
+        *("sensor_type", "comment", "T_BS", "rate_hz", "resolution", "camera_model", "intrinsics", "distortion_model"),
+        *("distortion_coefficients", "distortion_coeffs", "rostopic", "T_cn_cnm1", "T_cam_imu", "timeshift_cam_imu"),
+    )
+)
+_ORBSLAM_KEYS = frozenset(
+    (
+        *(f"{c}.{k}" for c in ("Camera", "Camera1", "Camera2") for k in ("fx", "fy", "cx", "cy", "k1", "k2", "k3")),
+        *(f"{c}.{k}" for c in ("Camera", "Camera1", "Camera2") for k in ("k4", "p1", "p2", "overlappingBegin")),
+        *("Camera1.overlappingEnd", "Camera2.overlappingEnd"),
+        *("Camera.width", "Camera.height", "Camera.cols", "Camera.rows", "Camera.newWidth", "Camera.newHeight"),
+        *("Camera.type", "Camera.model", "Camera.setup", "Camera.name", "Camera.fps", "Camera.RGB"),
+        *("Camera.color_order", "Camera.bf", "Camera.focal_x_baseline", "Camera.depthmap_factor"),
+    )
+)
+_LENS_KEY = re.compile(
+    r"dist|fish|lens|model|skew|omni|mirror|coeff|radial|tangential|shear|^xi$|^alpha$|^beta$|^[kps]\d+$", re.IGNORECASE
+)
+_ORBSLAM_MODELS: dict[str, Model] = {
+    "pinhole": "radtan",
+    "perspective": "radtan",
+    "rectified": "pinhole",
+    "kannalabrandt8": "kb4",
+    "fisheye": "kb4",
 }
 
 # Keys that give a kind of YAML away, tried in this order.

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 
 from slamfront import __version__
-from slamfront.errors import ConfigError, SlamfrontError
+from slamfront.errors import INTERRUPTED, OK, USER_ERROR, ConfigError, SlamfrontError
+from slamfront.streams import forgiving_streams
 
 COMMANDS = {
     "demo": "run on the sequence that comes along, offline, and draw what came out",
@@ -21,7 +22,7 @@ COMMANDS = {
     "eval": "compare a trajectory with the true one",
     "eval-features": "measure keypoints, matches and homographies, and compare extractors in one report",
     "eval-matching": "measure matches, homographies, relative poses and time, and compare matchers in one report",
-    "bench": "run many sequences several times, and write one report",
+    "bench": "run many sequences, several times or against the marks they have, and write one report",
     "map": "tell what is in map files, merge two, or write one for other programs",
     "label": "find the keypoints of photographs, for training",
     "train": "train a network from a recipe",
@@ -31,11 +32,17 @@ COMMANDS = {
 }
 """What each command is for."""
 
-OK, USER_ERROR, INTERRUPTED = 0, 2, 130
+_RESULTS_ELSEWHERE = ("bench", "demo", "label", "run", "train")
+"""Commands whose results are files: what they print is only about them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns 0, or 2 after an error of the user's making, told in one line on stderr."""
+    """Run a command; returns what it returns, 0 for nothing, 2 after an error of the user's making, told in one line on
+    stderr, or 3 for a run that tracked nothing.
+
+    Printing decides nothing: where a pipe is closed or a disk is full behind stdout or stderr, the command goes on. One
+    whose result is what it prints then ends with 2, unless the reader did not want more, as with `| head`.
+    """
     # Small matrices gain nothing from BLAS threads, which only take the cores from the other stages
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # A network's threads that wait for each other by spinning for long keep the core which the one waited for needs
@@ -43,17 +50,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     words = list(sys.argv[1:] if arguments is None else arguments)
     _log_to_stderr()
+    with forgiving_streams() as streams:
+        code = _code_of(words)
+        failure = streams.failure
+        if code == OK and failure is not None and words[:1] and words[0] not in _RESULTS_ELSEWHERE:
+            print(f"slamfront: error: cannot write to standard output: {failure.strerror}", file=sys.stderr)
+            code = USER_ERROR
+    return code
+
+
+def _code_of(words: list[str]) -> int:
     try:
         return _dispatch(words)
     except SlamfrontError as error:
         print(f"slamfront: error: {_one_line(error)}", file=sys.stderr)
         return USER_ERROR
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("slamfront: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # as with `| head`: nobody wants the rest
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+        return 128 + getattr(stop, "number", INTERRUPTED - 128)
 
 
 def usage() -> str:
@@ -83,8 +97,8 @@ def _dispatch(words: list[str]) -> int:
     if words[0] not in COMMANDS:
         raise ConfigError(f"there is no command '{words[0]}': use one of {', '.join(COMMANDS)}")
     command = importlib.import_module(f"slamfront.commands.{words[0].replace('-', '_')}")
-    command.main(words[1:])
-    return OK
+    answer: int | None = command.main(words[1:])
+    return OK if answer is None else answer
 
 
 def _one_line(error: SlamfrontError) -> str:

@@ -1,60 +1,99 @@
 """The configuration: frozen dataclasses, each default written here and nowhere else.
 
 A YAML file or command-line options override defaults; an unknown key is an error that names the nearest known one.
+Every number has a range beside it, which holds however the number came: from a file, an option or a program. What is
+out of it has no meaning, or asks for more memory or time than any machine has.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
+import os
 import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
+from annotated_types import Interval
 
 from slamfront.errors import ConfigError
+from slamfront.reading import MOST_YAML_BYTES, brief, load_yaml, read_text
 
 T = TypeVar("T")
 
+Share = Annotated[float, Interval(ge=0, le=1)]
+"""A part of a whole."""
+Count = Annotated[int, Interval(ge=0, le=10**9)]
+"""How many, with no limit but that of what is counted."""
+Several = Annotated[int, Interval(ge=1, le=1000)]
+"""How many of what each takes time or memory."""
+
+
+class Settings:
+    """Base of settings: whatever makes one, each value has its field's type and is within its field's range.
+
+    `section` is the dotted path of a class in the whole configuration, by which errors name its keys. A path may be
+    given as text. Raises ConfigError.
+    """
+
+    section: ClassVar[str] = ""
+
+    def __init_subclass__(cls, section: str = "") -> None:
+        cls.section = section
+
+    def __post_init__(self) -> None:
+        for name, hint in hints_of(type(self)).items():
+            value = _convert(hint, getattr(self, name), f"{self.section}.{name}".lstrip("."))
+            object.__setattr__(self, name, value)
+
 
 @dataclass(frozen=True)
-class SourceConfig:
+class SourceConfig(Settings, section="source"):
     """Which frames are taken, and how they are prepared."""
 
-    start: int = 0
+    start: Count = 0
     """First frame to take, counted from 0."""
-    end: int | None = None
+    end: Annotated[int, Interval(ge=1, le=10**9)] | None = None
     """Frame to stop before; None takes all."""
-    stride: int = 1
+    stride: Annotated[int, Interval(ge=1, le=10**6)] = 1
     """Take every n-th frame."""
-    width: int | None = None
+    width: Annotated[int, Interval(ge=16, le=2560)] | None = None
     """Resample frames to this width, px; the height follows, and the calibration is scaled."""
     calibration: Path | None = None
     """Calibration file, where the source has none or another is wanted."""
-    prefetch: int = 4
+    depth_unit_m: Annotated[float, Interval(ge=1e-6, le=1)] | None = None
+    """What one step of a depth image stands for, m, such as 0.001; None takes what the calibration file says
+    (DepthMapFactor), else what is usual for that kind of dataset."""
+    mask: Path | None = None
+    """Picture of the size of the recorded frames that is black where nothing may be used: a robot's arm, a bonnet, a
+    time stamp. For all frames; for stereo that of the left camera."""
+    right_mask: Path | None = None
+    """The same for the right camera (stereo)."""
+    prefetch: Annotated[int, Interval(ge=0, le=64)] = 4
     """Frames read ahead by a thread."""
 
 
 @dataclass(frozen=True)
-class ExtractorConfig:
+class ExtractorConfig(Settings, section="extractor"):
     """How keypoints are found and described."""
 
     kind: Literal["auto", "orb", "sift", "superpoint"] = "auto"
     """`auto` takes SuperPoint where weights are installed that may be used freely, else ORB."""
-    max_keypoints: int = 1000
+    max_keypoints: Annotated[int, Interval(ge=1, le=20000)] = 1000
     """Most keypoints of an image."""
-    grid: int = 16
+    grid: Annotated[int, Interval(ge=0, le=256)] = 16
     """Keypoints are balanced over this many columns of cells; 0 takes the strongest wherever they are."""
-    levels: int = 8
+    levels: Annotated[int, Interval(ge=1, le=16)] = 8
     """Pyramid levels (ORB)."""
-    scale_factor: float = 1.2
+    scale_factor: Annotated[float, Interval(ge=1.01, le=2)] = 1.2
     """Size ratio of neighbouring pyramid levels (ORB)."""
-    threshold: float = 0.005
+    threshold: Share = 0.005
     """Smallest score of a keypoint (SuperPoint)."""
-    nms_radius: int = 4
+    nms_radius: Annotated[int, Interval(ge=0, le=64)] = 4
     """No two keypoints are closer than this, px (SuperPoint)."""
     subpixel: bool = True
     """Refine keypoints below the pixel (SuperPoint)."""
@@ -65,15 +104,15 @@ class ExtractorConfig:
 
 
 @dataclass(frozen=True)
-class MatcherConfig:
+class MatcherConfig(Settings, section="matcher"):
     """How two sets of features are matched."""
 
     kind: Literal["auto", "nearest", "superglue", "lightglue"] = "auto"
     """`auto` takes LightGlue for superpoint-lite's keypoints, else nearest neighbours: these are much quicker, and lose
     more frames where the camera leaps."""
-    ratio: float = 0.85
+    ratio: Share = 0.85
     """Best distance over second best, at most (nearest)."""
-    threshold: float | None = None
+    threshold: Share | None = None
     """Smallest matching score (SuperGlue, LightGlue); None takes that of the networks' authors, 0.2 and 0.1."""
     adaptive: bool = True
     """Stop after the first layer that is sure, and drop hopeless keypoints on the way (LightGlue)."""
@@ -85,95 +124,104 @@ Association = Literal["flow", "projection", "matcher"]
 
 
 @dataclass(frozen=True)
-class TrackerConfig:
+class TrackerConfig(Settings, section="tracker"):
     """When a frame counts as tracked, and how its pose is found."""
 
-    min_inliers: int = 15
+    min_inliers: Annotated[int, Interval(ge=4, le=10**6)] = 15
     """Fewest landmarks that agree with a pose."""
-    search_radius_px: float = 12.0
+    search_radius_px: Annotated[float, Interval(ge=1, le=1000)] = 12.0
     """Radius of the search for a projected landmark."""
-    max_error_px: float = 4.0
+    max_error_px: Annotated[float, Interval(ge=0.1, le=100)] = 4.0
     """Largest reprojection error of an inlier where a pose is found by RANSAC."""
-    local_keyframes: int = 20
+    max_position_sigma: Annotated[float, Interval(ge=0, le=1000)] = 0.033
+    """Largest standard deviation of a pose's position, in median depths of its landmarks: three of them are the tenth
+    of the depth from which on a pose is wrong."""
+    max_rotation_sigma_deg: Annotated[float, Interval(ge=0, le=180)] = 1.67
+    """Largest standard deviation of a pose's rotation, degrees: three of them are the 5 degrees from which on it is
+    wrong."""
+    local_keyframes: Several = 20
     """Keyframes whose landmarks are projected into a frame."""
-    max_landmarks: int = 400
+    max_landmarks: Annotated[int, Interval(ge=1, le=100_000)] = 400
     """Most landmarks looked for in a frame by their patches."""
     association: Association = "flow"
     """How landmarks are looked for in a frame at first: by optical flow from the frame before, so that features are
     extracted for keyframes and where that fails only; among the frame's features near where motion puts them; or by
     matching its features with the reference keyframe's. Where the first fails the others are tried."""
-    max_depth_baselines: float = 60.0
+    max_depth_baselines: Annotated[float, Interval(ge=1, le=1e6)] = 60.0
     """Depths beyond this many baselines do not start a landmark (stereo)."""
-    max_depth_m: float = 6.0
+    max_depth_m: Annotated[float, Interval(ge=0.01, le=1e6)] = 6.0
     """Depths beyond this do not start a landmark (RGB-D)."""
 
 
 @dataclass(frozen=True)
-class KeyframeConfig:
+class KeyframeConfig(Settings, section="keyframes"):
     """When a frame becomes a keyframe, and when a keyframe is no longer worth its place."""
 
-    tracked_ratio: float = 0.75
+    tracked_ratio: Share = 0.75
     """A keyframe is due when fewer landmarks are tracked than this share of the reference keyframe's."""
-    max_interval: int = 30
+    max_interval: Annotated[int, Interval(ge=1, le=10**9)] = 30
     """Frames after which a keyframe is due if the backend is idle."""
-    min_interval: int = 2
+    min_interval: Count = 2
     """Fewest frames between keyframes, unless tracking is weak."""
-    cull_redundancy: float = 0.9
+    cull_redundancy: Share = 0.9
     """A keyframe goes when this share of its landmarks is seen by three others."""
-    max_neighbours: int = 20
+    max_neighbours: Several = 20
     """Most keyframes that share landmarks with a new one; where there are more, the most redundant go."""
 
 
 @dataclass(frozen=True)
-class LoopConfig:
+class LoopConfig(Settings, section="loops"):
     """What is done when a place is seen again that the camera left long ago."""
 
     enabled: bool = True
     """Close loops, wherever windows are adjusted."""
-    candidates: int = 3
+    candidates: Several = 3
     """Most places that are compared with a new keyframe."""
-    consistent: int = 3
+    consistent: Several = 3
     """Keyframes in a row that must look like a place before it is compared landmark by landmark."""
-    min_inliers: int = 40
+    min_inliers: Annotated[int, Interval(ge=4, le=10**6)] = 40
     """Fewest landmarks of the place that agree."""
-    max_drift: float = 0.1
+    max_drift: Annotated[float, Interval(ge=0, le=100)] = 0.1
     """Largest error of the map that a loop may reveal, as a share of the way around it, or of how far away the camera
     sees where that is more; twice that with a single camera."""
 
 
 @dataclass(frozen=True)
-class MapsConfig:
+class MapsConfig(Settings, section="maps"):
     """What is done when tracking is lost, and nothing of the map is seen again for long."""
 
     enabled: bool = True
     """Begin a new map, and keep the old one until its place is seen again: then both become one."""
-    new_after_s: float = 3.0
+    new_after_s: Annotated[float, Interval(ge=0, le=1e9)] = 3.0
     """Seconds of frames without a known place before a new map is begun: longer than a hand covers the lens, and
     several times what finding a known place takes."""
-    most: int = 10
+    most: Several = 10
     """Maps that are kept apart at most: with so many, none is begun any more."""
 
 
 @dataclass(frozen=True)
-class BackendConfig:
+class BackendConfig(Settings, section="backend"):
     """Bundle adjustment."""
 
     kind: Literal["gtsam", "isam2", "none"] = "gtsam"
     """Windowed bundle adjustment, incremental smoothing, or none."""
-    window: int = 10
+    window: Annotated[int, Interval(ge=2, le=1000)] = 10
     """Keyframes that are optimised together."""
-    max_iterations: int = 8
+    max_iterations: Several = 8
     """Levenberg-Marquardt iterations of a local window."""
-    huber_px: float = 2.0
+    huber_px: Annotated[float, Interval(ge=0.01, le=1e9)] = 2.0
     """Huber threshold in standard deviations of a measurement."""
     final: bool = True
     """Adjust the whole map when the run ends."""
-    final_iterations: int = 30
+    final_iterations: Several = 30
     """Levenberg-Marquardt iterations of the final adjustment."""
+    patience_s: Annotated[float, Interval(ge=1, le=3600)] = 15.0
+    """A backend process that makes no progress for so long is given up, and the run goes on without its answer. One
+    that only has much to do is waited for: this is many times what it may be kept from the processor."""
 
 
 @dataclass(frozen=True)
-class ViewerConfig:
+class ViewerConfig(Settings, section="viewer"):
     """What is shown while running."""
 
     kind: Literal["none", "open3d"] = "none"
@@ -183,7 +231,7 @@ class ViewerConfig:
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class RunConfig(Settings):
     """Everything that decides a run."""
 
     sensor: Literal["auto", "mono", "stereo", "rgbd"] = "auto"
@@ -192,7 +240,7 @@ class RunConfig:
     """Where networks run."""
     threads: bool = True
     """Run source, front and backend side by side; without, in one loop that is repeatable to the last digit."""
-    seed: int = 0
+    seed: Annotated[int, Interval(ge=0, le=2**31 - 1)] = 0
     """Seed of every random choice."""
     load_map: Path | None = None
     """Map file to begin in: the run is lost until it knows the place again, and then goes on with that map."""
@@ -214,16 +262,16 @@ class RunConfig:
 def from_mapping(kind: type[T], values: Any, where: str = "") -> T:
     """Return the dataclass `kind` made from nested mappings such as a YAML file gives.
 
-    Raises ConfigError naming the key: unknown (with the nearest known one), of the wrong type, or not one of the
-    choices.
-    `where` is the dotted path of `values` in the whole configuration.
+    Raises ConfigError naming the key: unknown (with the nearest known one), of the wrong type, out of its range, or not
+    one of the choices. `where` is the dotted path of `values` in the whole configuration.
     """
     if not isinstance(values, dict):
-        raise ConfigError(f"{where or 'the configuration'} must be a mapping of keys to values, got {values!r}")
-    hints = typing.get_type_hints(kind)
+        raise ConfigError(f"{where or 'the configuration'} must be a mapping of keys to values, got {brief(values)}")
+    hints = hints_of(kind)
     for key in values:
         if key not in hints:
-            raise ConfigError(_unknown_key(f"{where}.{key}".lstrip("."), str(key), list(hints)))
+            name = key if isinstance(key, str) else brief(key)
+            raise ConfigError(_unknown_key(f"{where}.{name}".lstrip("."), name, list(hints)))
     converted = {key: _convert(hints[key], value, f"{where}.{key}".lstrip(".")) for key, value in values.items()}
     try:
         return kind(**converted)
@@ -231,19 +279,26 @@ def from_mapping(kind: type[T], values: Any, where: str = "") -> T:
         raise ConfigError(f"{where or 'the configuration'}: {error}") from error
 
 
+def hints_of(kind: Any) -> dict[str, Any]:
+    """Return the annotated type of each field of a dataclass, with its range."""
+    return _hints_of(kind)
+
+
+@functools.cache
+def _hints_of(kind: Any) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {f.name: hints[f.name] for f in dataclasses.fields(kind)}
+
+
 def to_mapping(config: Any) -> dict[str, Any]:
     """Return nested plain mappings of a config dataclass, fit for YAML; the inverse of `from_mapping`."""
     return {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
 
 
-def load(path: Path, kind: type[T] = RunConfig) -> T:  # type: ignore[assignment]
+def load(path: Path | str, kind: type[T] = RunConfig) -> T:  # type: ignore[assignment]
     """Return the config in a YAML file; ConfigError when the file cannot be read or a key is refused."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    path = Path(path)
+    values = load_yaml(read_text(path, ConfigError, MOST_YAML_BYTES), ConfigError, path)
     try:
         return from_mapping(kind, values if values is not None else {})
     except ConfigError as error:
@@ -256,43 +311,83 @@ def dump(config: Any) -> str:
 
 
 def _unknown_key(path: str, key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(key[:100], known, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
-    return f"unknown key '{path}': {hint}"
+    return f"unknown key '{path[:100]}': {hint}"
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
     """Return `value` as the annotated type `hint`, or raise ConfigError naming `where`."""
     origin = typing.get_origin(hint)
+    if origin is Annotated:
+        base, *notes = typing.get_args(hint)
+        converted = _convert(base, value, where)
+        for note in notes:
+            if isinstance(note, Interval):
+                _check_range(note, converted, where)
+        return converted
     if origin in (typing.Union, types.UnionType):
         options = typing.get_args(hint)
         if value is None and type(None) in options:
             return None
         return _convert(next(o for o in options if o is not type(None)), value, where)
     if origin is Literal:
-        if value not in typing.get_args(hint):
-            raise ConfigError(f"{where} must be one of {', '.join(map(str, typing.get_args(hint)))}, got {value!r}")
+        choices = typing.get_args(hint)
+        if not isinstance(value, str) or value not in choices:
+            raise ConfigError(f"{where} must be one of {', '.join(map(str, choices))}, got {brief(value)}")
         return value
     if dataclasses.is_dataclass(hint):
-        return from_mapping(typing.cast(type, hint), value, where)
+        return (
+            value if isinstance(value, typing.cast(type, hint)) else from_mapping(typing.cast(type, hint), value, where)
+        )
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{where} must be a list, got {value!r}")
+            raise ConfigError(f"{where} must be a list, got {brief(value)}")
         return tuple(_convert(typing.get_args(hint)[0], v, f"{where}[{i}]") for i, v in enumerate(value))
     return _convert_scalar(hint, value, where)
 
 
-def _convert_scalar(hint: type, value: Any, where: str) -> Any:
-    if hint is Path and isinstance(value, str):
+def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
+    if hint is Any:
+        return value
+    if hint is Path and isinstance(value, (str, os.PathLike)):
+        if "\0" in os.fspath(value):
+            raise ConfigError(f"{where} holds a zero byte: no file has such a name")
         return Path(value)
     if hint is float and not isinstance(value, bool):
         try:
             return float(value)  # YAML takes 1e-3, which has no point, for text
         except (TypeError, ValueError, OverflowError):
             pass
+    if hint is int and type(value).__module__ == "numpy" and hasattr(value, "__index__"):
+        return int(value)
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
-        raise ConfigError(f"{where} must be {hint.__name__}, got {value!r}")
+        raise ConfigError(f"{where} must be {hint.__name__}, got {brief(value)}")
     return value
+
+
+def check_ranges(options: Any) -> None:
+    """Raise ConfigError for a number of a command's options that is out of the range beside its field."""
+    for name, hint in hints_of(type(options)).items():
+        _check_hint(hint, getattr(options, name), f"--{name.replace('_', '-')}")
+
+
+def _check_hint(hint: Any, value: Any, where: str) -> None:
+    if typing.get_origin(hint) is tuple and isinstance(value, tuple):
+        for one in value:
+            _check_hint(typing.get_args(hint)[0], one, where)
+    elif typing.get_origin(hint) in (typing.Union, types.UnionType) and value is not None:
+        _check_hint(next(one for one in typing.get_args(hint) if one is not type(None)), value, where)
+    elif typing.get_origin(hint) is Annotated:
+        for note in typing.get_args(hint)[1:]:
+            if isinstance(note, Interval):
+                _check_range(note, value, where)
+
+
+def _check_range(interval: Interval, value: Any, where: str) -> None:
+    low, high = interval.ge, interval.le
+    if not (low <= value <= high):  # NaN is in no range
+        raise ConfigError(f"{where} must be {low} to {high}, got {brief(value)}")
 
 
 def _plain(value: Any) -> Any:

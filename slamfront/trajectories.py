@@ -1,6 +1,6 @@
 """Files of trajectories: TUM, KITTI and EuRoC, read and written without loss of time.
 
-    TUM     `t tx ty tz qx qy qz qw`, world_from_camera, t in seconds
+    TUM     `t tx ty tz qx qy qz qw`, world_from_camera, t in seconds, or as `parse_stamp` tells
     KITTI   12 numbers: the rows of world_from_camera (3,4); one line a frame, the first the identity; no times
     EuRoC   `t,px,py,pz,qw,qx,qy,qz[,...]`, world_from_body, t in integer nanoseconds
 
@@ -10,6 +10,7 @@ Seconds are read as decimal text and never pass through a float, which holds tod
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -17,8 +18,9 @@ from typing import Literal
 
 import numpy as np
 
-from slamfront.errors import EvaluationError, OutputError
+from slamfront.errors import EvaluationError, OutputError, shortened
 from slamfront.geometry.pose import Pose
+from slamfront.reading import read_text
 from slamfront.types import FloatArray, IntArray, Trajectory
 
 TrajectoryKind = Literal["tum", "kitti", "euroc"]
@@ -27,7 +29,11 @@ KITTI_PERIOD_NS = 100_000_000
 """Time between KITTI's frames where no times are given: the nominal 10 Hz."""
 
 _MAX_TIME_NS = 2**63 - 1
-_EUROC_TIME_DIGITS = 16  # of nanoseconds since 1970; no count of seconds is that long
+_MOST_M = 1e9
+"""No camera goes farther: numbers beyond are damage, and squares of the largest ones are infinite."""
+_UNITS_NS = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3), (2**63, 1))
+"""Below so many, a count since 1970 is of seconds, of milli-, micro-, or nanoseconds: of the years 1970 to 5138 each
+has a range of its own from 1973 on."""
 _Line = tuple[int, list[str]]
 
 
@@ -43,8 +49,29 @@ def parse_seconds(text: str) -> int:
         seconds = Decimal("nan")
     # the exponent is looked at first, since 1e999999999 would be written out as an integer
     if not seconds.is_finite() or seconds.adjusted() >= 10 or abs(seconds * 10**9) > _MAX_TIME_NS:
-        raise ValueError(f"'{text}' is no time in seconds")
+        raise ValueError(f"'{text[:40]}' is no time in seconds")
     return int((seconds * 10**9).to_integral_value())
+
+
+def parse_stamp(text: str) -> int:
+    """Return the nanoseconds of a time since 1970 in seconds, milliseconds, microseconds or nanoseconds.
+
+    Which of them is told by the size of the number, since for times of 1973 to 5138 no two units share one. Raises
+    ValueError as `parse_seconds`.
+    """
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("nan")
+    if not value.is_finite() or value.adjusted() > 18:
+        raise ValueError(f"'{text[:40]}' is no time")
+    unit_ns = next((unit for limit, unit in _UNITS_NS if abs(value) < limit), 1)
+    if unit_ns == 10**9:
+        return parse_seconds(text)
+    time_ns = int((value * unit_ns).to_integral_value())
+    if abs(time_ns) > _MAX_TIME_NS:
+        raise ValueError(f"'{text[:40]}' is no time within 64 bits")
+    return time_ns
 
 
 def format_seconds(time_ns: int) -> str:
@@ -61,7 +88,7 @@ def read_tum(path: Path) -> Trajectory:
     are not finite, and quaternions that are not of unit length.
     """
     rows = _read_rows(path, {8}, "tum: t tx ty tz qx qy qz qw")
-    times = [_time(path, line, parse_seconds) for line in rows]
+    times = [_time(path, line, parse_stamp) for line in rows]
     values = _values(path, rows, slice(1, 8))
     return _trajectory(path, rows, times, values[:, :3], values[:, 3:])
 
@@ -121,7 +148,7 @@ def read_euroc(path: Path, body_from_camera: Pose | None = None) -> Trajectory:
     Columns after the eighth (velocity, biases) are left aside. Raises EvaluationError as `read_tum` does.
     """
     rows = _read_rows(path, set(range(8, 32)), "euroc: t,px,py,pz,qw,qx,qy,qz")
-    times = [_time(path, line, int) for line in rows]
+    times = [_time(path, line, _whole) for line in rows]
     values = _values(path, rows, slice(1, 8))
     trajectory = _trajectory(path, rows, times, values[:, :3], values[:, [4, 5, 6, 3]])
     if body_from_camera is None:
@@ -149,15 +176,30 @@ def read_trajectory(
 
 
 def guess_kind(path: Path) -> TrajectoryKind:
-    """Return which kind of trajectory a file holds, by its first line: times in nanoseconds, 8 columns or 12."""
+    """Return which kind of trajectory a file holds, by its first line: commas, 8 columns or 12.
+
+    Files in TUM's order may have whole nanoseconds for times, as ORB-SLAM3 writes them; those with commas are EuRoC's,
+    whose quaternion begins with w.
+    """
     number, fields = _read_lines(path)[0]
-    if len(fields) >= 8 and fields[0].isdigit() and len(fields[0]) >= _EUROC_TIME_DIGITS:
+    whole = re.fullmatch(r"[0-9]{16,19}", fields[0]) is not None
+    if len(fields) >= 8 and whole and (_has_commas(path, number) or len(fields) > 8):
         return "euroc"
     if len(fields) in (8, 12):
         return "tum" if len(fields) == 8 else "kitti"
     raise EvaluationError(
         f"{path}:{number}: {len(fields)} columns; a trajectory has 8 (TUM), 12 (KITTI) or is a EuRoC csv"
     )
+
+
+def _has_commas(path: Path, number: int) -> bool:
+    return "," in read_text(path, EvaluationError).splitlines()[number - 1]
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]{1,19}", text):
+        raise ValueError
+    return int(text)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -178,12 +220,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 def _read_lines(path: Path) -> list[_Line]:
     """Return line number and fields of each line that is neither empty nor a comment; at least one."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise EvaluationError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise EvaluationError(f"{path} is not a text file, so it holds no trajectory") from error
+    text = read_text(Path(path), EvaluationError)
     lines = []
     for number, line in enumerate(text.splitlines(), start=1):
         fields = line.replace(",", " ").split()
@@ -207,7 +244,7 @@ def _time(path: Path, line: _Line, parse: Callable[[str], int]) -> int:
     try:
         time_ns = parse(fields[0])
     except ValueError as error:
-        raise EvaluationError(f"{path}:{number}: '{fields[0]}' is no time") from error
+        raise EvaluationError(f"{path}:{number}: '{fields[0][:40]}' is no time") from error
     if abs(time_ns) > _MAX_TIME_NS:
         raise EvaluationError(f"{path}:{number}: the time {fields[0]} is out of range")
     return time_ns
@@ -220,9 +257,9 @@ def _values(path: Path, lines: list[_Line], columns: slice) -> FloatArray:
         try:
             row = [float(field) for field in fields[columns]]
         except ValueError as error:
-            raise EvaluationError(f"{path}:{number}: {error}") from error
-        if not np.isfinite(row).all():
-            raise EvaluationError(f"{path}:{number}: a value is not finite")
+            raise EvaluationError(f"{path}:{number}: {shortened(str(error), 80)}") from error
+        if not np.isfinite(row).all() or np.abs(row).max(initial=0.0) > _MOST_M:
+            raise EvaluationError(f"{path}:{number}: a value is not finite, or farther than any camera goes")
         rows.append(row)
     return np.array(rows, np.float64)
 

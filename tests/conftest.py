@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# A job of the tests runs as if a package were not installed: SLAMFRONT_BLOCKED=open3d
+_BLOCKED = set(filter(None, os.environ.get("SLAMFRONT_BLOCKED", "").split(",")))
+
+
+class _Blocker:
+    """Finds nothing for packages that are not to be there."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name.partition(".")[0] in _BLOCKED:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name.partition(".")[0])
+
+
+if _BLOCKED:
+    sys.meta_path.insert(0, _Blocker())  # type: ignore[arg-type]
 
 # No deadline, for a busy machine is no failure; the same examples every time, so that a failure can be repeated.
 settings.register_profile("slamfront", deadline=None, derandomize=True, max_examples=40)

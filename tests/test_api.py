@@ -16,6 +16,7 @@ from slamfront.evaluation.trajectory import evaluate
 from slamfront.geometry.camera import Camera
 from slamfront.types import Frame
 from tests.frames import COUNT, INLINE, THREADED, Recorded
+from tests.tracking.worlds import clip
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,6 +46,41 @@ def test_pushed_frames_are_followed(config: slamfront.RunConfig) -> None:
     assert evaluate(source.reference, slam.trajectory()).se3.translation_m.rmse < 0.015
     snapshot = slam.map()
     assert snapshot is not None and len(snapshot.landmarks_m) > 100 and len(snapshot.trajectory_m) == COUNT
+
+
+def test_a_mask_leaves_out_what_stays_with_the_camera() -> None:
+    source, rows = Recorded(), slice(180, 240)
+    mask = np.full((source.camera.height, source.camera.width), 255, np.uint8)
+    mask[rows] = 0
+    texture = np.random.default_rng(0).integers(0, 256, (15, 80, 1), np.uint8).repeat(4, 0).repeat(4, 1)
+    errors_m = []
+    for covered in (False, True):
+        with slamfront.Slam(INLINE, camera=source.camera, sensor="rgbd") as slam:
+            for frame in source.frames:
+                image, depth_m = frame.image.copy(), np.array(frame.depth_m)
+                if covered:
+                    image[rows], depth_m[rows] = texture, 0.7
+                slam.push(image, frame.time_ns, depth_m=depth_m, mask=mask)
+        errors_m.append(evaluate(source.reference, slam.trajectory()).se3.translation_m.rmse)
+    assert errors_m[0] == errors_m[1] < 0.02
+
+
+def test_a_mask_of_another_size_or_type_is_refused() -> None:
+    source = Recorded(1)
+    frame = source.frames[0]
+    with slamfront.Slam(INLINE, camera=source.camera, sensor="rgbd") as slam:
+        for mask in (np.ones((10, 10), bool), np.ones(frame.image.shape[:2], np.float32)):
+            with pytest.raises(slamfront.FrameError, match="mask"):
+                slam.push(frame.image, frame.time_ns, depth_m=frame.depth_m, mask=mask)  # type: ignore[arg-type]
+        assert slam.push(frame.image, frame.time_ns, depth_m=frame.depth_m).inliers > 50
+
+
+def test_a_single_camera_is_followed_whatever_its_calibration_says_of_depth() -> None:
+    source = Recorded(8)
+    camera = replace(source.camera, readout_s=0.01, depth_delay_s=-0.02)
+    with slamfront.Slam(INLINE, camera=camera, sensor="mono") as slam:
+        answers = [slam.push(frame.image, frame.time_ns) for frame in source.frames]
+    assert answers[-1].state in (slamfront.State.INITIALIZING, slamfront.State.TRACKING)
 
 
 def test_keyframes_and_their_factors_are_delivered_as_they_arise() -> None:
@@ -97,13 +133,42 @@ def test_a_wrong_frame_is_refused_and_the_next_one_is_taken() -> None:
             slam.push(frames[2].image, frames[2].time_ns, depth_m=frames[2].depth_m)
         with pytest.raises(slamfront.FrameError, match="10x10"):
             slam.push(np.zeros((10, 10), np.uint8), frames[4].time_ns, depth_m=frames[4].depth_m)
-        with pytest.raises(slamfront.FrameError, match="the depth is missing"):
-            slam.push(frames[4].image, frames[4].time_ns)
         with pytest.raises(slamfront.FrameError, match="floating point"):
             slam.push(frames[4].image, frames[4].time_ns, depth_m=np.ones((240, 320), np.uint16))
         (answer,) = push_all(slam, frames[4:5])
     assert answer.state is slamfront.State.TRACKING
     assert len(slam.trajectory()) == 5
+
+
+def test_a_frame_without_its_depth_is_tracked_as_one_cameras_would_be() -> None:
+    source = Recorded()
+    with slamfront.Slam(INLINE, camera=source.camera, sensor="rgbd") as slam:
+        answers = push_all(slam, source.frames[:6])
+        answers += [slam.push(frame.image, frame.time_ns) for frame in source.frames[6:9]]
+        answers += push_all(slam, source.frames[9:])
+    assert {answer.state for answer in answers} == {slamfront.State.TRACKING}
+    assert not any(answer.is_keyframe for answer in answers[6:9])
+    assert len(slam.trajectory()) == COUNT
+    # As with the depth of every frame
+    assert evaluate(source.reference, slam.trajectory()).se3.translation_m.rmse < 0.015
+
+
+def test_a_frame_without_its_right_image_is_tracked_as_one_cameras_would_be() -> None:
+    seen = clip("room", "stereo", 12)
+    with slamfront.Slam(INLINE, camera=seen.camera, sensor="stereo") as slam:
+        for frame in seen.frames:
+            right = None if 6 <= frame.id < 9 else frame.right
+            assert slam.push(frame.image, frame.time_ns, right=right).state is slamfront.State.TRACKING
+    assert len(slam.trajectory()) == 12
+
+
+def test_a_first_frame_without_its_depth_begins_no_map() -> None:
+    source = Recorded()
+    with slamfront.Slam(INLINE, camera=source.camera, sensor="rgbd") as slam:
+        first = slam.push(source.frames[0].image, source.frames[0].time_ns)
+        (second,) = push_all(slam, source.frames[1:2])
+    assert first.state is slamfront.State.INITIALIZING and "depth" in first.reason
+    assert second.state is slamfront.State.TRACKING
 
 
 def test_pushed_arrays_stay_the_callers_and_depth_may_be_infinite() -> None:
@@ -161,7 +226,7 @@ def test_odometry_alone_needs_no_backend() -> None:
 
 
 def test_the_example_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["embed.py", "synthetic:room?frames=5&width=160&grey=1&draft=1"])
+    monkeypatch.setattr("sys.argv", ["embed.py", "synthetic:room?frames=5&width=240&grey=1&draft=1"])
     runpy.run_path(str(ROOT / "tools" / "embed.py"))
     assert "5 poses" in capsys.readouterr().out
 
@@ -194,14 +259,13 @@ def test_a_saved_map_is_localised_in_by_the_next_program(tmp_path: Path) -> None
     assert np.linalg.norm(found.positions_m - made.positions_m, axis=1).max() < 0.015
 
 
-def test_a_reset_forgets_the_past_and_times_go_on() -> None:
+def test_a_reset_forgets_the_past_and_time_begins_anew() -> None:
     source = Recorded()
     with slamfront.Slam(INLINE, camera=source.camera, sensor="rgbd") as slam:
         push_all(slam, source.frames[:10])
         slam.reset()
-        assert len(slam.trajectory()) == 0 and slam.pose is None
-        with pytest.raises(slamfront.FrameError, match="is not after"):
-            push_all(slam, source.frames[:1])
-        answers = push_all(slam, source.frames[10:14])
+        assert len(slam.trajectory()) == 0 and slam.pose is None and slam.map() is None
+        assert slam.state is slamfront.State.INITIALIZING
+        answers = push_all(slam, source.frames[:4])
         assert answers[0].is_keyframe and answers[-1].state is slamfront.State.TRACKING
         assert len(slam.trajectory()) == 4

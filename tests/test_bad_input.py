@@ -37,6 +37,13 @@ def refusal(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return told.strip().splitlines()[-1]
 
 
+def test_a_mask_of_another_size_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = copy_sample(tmp_path / "sample")
+    assert cv2.imwrite(str(tmp_path / "mask.png"), np.full((10, 20), 255, np.uint8))
+    words = ["run", str(folder), *FAST, "--output", str(tmp_path / "out"), "--source.mask", str(tmp_path / "mask.png")]
+    assert "is 20x10, the frames are 320x240" in refusal(words, capsys)
+
+
 @pytest.mark.parametrize("damage", ["corrupt", "empty", "missing", "of another size"])
 def test_an_image_that_cannot_be_used_is_skipped_and_counted(
     damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -3,11 +3,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -19,7 +21,7 @@ from slamfront.geometry.pose import Pose
 from slamfront.models.weights import REGISTRY
 from slamfront.trajectories import read_tum, write_kitti, write_tum
 from slamfront.types import Trajectory
-from tests.frames import copy_sample
+from tests.frames import SAMPLE, copy_sample
 
 FAST = ["--no-threads", "--extractor.kind", "orb", "--extractor.max-keypoints", "300", "--no-plots"]
 
@@ -216,28 +218,106 @@ def test_doctor_tells_versions_devices_and_what_is_missing(capsys: pytest.Captur
     assert {"python", "gtsam", "torch", "packages", "networks", "weights", "viewer", "camera"} <= told
 
 
-def test_ctrl_c_ends_a_run_with_its_results(tmp_path: Path) -> None:
-    words = ["run", "synthetic:room?frames=3000&width=160&grey=1&draft=1", "--output", str(tmp_path), "--no-plots"]
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "told to end"), (signal.SIGHUP, "the terminal was closed")],
+)
+def test_a_signal_ends_a_run_with_all_its_results(number: signal.Signals, told: str, tmp_path: Path) -> None:
+    output, kept = tmp_path / "run", tmp_path / "room.map"
+    words = ["run", "synthetic:room?frames=3000&width=160&grey=1&draft=1", "--output", str(output), "--no-plots"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "slamfront", *words],
+        [sys.executable, "-m", "slamfront", *words, "--save-map", str(kept)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         # A shell that runs the tests in the background lets its children ignore Ctrl-C
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     with process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("frame "):
                 break
-        process.send_signal(signal.SIGINT)
-        printed, told = process.communicate(timeout=60)
-    assert process.returncode == 0, told
-    assert "ended early: interrupted" in printed
-    online, final = (read_tum(tmp_path / name) for name in ("online.tum", "final.tum"))
+        process.send_signal(number)
+        if number != signal.SIGINT:  # a service manager and a shell may both send it
+            process.send_signal(signal.SIGHUP)
+        printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert re.search(f"ended early: ({told}|the terminal was closed)", printed)
+    online, final = (read_tum(output / name) for name in ("online.tum", "final.tum"))
     assert 0 < len(final) == len(online) < 3000
-    assert read_result(tmp_path).ate_se3_m is not None
+    assert read_result(output).ate_se3_m is not None
+    assert kept.stat().st_size > 1000
+
+
+SIX = ["--source.end", "6", "--extractor.kind", "orb", "--extractor.max-keypoints", "300", "--no-plots"]
+
+
+def test_a_reader_who_leaves_costs_no_results(tmp_path: Path) -> None:
+    words = ["run", str(SAMPLE), "--output", str(tmp_path / "run"), *SIX]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "slamfront", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    process.stdout.close()  # as `| head` does when it has seen enough
+    assert process.wait(60) == 0
+    assert len(read_tum(tmp_path / "run" / "final.tum")) == 6
+    assert (tmp_path / "run" / "metrics.json").is_file()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_behind_the_output_costs_no_results_and_is_told_where_the_output_is_the_result(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-m", "slamfront"]
+    with open("/dev/full", "w") as full:
+        words = ["run", str(SAMPLE), "--output", str(tmp_path / "run"), "--save-map", str(tmp_path / "a.map"), *SIX]
+        run = subprocess.run([*command, *words], stdout=full, stderr=subprocess.PIPE, text=True)
+        config = subprocess.run([*command, "config"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (run.returncode, config.returncode) == (0, 2)
+    assert "cannot write to standard output: No space left" in config.stderr
+    assert "Traceback" not in run.stderr + config.stderr
+    assert (tmp_path / "a.map").is_file() and (tmp_path / "run" / "final.tum").is_file()
+
+
+def test_a_run_that_tracked_nothing_says_why_and_ends_with_three(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = copy_sample(tmp_path / "sequence", count=4)
+    for path in (frames / "rgb").iterdir():
+        assert cv2.imwrite(str(path), np.zeros((240, 320, 3), np.uint8))
+    assert main(["run", str(frames), "--output", str(tmp_path / "run"), *SIX, "--no-threads"]) == 3
+    printed = capsys.readouterr()
+    assert "untracked  4 frames, most of them since" in printed.out
+    assert "nothing was tracked: " in printed.err and "keypoints" in printed.err
+
+
+def test_the_map_is_kept_where_the_folder_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from slamfront.errors import OutputError
+    from slamfront.pipeline import results
+
+    def full(*_: object) -> None:
+        raise OutputError("cannot write: No space left on device")
+
+    for name in ("write_final", "write_model"):
+        monkeypatch.setattr(results, name, full)
+    words = ["run", str(SAMPLE), "--output", str(tmp_path / "run"), "--save-map", str(tmp_path / "a.map"), *SIX]
+    assert main([*words, "--no-threads"]) == 2
+    told = capsys.readouterr().err
+    assert "No space left" in told and "Traceback" not in told
+    assert (tmp_path / "a.map").is_file()
+    assert (tmp_path / "run" / "metrics.json").is_file(), "what can be written is"
+
+
+def test_a_mistyped_source_leaves_the_last_results(tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    assert main(["run", str(SAMPLE), "--output", str(output), *SIX, "--no-threads"]) == 0
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    assert main(["run", str(tmp_path / "none"), "--output", str(output), *SIX]) == 2
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
+    assert main(["run", str(SAMPLE), "--output", str(output), *SIX, "--no-threads"]) == 0
 
 
 @pytest.mark.slow

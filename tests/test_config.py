@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +11,23 @@ from typing import Any
 
 import pytest
 import yaml
+from annotated_types import Interval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slamfront.config import BackendConfig, RunConfig, SourceConfig, dump, from_mapping, load, to_mapping
+from slamfront.config import (
+    BackendConfig,
+    ExtractorConfig,
+    RunConfig,
+    SourceConfig,
+    dump,
+    from_mapping,
+    hints_of,
+    load,
+    to_mapping,
+)
 from slamfront.errors import ConfigError
+from slamfront.training.recipe import Recipe
 
 
 def load_text(text: str, tmp_path: Path) -> RunConfig:
@@ -103,7 +116,13 @@ class Sizes:
     [
         (b"sensor: [mono\n", "is not valid YAML"),
         (b"\tsensor: mono\n", "is not valid YAML"),
-        (b"sensor: \xff\xfe\n", "is not valid YAML"),
+        (b"sensor: \xff\xfe\n", "is not a text file"),
+        (b"seed: 2001-99-99\n", "is not valid YAML"),
+        (b'seed: !!int ""\n', "is not valid YAML"),
+        (b"seed: 0b\n", "is not valid YAML|seed must be int"),
+        (b"seed: " + b"1" * 5000, "is not valid YAML"),
+        (b"seed: 0x" + b"f" * 9000, "seed must be 0 to 2147483647"),
+        (b"[" * 5000, "is not valid YAML"),
         (b"a: !!python/object/apply:os.getcwd []\n", "is not valid YAML"),
         (b"- mono\n", "must be a mapping"),
         (b"sensr: mono\n", "did you mean 'sensor'"),
@@ -126,18 +145,18 @@ def test_a_missing_file_and_a_folder_are_told_by_name(tmp_path: Path) -> None:
 
 
 def values_of(hint: Any) -> st.SearchStrategy[Any]:
-    """Return a strategy for every value that a key of this type may have."""
+    """Return what a field of a type may hold, within its range."""
     if dataclasses.is_dataclass(hint):
-        hints = typing.get_type_hints(hint)
-        return st.builds(typing.cast(type, hint), **{name: values_of(kind) for name, kind in hints.items()})
+        return st.builds(typing.cast(type, hint), **{name: values_of(kind) for name, kind in hints_of(hint).items()})
     if typing.get_origin(hint) is typing.Literal:
         return st.sampled_from(typing.get_args(hint))
+    if (interval := interval_of(hint)) is not None and typing.get_origin(hint) is typing.Annotated:
+        between = st.integers if typing.get_args(hint)[0] is int else st.floats
+        return between(interval.ge, interval.le)  # type: ignore[operator]
     if typing.get_args(hint):
         return st.one_of(*map(values_of, typing.get_args(hint)))
     simple: dict[Any, st.SearchStrategy[Any]] = {
         bool: st.booleans(),
-        int: st.integers(-(10**9), 10**9),
-        float: st.floats(allow_nan=False),
         str: st.text(),
         Path: st.text("abc/. ", min_size=1).map(Path),
         type(None): st.none(),
@@ -152,7 +171,7 @@ SECTIONS = [field.name for field in dataclasses.fields(RunConfig) if dataclasses
 @settings(max_examples=15)
 @given(choices=st.data())
 def test_every_section_survives_yaml(section: str, choices: st.DataObject) -> None:
-    config = RunConfig(**{section: choices.draw(values_of(typing.get_type_hints(RunConfig)[section]))})
+    config = RunConfig(**{section: choices.draw(values_of(hints_of(RunConfig)[section]))})
     assert from_mapping(RunConfig, yaml.safe_load(dump(config))) == config
 
 
@@ -160,3 +179,66 @@ def test_the_dump_names_every_key(tmp_path: Path) -> None:
     mapping = to_mapping(RunConfig())
     assert set(mapping) == {field.name for field in dataclasses.fields(RunConfig)}
     assert load_text(dump(RunConfig()), tmp_path) == RunConfig()
+
+
+def interval_of(hint: Any) -> Interval | None:
+    """Return the range in an annotated type, None where there is none."""
+    if isinstance(hint, Interval):
+        return hint
+    notes = [*getattr(hint, "__metadata__", ()), *typing.get_args(hint)]
+    return next((found for note in notes if (found := interval_of(note)) is not None), None)
+
+
+def numbers(kind: type, path: str = "") -> list[tuple[str, type, Any]]:
+    """Return dotted path, class and annotated type of every number in a class of settings and those below."""
+    found = []
+    for name, hint in hints_of(kind).items():
+        if dataclasses.is_dataclass(hint):
+            found += numbers(typing.cast(type, hint), f"{path}{name}.")
+        elif any(word in str(hint) for word in ("int", "float")) and "Literal" not in str(hint):
+            found.append((f"{path}{name}", kind, hint))
+    return found
+
+
+EXTREMES = [-(2**63), -1, 0, 1, 2**31, 2**63, 10**400, float("nan"), float("inf"), -float("inf"), 1e-300, 1e300]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "hint"), [*numbers(RunConfig), *numbers(Recipe)], ids=lambda value: str(value)
+)
+def test_every_number_has_a_range_that_holds_however_it_comes(path: str, kind: type, hint: Any) -> None:
+    interval, name = interval_of(hint), path.rpartition(".")[2]
+    assert interval is not None, f"{path} has no range"
+    several = "tuple" in str(hint)
+    for value in EXTREMES:
+        inside = interval.ge <= value <= interval.le  # type: ignore[operator]
+        if inside:
+            continue
+        given_value: Any = (value,) if several else value
+        with pytest.raises(ConfigError, match=rf"{re.escape(path)}.* must be ") as caught:
+            kind(**{name: given_value})
+        assert len(str(caught.value)) <= 200
+
+
+def test_a_range_is_told_with_the_value() -> None:
+    with pytest.raises(ConfigError, match=r"^extractor\.levels must be 1 to 16, got 0$"):
+        ExtractorConfig(levels=0)
+    with pytest.raises(ConfigError, match=r"^extractor\.levels must be 1 to 16, got 0$"):
+        replace(ExtractorConfig(), levels=0)
+
+
+def test_a_path_may_be_text() -> None:
+    assert RunConfig(load_map="room.map").load_map == Path("room.map")  # type: ignore[arg-type]
+
+
+def test_aliases_that_stand_for_very_much_are_refused_at_once(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    with pytest.raises(ConfigError, match="aliases stand for more than"):
+        load_text("\n".join(lines), tmp_path)
+    with pytest.raises(ConfigError, match="aliases stand for more than"):
+        load_text("sensor: &a [*a]", tmp_path)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_key(tmp_path: Path) -> None:
+    assert load_text("\ufeffseed: 3\n", tmp_path).seed == 3

@@ -19,6 +19,7 @@ from slamfront.evaluation.results import read_result, read_stage_times
 from slamfront.evaluation.trajectory import evaluate
 from slamfront.geometry.pose import Pose
 from slamfront.pipeline import Audience, Journal, ThreadedAdjuster
+from slamfront.pipeline.folder import Claim
 from slamfront.pipeline.results import RunFolder
 from slamfront.protocols import Source
 from slamfront.trajectories import read_kitti, read_tum
@@ -141,7 +142,7 @@ def test_the_run_goes_on_when_the_backend_process_is_killed(caplog: pytest.LogCa
 
 
 @pytest.mark.parametrize("config", [INLINE, THREADED], ids=["inline", "threaded"])
-def test_a_crash_of_the_front_end_is_raised_and_nothing_hangs(
+def test_a_crash_of_the_front_end_ends_the_run_with_its_error_and_nothing_hangs(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
@@ -149,8 +150,9 @@ def test_a_crash_of_the_front_end_is_raised_and_nothing_hangs(
             raise ZeroDivisionError
 
     monkeypatch.setattr("slamfront.build.build_extractor", lambda _: Broken())
-    with pytest.raises(ZeroDivisionError):
-        run_on(Recorded(), config)
+    summary = run_on(Recorded(), config)
+    assert isinstance(summary.failure, ZeroDivisionError)
+    assert summary.ended.startswith("ZeroDivisionError")
 
 
 @pytest.mark.parametrize("config", [INLINE, THREADED], ids=["inline", "threaded"])
@@ -159,8 +161,9 @@ def test_a_full_disk_ends_the_run_with_its_error(config: RunConfig) -> None:
         def write(self, tracked: Tracked) -> None:
             raise OutputError("the disk is full")
 
-    with pytest.raises(OutputError, match="the disk is full"):
-        run_on(Recorded(), config, sinks=[Full()])
+    summary = run_on(Recorded(), config, sinks=[Full()])
+    assert isinstance(summary.failure, OutputError)
+    assert (summary.ended, len(summary.journal)) == ("the disk is full", 1), "what was tracked until then is kept"
 
 
 @pytest.mark.parametrize("config", [INLINE, THREADED], ids=["inline", "threaded"])
@@ -248,11 +251,12 @@ def test_a_journal_stays_small() -> None:
 
 def finish(folder: Path, source: Source, **options: object) -> tuple[RunFolder, int]:
     """Run into a folder, and return it with the number of frames."""
-    results = RunFolder(folder)
+    results = RunFolder(Claim(folder))
     results.begin(INLINE, {"machine": "this one"})
     with results.sinks() as sinks:
         summary = run_on(source, sinks=sinks, whole_map=whole_map_backend(INLINE))  # type: ignore[arg-type]
     results.finish(summary, source, INLINE, 100.0, **options)  # type: ignore[arg-type]
+    results.close()
     return results, summary.frames
 
 
@@ -262,22 +266,13 @@ def test_a_run_folder_holds_everything(tmp_path: Path) -> None:
     assert names == {
         *("config.yaml", "environment.json", "loops.csv", "metrics.json", "errors.csv", "stats.csv"),
         *("online.tum", "final.tum", "keyframes.tum", "landmarks.ply", "colmap"),
-        *("map.png", "trajectory.png", "errors.png", "stages.png"),
+        *("map.png", "trajectory.png", "errors.png", "stages.png", ".slamfront-run"),
     }
     assert len(read_tum(tmp_path / "run" / "online.tum")) == len(read_tum(tmp_path / "run" / "final.tum")) == 12
     result = read_result(tmp_path / "run")
     assert (result.tracked_percent, result.frames, result.sensor, result.memory_mb) == (100.0, 12, "rgbd", 100.0)
     assert result.ate_se3_m is not None and result.ate_se3_m < 0.015
     assert "locate" in read_stage_times(tmp_path / "run")
-
-
-def test_an_earlier_run_leaves_nothing_in_the_folder(tmp_path: Path) -> None:
-    (tmp_path / "colmap").mkdir()
-    for name in ("errors.csv", "final.kitti", "trajectory.png", "colmap/points3D.txt"):
-        (tmp_path / name).write_text("old")
-    (tmp_path / "notes.txt").write_text("mine")
-    RunFolder(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_kitti_results_have_a_line_for_every_frame_of_the_recording(tmp_path: Path) -> None:
@@ -325,17 +320,18 @@ def test_a_map_that_could_not_be_joined_has_a_folder_of_its_own(tmp_path: Path) 
         frame = source.frames[row]
         depth_m = None if frame.depth_m is None else frame.depth_m[::-1].copy()
         source.frames[row] = replace(frame, image=frame.image[::-1].copy(), depth_m=depth_m)
-    results = RunFolder(tmp_path)
+    results = RunFolder(Claim(tmp_path / "run"))
     results.begin(INLINE, {})
     with results.sinks() as sinks:
         summary = run_on(source, replace(INLINE, maps=MapsConfig(new_after_s=0.1)), sinks=sinks)
     results.finish(summary, source, INLINE, None, plots=False)
     assert set(summary.maps) == {0, 1} and summary.world is summary.maps[0]
     assert dict(summary.others) == {1: summary.maps[1]}
-    first, second = read_tum(tmp_path / "final.tum"), read_tum(tmp_path / "map-1" / "final.tum")
-    assert len(first) == len(read_tum(tmp_path / "online.tum")) == 10
-    assert len(second) == len(read_tum(tmp_path / "online-1.tum")) >= 3
+    first, second = read_tum(tmp_path / "run" / "final.tum"), read_tum(tmp_path / "run" / "map-1" / "final.tum")
+    assert len(first) == len(read_tum(tmp_path / "run" / "online.tum")) == 10
+    assert len(second) == len(read_tum(tmp_path / "run" / "online-1.tum")) >= 3
     assert second.times_ns[0] > first.times_ns[-1]
-    assert (tmp_path / "map-1" / "landmarks.ply").stat().st_size > 1000
-    RunFolder(tmp_path)
-    assert not (tmp_path / "map-1").exists() and not (tmp_path / "online-1.tum").exists()
+    assert (tmp_path / "run" / "map-1" / "landmarks.ply").stat().st_size > 1000
+    results.close()
+    finish(tmp_path / "run", Recorded(3), plots=False)
+    assert not (tmp_path / "run" / "map-1").exists() and not (tmp_path / "run" / "online-1.tum").exists()

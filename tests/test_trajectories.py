@@ -142,7 +142,7 @@ def test_a_kitti_matrix_without_a_rotation_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_euroc_time_out_of_range_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match=r":1: .*out of range"):
+    with pytest.raises(EvaluationError, match=r":1: .*(out of range|is no time)"):
         read_trajectory(written(tmp_path, "99999999999999999999,0,0,0,1,0,0,0\n"))
 
 

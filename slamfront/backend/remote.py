@@ -6,21 +6,22 @@ So it never imports the caller's main module, and it ends when its input does: w
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-import io
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
+import weakref
 from concurrent.futures import Future
 from dataclasses import asdict, fields
-from typing import IO, Any, overload
-
-import numpy as np
+from typing import Any, overload
 
 from slamfront.backend import local_backend
+from slamfront.backend.pipes import Message, Pipes, Stalled, read_message, write_message
 from slamfront.config import BackendConfig, from_mapping, to_mapping
 from slamfront.errors import BackendError
 from slamfront.geometry.camera import Camera
@@ -32,10 +33,6 @@ _LOG = logging.getLogger(__name__)
 _MAIN = "import sys; sys.path[:] = {path!r}; from slamfront.backend.remote import serve; serve()"
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _QUEUE = 64
-_LENGTH_BYTES = 8
-
-Message = dict[str, Any]
-"""Arrays, numbers and text by name."""
 
 _Job = Window | PoseGraph
 _Answer = Correction | GraphCorrection
@@ -44,16 +41,20 @@ _Answer = Correction | GraphCorrection
 class RemoteBackend:
     """Any backend, run in its own process; the process starts, and loads GTSAM, as soon as this is made.
 
-    A process that dies (killed, out of memory) costs the window it was given, whose answer is a BackendError. The next
-    window starts a new process, which knows nothing of earlier windows.
+    A process that dies (killed, out of memory), or makes no progress for `config.patience_s` (stopped), costs the
+    window it was given, whose answer is a BackendError. The next one starts a new process, which knows nothing of
+    earlier windows. One that is never closed ends with the program. In a child that the program forks there is no
+    backend: what is handed over there is refused, and closing does nothing.
     """
 
     def __init__(self, config: BackendConfig) -> None:
-        self._config = config
+        self._config, self._owner = config, os.getpid()
         self._requests: Channel[tuple[_Job, Future[Any]]] = Channel(_QUEUE)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # close may come from the collector, in the middle of anything
         self._closed = False
         self._process: subprocess.Popen[bytes] | None = None
+        self._pipes: Pipes | None = None
+        _living.add(self)
         self._start()
         self._worker = Worker("backend pipe", self._work).start()
 
@@ -74,6 +75,8 @@ class RemoteBackend:
         backend is closed.
         """
         future: Future[Any] = Future()
+        if os.getpid() != self._owner:
+            raise BackendError("the backend belongs to the process that made it")
         try:
             self._requests.put((job, future))
         except Closed:
@@ -90,6 +93,8 @@ class RemoteBackend:
 
     def close(self) -> None:
         """End the process at once; windows without an answer get a BackendError. May be called again."""
+        if os.getpid() != self._owner:
+            return
         self._requests.close()
         for _, future in self._requests.drain():
             if future.set_running_or_notify_cancel():
@@ -118,13 +123,15 @@ class RemoteBackend:
                     [sys.executable, "-c", _MAIN.format(path=path)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
+                    bufsize=0,
                     env={**os.environ, **_ONE_THREAD},
                     start_new_session=True,  # a terminal's Ctrl-C is for the caller, who then closes this
                 )
             except OSError as error:
                 raise BackendError(f"the backend process cannot start: {error.strerror}") from error
-        with contextlib.suppress(OSError, EOFError):  # it died at once: the first window will tell
-            self._send({"config": json.dumps(to_mapping(self._config))})
+            self._pipes = Pipes(self._process, self._config.patience_s, lambda: self._closed)
+            with contextlib.suppress(OSError, EOFError, Stalled):  # it died at once: the first window will tell
+                self._pipes.send({"config": json.dumps(to_mapping(self._config))})
 
     def _work(self) -> None:
         """Pass windows to the process and its answers to the futures, until closed."""
@@ -142,8 +149,17 @@ class RemoteBackend:
             self._start()
         try:
             camera = {"camera": json.dumps(asdict(job.camera))} if isinstance(job, Window) else {}
-            self._send(_fields(job) | camera)
-            answer = self._receive()
+            pipes = self._pipes
+            if pipes is None:
+                raise EOFError
+            pipes.send(_fields(job) | camera)
+            answer = pipes.receive()
+        except Stalled:
+            self._reap()
+            patience = f"no progress for {self._config.patience_s:g} s"
+            raise BackendError(
+                f"the backend process made {patience} and was ended: the next window starts anew"
+            ) from None
         except (OSError, EOFError):
             code = self._reap()
             if self._closed:
@@ -156,22 +172,10 @@ class RemoteBackend:
         names = ("initial_error", "final_error", "disparity_offset_px")
         return Correction(**(answer | {name: float(answer[name]) for name in names}))
 
-    def _send(self, message: Message) -> None:
-        process = self._process
-        if process is None or process.stdin is None:
-            raise EOFError
-        _write(process.stdin, message)
-
-    def _receive(self) -> Message:
-        process = self._process
-        if process is None or process.stdout is None:
-            raise EOFError
-        return _read(process.stdout)
-
     def _reap(self) -> int | None:
         """Forget the process, which has ended or is ended now, and return its exit code."""
         with self._lock:
-            process, self._process = self._process, None
+            process, self._process, self._pipes = self._process, None, None
         if process is None:
             return None
         process.kill()
@@ -182,22 +186,51 @@ class RemoteBackend:
         return code
 
 
+_living: weakref.WeakSet[RemoteBackend] = weakref.WeakSet()
+
+
+def _end_all() -> None:
+    """End the processes that nobody closed, before the interpreter takes their threads apart."""
+    for backend in list(_living):
+        backend.close()
+
+
+def _disown_all() -> None:
+    """In a forked child, let go of the parent's pipes: its backends end when the parent does."""
+    for backend in list(_living):
+        process = backend._process
+        for pipe in () if process is None else (process.stdin, process.stdout):
+            if pipe is not None and not pipe.closed:
+                nowhere = os.open(os.devnull, os.O_RDWR)
+                os.dup2(nowhere, pipe.fileno(), inheritable=False)
+                os.close(nowhere)
+
+
+atexit.register(_end_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_all)
+
+
 def serve() -> None:
     """Be the backend's process: read a configuration, then windows, from standard input; answer on standard output.
 
-    Anything else that is printed goes to standard error. Ends when the input ends.
+    Anything else that is printed goes to standard error. Ends when the input ends, and not by a signal that is meant
+    for a whole group of processes: the caller then still wants its answers.
     """
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     source = sys.stdin.buffer
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers, contextlib.suppress(EOFError, BrokenPipeError):
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-        config = from_mapping(BackendConfig, json.loads(str(_read(source)["config"])))
+        config = from_mapping(BackendConfig, json.loads(str(read_message(source)["config"])))
         try:
             backend, failure = local_backend(config), ""
         except Exception as error:  # whatever the import of a compiled library throws
             backend, failure = None, f"the backend cannot start: {_one_line(error)}"
         while True:
-            message = _read(source)
-            _write(answers, {"error": failure} if backend is None else _answer(backend, message))
+            message = read_message(source)
+            write_message(answers, {"error": failure} if backend is None else _answer(backend, message))
 
 
 def _answer(backend: Backend, message: Message) -> Message:
@@ -220,29 +253,6 @@ def _answer(backend: Backend, message: Message) -> Message:
 
 def _fields(value: _Job | _Answer) -> Message:
     return {f.name: getattr(value, f.name) for f in fields(value) if f.name != "camera"}
-
-
-def _write(pipe: IO[bytes], message: Message) -> None:
-    """Write a message as its length and an uncompressed .npz."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **message)
-    pipe.write(len(buffer.getbuffer()).to_bytes(_LENGTH_BYTES, "little"))
-    pipe.write(buffer.getbuffer())
-    pipe.flush()
-
-
-def _read(pipe: IO[bytes]) -> Message:
-    """Return the next message; raises EOFError when there is none, or only a part of one."""
-    length = int.from_bytes(_read_exactly(pipe, _LENGTH_BYTES), "little")
-    with np.load(io.BytesIO(_read_exactly(pipe, length)), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
-
-
-def _read_exactly(pipe: IO[bytes], count: int) -> bytes:
-    data = pipe.read(count)
-    if len(data) < count:
-        raise EOFError
-    return data
 
 
 def _one_line(error: Exception) -> str:

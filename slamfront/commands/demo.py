@@ -26,9 +26,10 @@ class Demo:
     """Render the run to this video (.mp4) or folder of pictures."""
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run the demo, and say which pictures to look at."""
+def main(arguments: Sequence[str]) -> int:
+    """Run the demo, and say which pictures to look at; returns the exit code."""
     given = parse(Demo, arguments, "demo")
     config = with_viewer(RunConfig(sensor="rgbd"), given.view, False, given.record)
-    folder = follow(str(SAMPLE) if SAMPLE.is_dir() else "synthetic:sample", config, given.output)
-    print(f"pictures   {folder / 'map.png'}, {folder / 'trajectory.png'}")
+    followed = follow(str(SAMPLE) if SAMPLE.is_dir() else "synthetic:sample", config, given.output)
+    print(f"pictures   {followed.folder / 'map.png'}, {followed.folder / 'trajectory.png'}")
+    return followed.code

@@ -6,6 +6,7 @@ import glob
 import importlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -142,7 +143,8 @@ def _viewer() -> Iterator[str]:
         problem = f"no answer in {_OPEN3D_TIMEOUT_S} s"
     if problem:
         yield f"Open3D does not load: {problem}"
-        yield f"system packages: {_apt(SYSTEM_PACKAGES)}"
+        if "not installed" not in problem:
+            yield f"system packages: {_apt(SYSTEM_PACKAGES)}"
     else:
         yield "Open3D loads"
     try:
@@ -163,7 +165,7 @@ def _camera(device: str) -> Iterator[str]:
     except ImportError as error:
         yield f"OpenCV does not load: {_short(error)}"
         return
-    capture = cv2.VideoCapture(int(device) if device.isdigit() else device)
+    capture = cv2.VideoCapture(int(device) if re.fullmatch(r"[0-9]{1,4}", device) else device)
     try:
         if not capture.isOpened() or not capture.grab():
             yield f"camera:{device} does not deliver: is it connected, free, and may you read it (group video)?"

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Interval
 from tyro.conf import Positional
 
 from slamfront.commands.parsing import Flag, parse
+from slamfront.config import Count
 from slamfront.errors import EvaluationError
 from slamfront.evaluation.trajectory import TrajectoryMetrics, evaluate, metrics_table
 from slamfront.trajectories import guess_kind, read_times, read_trajectory
@@ -32,9 +34,9 @@ class Eval:
     """Alignment that counts: se3 for stereo and depth, sim3 for one camera, none for a shared world."""
     interpolate: Flag = False
     """Carry the reference to the estimate's times instead of taking its nearest poses."""
-    max_difference_ms: float = 10.0
+    max_difference_ms: Annotated[float, Interval(ge=0, le=1e9)] = 10.0
     """Poses further apart in time than this are not compared."""
-    frames: tuple[int, int] | None = None
+    frames: tuple[Count, Count] | None = None
     """Score only these poses of the estimate: the first, and the one to stop before."""
     times: Path | None = None
     """File with one time a line, for KITTI's trajectories; found by itself beside KITTI's poses."""

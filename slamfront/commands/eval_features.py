@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
+from annotated_types import Interval
 from tyro.conf import Positional, arg
 
 from slamfront.commands.contestants import (
@@ -22,7 +23,6 @@ from slamfront.commands.contestants import (
 from slamfront.commands.parsing import Flag, parse
 from slamfront.config import ExtractorConfig, MatcherConfig, RunConfig
 from slamfront.environment import environment
-from slamfront.errors import ConfigError
 from slamfront.evaluation.comparison import Compared
 from slamfront.evaluation.contestants import judged_pairs
 from slamfront.evaluation.feature_report import feature_comparison
@@ -47,11 +47,11 @@ class EvalFeatures:
     superpoint+lightglue sift+nearest,ratio=0.8; the others hold for all. Without, it is the one that they give."""
     output: Path | None = None
     """Folder for report.html and report.json; runs/features-TIME without it."""
-    short_side: int | None = None
+    short_side: Annotated[int, Interval(ge=16, le=4096)] | None = None
     """Resample HPatches and images with homographies to this short side, px; as they are without it."""
     apart: Flag = False
     """Measure photographs with the viewpoint and with the light changed alone as well."""
-    pictures: int = 3
+    pictures: Annotated[int, Interval(ge=0, le=1000)] = 3
     """Pairs of each kind whose matches are drawn, from the worst to the best."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks run."""
@@ -64,8 +64,6 @@ class EvalFeatures:
 def main(arguments: Sequence[str]) -> None:
     """Measure, print the figures, and write the report."""
     given = parse(EvalFeatures, arguments, "eval-features")
-    if given.pictures < 0 or (given.short_side is not None and given.short_side < 16):
-        raise ConfigError("--pictures must be 0 or more, and --short-side 16 px or more")
     pairs = open_pairs(given.folder, given.photographs, given.short_side, given.apart)
     configs = configs_of(
         given.compare, RunConfig(device=given.device, extractor=given.extractor, matcher=given.matcher)

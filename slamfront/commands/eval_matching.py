@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from annotated_types import Interval
 from tyro.conf import Positional, arg
 
 from slamfront.commands.contestants import (
@@ -50,7 +51,7 @@ class EvalMatching:
 
     pairs: Annotated[str, Positional, arg(metavar="PAIRS")]
     """What to measure on."""
-    gaps: tuple[int, ...] = ()
+    gaps: tuple[Annotated[int, Interval(ge=1, le=10**6)], ...] = ()
     """Take pairs of frames of a sequence, so many frames apart."""
     compare: tuple[str, ...] = ()
     """Compare several, each as EXTRACTOR[:WEIGHTS][+MATCHER[:WEIGHTS]], either with options of its own, such as
@@ -64,19 +65,19 @@ class EvalMatching:
     Those that cannot be aligned stay where they are, or are left out."""
     output: Path | None = None
     """Folder for report.html and report.json; runs/matching-TIME without it."""
-    count: int = 50
+    count: Annotated[int, Interval(ge=1, le=10**6)] = 50
     """Most rendered pairs, or first frames of a sequence, evenly spread over it."""
-    counts: tuple[int, ...] = (256, 512, 1024)
+    counts: tuple[Annotated[int, Interval(ge=1, le=20000)], ...] = (256, 512, 1024)
     """Measure the time with so many keypoints; none leaves that out."""
-    timed: int = 10
+    timed: Annotated[int, Interval(ge=1, le=10**5)] = 10
     """Pairs that time by number of keypoints is measured on, evenly spread."""
-    short_side: int | None = None
+    short_side: Annotated[int, Interval(ge=16, le=4096)] | None = None
     """Resample HPatches and images with homographies to this short side, px; as they are without it."""
-    pictures: int = 3
+    pictures: Annotated[int, Interval(ge=0, le=1000)] = 3
     """Pairs of each kind whose matches are drawn, from the worst to the best."""
     sensor: Literal["auto", "mono", "stereo", "rgbd"] = "auto"
     """What frames of a sequence carry; depth tells where points lie in the other frame."""
-    time_offset_ms: float = 0.0
+    time_offset_ms: Annotated[float, Interval(ge=-1e12, le=1e12)] = 0.0
     """Is added to the times of a sequence's frames where its truth is looked up: clocks of two devices may differ."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks run."""
@@ -119,10 +120,6 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _check(given: EvalMatching) -> None:
-    if given.pictures < 0 or (given.short_side is not None and given.short_side < 16):
-        raise ConfigError("--pictures must be 0 or more, and --short-side 16 px or more")
-    if min(given.count, given.timed, *given.counts) < 1:
-        raise ConfigError("--count, --timed and each of --counts must be 1 or more")
     if given.gaps and given.source.stride != 1:
         raise ConfigError("--gaps says how many frames apart the frames of a pair are: --source.stride must be 1")
 

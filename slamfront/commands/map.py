@@ -11,7 +11,7 @@ import numpy as np
 from tyro.conf import Positional
 
 from slamfront.commands.parsing import parse
-from slamfront.errors import ConfigError
+from slamfront.errors import ConfigError, one_line
 
 if TYPE_CHECKING:
     from slamfront.map import KeyframeMap
@@ -50,14 +50,16 @@ def main(arguments: Sequence[str]) -> None:
 
 def _info(given: Map) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     from slamfront.map.files import load_map
 
-    table = Table("", *(path.name for path in given.files), show_header=True, show_edge=False)
+    table = Table("", *(escape(one_line(path.name)) for path in given.files), show_header=True, show_edge=False)
     columns = [_facts(path, *load_map(path)) for path in given.files]
     for name in columns[0]:
-        table.add_row(name, *(column[name] for column in columns))
+        table.add_row(name, *(Text(one_line(column[name])) for column in columns))
     Console(soft_wrap=True).print(table)
 
 
@@ -85,24 +87,36 @@ def _facts(path: Path, world: KeyframeMap, header: MapHeader) -> dict[str, str]:
 
 def _export(given: Map) -> None:
     from slamfront.map.files import load_map
-    from slamfront.pipeline.results import KEYFRAMES_FILE, write_model
-    from slamfront.sinks.trajectory import write_poses
+    from slamfront.pipeline.folder import Claim
 
     world, _ = load_map(given.files[0])
     assert given.output is not None
-    write_model(given.output, world)
+    claim = Claim(given.output)
+    try:
+        claim.clear()
+        _write_export(given.output, world)
+    finally:
+        claim.close()
+
+
+def _write_export(folder: Path, world: KeyframeMap) -> None:
+    from slamfront.pipeline.results import KEYFRAMES_FILE, write_model
+    from slamfront.sinks.trajectory import write_poses
+
+    write_model(folder, world)
     # Runs whose clocks begin anew may share times, of which a trajectory has each once
     pose_at = {record.time_ns: record.world_from_camera for record in world.keyframes.values()}
     times_ns = sorted(pose_at)
-    write_poses(given.output / KEYFRAMES_FILE, times_ns, [pose_at[time_ns] for time_ns in times_ns])
-    print(f"written    {given.output}: landmarks.ply, colmap, {KEYFRAMES_FILE}")
+    write_poses(folder / KEYFRAMES_FILE, times_ns, [pose_at[time_ns] for time_ns in times_ns])
+    print(f"written    {folder}: landmarks.ply, colmap, {KEYFRAMES_FILE}")
 
 
 def _merge(given: Map) -> None:
+    from slamfront.build import vocabulary_for
     from slamfront.config import MatcherConfig
     from slamfront.errors import MapError
     from slamfront.map.files import MapHeader, check_fits, check_writable, load_map, save_map
-    from slamfront.map.places import PlaceIndex, packaged_vocabulary
+    from slamfront.map.places import PlaceIndex
     from slamfront.matching.nearest import Nearest
     from slamfront.tracking.joining import find_joint, join
 
@@ -111,7 +125,7 @@ def _merge(given: Map) -> None:
     path, other_path = given.files
     (world, header), (other, other_header) = load_map(path), load_map(other_path)
     check_fits(other_path, other, other_header, header, world.camera)
-    places = PlaceIndex(packaged_vocabulary(header.features))
+    places = PlaceIndex(vocabulary_for(header.features))
     joint = find_joint(world, other, Nearest(MatcherConfig().ratio), places, scaled=header.sensor == "mono")
     if joint is None:
         raise MapError(f"{path} and {other_path} show no common place by which they could be merged")

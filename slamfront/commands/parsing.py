@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 from tyro.conf import FlagCreatePairsOff, arg
 
-from slamfront.config import RunConfig, load
+from slamfront.config import RunConfig, check_ranges, load
 from slamfront.errors import ConfigError
 
 T = TypeVar("T")
@@ -46,11 +46,13 @@ def parse(kind: type[T], arguments: Sequence[str], command: str, default: T | No
     options: dict[str, Any] = {} if default is None else {"default": default}
     try:
         with contextlib.redirect_stderr(printed):
-            return tyro.cli(kind, args=list(arguments), prog=f"slamfront {command}", **options)
+            given = tyro.cli(kind, args=list(arguments), prog=f"slamfront {command}", **options)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
         raise ConfigError(_mistake(printed.getvalue(), command)) from None
+    check_ranges(given)
+    return given
 
 
 def settings_of(arguments: Sequence[str]) -> Settings:

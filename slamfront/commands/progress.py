@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from slamfront.errors import one_line
 from slamfront.pipeline import Status
 from slamfront.types import State
 
@@ -55,6 +56,8 @@ def _line(status: Status) -> Text:
     line = Text(f"frame {status.frames}{of}  {status.fps:5.1f} fps  ", no_wrap=True)
     line.append(status.state.value if status.phase == "tracking" else status.phase, _STYLES[status.state])
     line.append(f"  {status.keyframes} keyframes  {status.landmarks} landmarks")
+    if status.phase == "tracking" and status.reason:
+        line.append(f"  {one_line(status.reason)}", "yellow")
     if status.skipped:
         line.append(f"  {status.skipped} skipped", "yellow")
     return line

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,11 +15,17 @@ from tyro.conf import Positional, arg
 
 from slamfront.commands.parsing import Flag, Settings, parse, settings_of, with_viewer
 from slamfront.config import RunConfig
+from slamfront.errors import NOTHING_TRACKED, OK
 
 if TYPE_CHECKING:
     from slamfront.evaluation.results import RunResult
     from slamfront.evaluation.trajectory import TrajectoryMetrics
     from slamfront.pipeline import RunSummary
+    from slamfront.pipeline.endings import Endings
+    from slamfront.pipeline.results import RunFolder
+    from slamfront.protocols import Source
+
+log = logging.getLogger(__name__)
 
 # Disparities that are off by less tell distances well enough: to 1 % where a disparity is 2 px
 _TOLD_OFFSET_PX = 0.02
@@ -47,48 +54,103 @@ class Run:
     """Draw the map, the trajectory, its errors and the stage times."""
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run, and print where the results are and what they are like."""
+@dataclass(frozen=True)
+class Followed:
+    """What came of a run: its folder, how many frames have a pose, and the reason why most of the others have none."""
+
+    folder: Path
+    tracked: int
+    reason: str
+
+    @property
+    def code(self) -> int:
+        """The exit code: 0, or 3 where not one frame was tracked."""
+        return OK if self.tracked else NOTHING_TRACKED
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run, and print where the results are and what they are like; returns the exit code."""
     words = list(arguments)
     given = parse(Run, words, "run", Run(tyro.MISSING, settings_of(words)))
     config = with_viewer(given.settings.run, given.view, given.headless, given.record)
-    follow(given.spec, config, given.output, given.plots)
+    followed = follow(given.spec, config, given.output, given.plots)
+    if followed.code == NOTHING_TRACKED:
+        log.error("nothing was tracked: %s", followed.reason or "no frame could be used")
+    return followed.code
 
 
-def follow(spec: str, config: RunConfig, output: Path | None, plots: bool = True) -> Path:
-    """Run a source and write its folder, which is returned; an error that ended the source is raised at the end."""
-    from slamfront.build import adjuster_of, audience_of, build_front, build_source, resolve, whole_map_backend
+def follow(spec: str, config: RunConfig, output: Path | None, plots: bool = True) -> Followed:
+    """Run a source and write its folder, and the map where one is wanted; an error is raised when all is written.
+
+    Whatever ends the run, and whatever of its results cannot be written, the rest is: the map first, then the folder.
+    """
+    from slamfront.build import build_source, resolve
+    from slamfront.map.files import check_writable
+    from slamfront.pipeline.endings import endings
+    from slamfront.pipeline.results import folder_for
+
+    with ExitStack() as stack:
+        ends = stack.enter_context(endings())
+        # Before anything is opened, so that nobody waits for results that cannot be kept
+        folder: RunFolder | None = None
+        if output is not None:
+            folder = folder_for(output, "")
+            stack.callback(folder.close)
+        if config.save_map is not None:
+            check_writable(config.save_map)
+        source = build_source(spec, config)
+        config = replace(resolve(config), sensor=source.sensor)
+        if folder is None:
+            folder = folder_for(None, source.name)
+            stack.callback(folder.close)
+        return _follow(source, config, folder, ends, plots)
+
+
+def _follow(source: Source, config: RunConfig, folder: RunFolder, ends: Endings, plots: bool) -> Followed:
+    """Run a source that is open into a folder that is claimed."""
+    from slamfront.build import adjuster_of, audience_of, build_front, whole_map_backend
     from slamfront.commands.progress import Progress
     from slamfront.environment import environment, peak_memory_mb
-    from slamfront.map.files import check_writable
+    from slamfront.errors import SlamfrontError
     from slamfront.pipeline.loop import WINDOW_CLOSED, linger, run
-    from slamfront.pipeline.results import RunFolder, default_folder
 
-    # Before anything is opened, so that nobody waits for results that cannot be kept
-    folder = RunFolder(output) if output is not None else None
-    if config.save_map is not None:
-        check_writable(config.save_map)
-    source = build_source(spec, config)
-    config = replace(resolve(config), sensor=source.sensor)
-    if folder is None:
-        folder = RunFolder(default_folder(source.name, time.strftime("%Y%m%d-%H%M%S")))
     folder.begin(config, environment())
     with audience_of(config, f"slamfront: {source.name}") as audience:
-        with adjuster_of(config) as adjuster, folder.sinks() as sinks, Progress() as progress:
-            front = build_front(config, source.camera, source.sensor, adjuster)
-            whole_map = whole_map_backend(config)
-            summary = run(
-                source, front, adjuster, audience, sinks, threads=config.threads, whole_map=whole_map, watch=progress
-            )
-        result, metrics = folder.finish(summary, source, config, peak_memory_mb(), plots)
+        with ends.keeping():
+            with adjuster_of(config) as adjuster, folder.sinks() as sinks, Progress() as progress:
+                front = build_front(config, source.camera, source.sensor, adjuster)
+                whole_map = whole_map_backend(config)
+                threads = config.threads
+                summary = run(
+                    source,
+                    front,
+                    adjuster,
+                    audience,
+                    sinks,
+                    threads=threads,
+                    whole_map=whole_map,
+                    watch=progress,
+                    ends=ends,
+                )
+            failures: list[Exception] = [] if summary.failure is None else [summary.failure]
+            kept = ""
+            if config.save_map is not None:
+                try:
+                    kept = _kept(summary, config.save_map, config)
+                except SlamfrontError as error:
+                    failures.append(error)
+            result, metrics = folder.finish(summary, source, config, peak_memory_mb(), plots)
+            failures += folder.failures
         print(_report(summary, result, metrics, folder.path))
-        if config.save_map is not None:
-            print(f"map        {_kept(summary, config.save_map, config)}")
-        if sys.stdin.isatty() and summary.ended != WINDOW_CLOSED:
+        if kept:
+            print(f"map        {kept}")
+        if sys.stdin is not None and sys.stdin.isatty() and summary.ended != WINDOW_CLOSED:
             linger(audience, summary.snapshot)
-    if summary.failure is not None:
-        raise summary.failure
-    return folder.path
+    for further in failures[1:]:
+        log.error("%s", further)
+    if failures:
+        raise failures[0]
+    return Followed(folder.path, summary.journal.tracked_count, summary.reason)
 
 
 def _kept(summary: RunSummary, path: Path, config: RunConfig) -> str:
@@ -127,6 +189,9 @@ def _report(summary: RunSummary, result: RunResult, metrics: TrajectoryMetrics |
     elsewhere = {number: summary.journal.count_placed_by(world) for number, world in summary.others.items()}
     for number, count in elsewhere.items():
         lines.append(f"{'':<11}{count} frames are in map {number}, which shows no place of the main one: map-{number}/")
+    untracked = len(summary.journal) - summary.journal.tracked_count
+    if untracked and summary.reason:
+        lines.append(f"{'untracked':<11}{untracked} frames, most of them since {summary.reason}")
     counts = {
         "frames skipped": summary.skipped,
         "frames dropped": summary.dropped,

@@ -9,7 +9,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from slamfront.commands.parsing import Flag, parse
-from slamfront.config import load
+from slamfront.config import Count, load
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Train:
     """Recipe, a YAML file such as those in configs/train."""
     output: Path | None = None
     """Folder of the checkpoint, the figures and their curves; by default training/ and the recipe's name."""
-    steps: int | None = None
+    steps: Count | None = None
     """Stop after so many steps of the schedule."""
     overfit: Flag = False
     """See the first batch alone: a sound recipe learns it by heart."""

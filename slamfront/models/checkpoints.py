@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 import warnings
 from collections.abc import Iterable, Mapping
@@ -10,11 +9,11 @@ from pathlib import Path
 from typing import get_args
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from slamfront.errors import WeightsError
+from slamfront.errors import WeightsError, refused_as
 from slamfront.models.lightglue import LightGlue, canonical_names
 from slamfront.models.superglue import SuperGlue
 from slamfront.models.superpoint import Interpolation, OpenSuperPoint, SuperPoint, SuperPointLite
@@ -26,16 +25,8 @@ NETWORKS: tuple[type[Network], ...] = (SuperPoint, SuperPointLite, OpenSuperPoin
 """The networks that a checkpoint can be of; each has a tensor, its `signature`, that no other has."""
 
 _NAMED = 3
-_NOT_A_TORCH_FILE = (
-    pickle.UnpicklingError,
-    RuntimeError,
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-)
+# No network that runs on images is larger: a file may name more than memory holds, in a few bytes
+_MOST_LAYERS, _MOST_CHANNELS = 64, 8192
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Tensor]:
@@ -81,14 +72,38 @@ def load_network(name_or_path: str | Path) -> Network:
     for architecture in NETWORKS:
         if architecture.signature in state:
             told = _how_to_read(path) if architecture is SuperPoint else {}
-            try:
-                network = architecture(**architecture.config_of(state), **told)  # type: ignore[arg-type]
-            except (KeyError, ValueError, TypeError, ZeroDivisionError) as error:
-                raise WeightsError(f"{path}: an incomplete {architecture.__name__} ({error})") from error
-            load_strictly(network, state, path)
+            with refused_as(WeightsError, f"{path}: an incomplete {architecture.__name__}"):
+                config = architecture.config_of(state)
+                _check_sizes(config)
+                with torch.device("meta"):  # takes no memory
+                    empty = architecture(**config, **told)  # type: ignore[arg-type]
+                _check_fit(empty, state, path)
+                network = architecture(**config, **told)  # type: ignore[arg-type]
+                load_strictly(network, state, path)
             return network.eval().requires_grad_(False)
     known = ", ".join(architecture.__name__ for architecture in NETWORKS)
     raise WeightsError(f"{path}: its {len(state)} tensors have the layout of none of {known}")
+
+
+def _check_sizes(config: Mapping[str, object]) -> None:
+    """Raise ValueError for layers or channels that no network has."""
+    for name, value in config.items():
+        most = _MOST_LAYERS if name == "layers" else _MOST_CHANNELS
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int) and not 1 <= number <= most:
+                raise ValueError(f"{name} is {number}, and must be 1 to {most}")
+
+
+def _check_fit(network: nn.Module, state: Mapping[str, Tensor], origin: Path) -> None:
+    """Raise WeightsError unless a network has exactly the tensors of a state, all of finite numbers."""
+    wanted = network.state_dict()
+    other = [name for name, tensor in wanted.items() if name in state and state[name].shape != tensor.shape]
+    missing, more = wanted.keys() - state.keys(), state.keys() - wanted.keys()
+    broken = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    facts = {"missing": missing, "unexpected": more, "of another shape": other, "not finite": broken}
+    wrong = [_named(what, sorted(names)) for what, names in facts.items() if names]
+    if wrong:
+        raise WeightsError(f"{origin}: does not fit {type(network).__name__}: {'; '.join(wrong)}")
 
 
 def how_to_read(network: nn.Module) -> dict[str, str]:
@@ -102,7 +117,8 @@ def _how_to_read(path: Path) -> dict[str, object]:
     """Return the arguments of SuperPoint that a file tells; a torch file tells none."""
     if path.suffix != ".safetensors":
         return {}
-    with safe_open(shards_of(path)[0], "pt") as file:
+    damaged = refused_as(WeightsError, f"{path}: not a safetensors file, or damaged", told=False)
+    with damaged, safe_open(shards_of(path)[0], "pt") as file:
         facts = file.metadata() or {}
     interpolation = facts.get("interpolation", "bilinear")
     if interpolation not in get_args(Interpolation):
@@ -111,25 +127,25 @@ def _how_to_read(path: Path) -> dict[str, object]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
+    _check_readable(path)
+    with refused_as(WeightsError, f"{path}: not a safetensors file, or damaged", told=False):
         return load_file(path)
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (SafetensorError, ValueError) as error:
-        raise WeightsError(f"{path}: not a safetensors file, or damaged") from error
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        with path.open("rb"):
+            pass
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
-    try:
-        with file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch advises developers about files that are refused anyway
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except _NOT_A_TORCH_FILE as error:
-        raise WeightsError(f"{path}: not a torch checkpoint of plain tensors, or damaged") from error
+    _check_readable(path)
+    damaged = refused_as(WeightsError, f"{path}: not a torch checkpoint of plain tensors, or damaged", told=False)
+    with damaged, path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch advises developers about files that are refused anyway
+        content = torch.load(file, map_location="cpu", weights_only=True)
     for holder in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(holder), Mapping):
             content = content[holder]

@@ -101,6 +101,7 @@ class ThreadedAdjuster:
         self._lock = threading.Lock()
         self._unanswered = self._generation = 0
         self.failed = 0
+        self._closed = False
         self._worker = Worker("backend", self._work).start()
 
     @property
@@ -140,11 +141,23 @@ class ThreadedAdjuster:
         if self.closer is not None:
             self.closer.finish()
 
+    def close(self) -> None:
+        """Wait for nothing: whatever the backend still answers is dropped."""
+        self._closed = True
+        self._windows.close()
+        self._corrections.close()
+
+    def join(self) -> None:
+        """Wait for the end of the thread, which comes when the backend is closed, too."""
+        self._worker.join()
+
     def _work(self) -> None:
         for generation, window in self._windows:
             try:
                 self._corrections.put((generation, self._backend.solve(window)))
             except BackendError as error:
+                if self._closed:
+                    return
                 _tell(error, self.failed)
                 self.failed += 1
                 with self._lock:

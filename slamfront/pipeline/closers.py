@@ -59,7 +59,7 @@ class ThreadedCloser:
         self._solver = solver
         self._jobs: Channel[Job] = Channel(1)
         self._answers: Channel[Answer] = Channel(2)
-        self._busy = False
+        self._busy = self._closed = False
         self._worker = Worker("loops", self._work).start()
 
     @property
@@ -88,20 +88,31 @@ class ThreadedCloser:
         if self._worker.error is not None:
             raise self._worker.error
 
+    def close(self) -> None:
+        """Wait for nothing: an answer that is still to come is dropped."""
+        self._closed = True
+        self._jobs.close()
+        self._answers.close()
+
+    def join(self) -> None:
+        """Wait for the end of the thread, which comes when its solver is closed, too."""
+        self._worker.join()
+
     def _work(self) -> None:
         with ExitStack() as stack:
             solve: Solve | None = None
             for job in self._jobs:
                 solve = solve or stack.enter_context(self._solver())
-                for answer in _answers(solve, job):
+                for answer in _answers(solve, job, lambda: self._closed):
                     self._answers.put(answer)
                 self._busy = False
 
 
-def _answers(solve: Solve, job: Job) -> list[Answer]:
-    """Return the answer to a job, or nothing where it fails, which is told."""
+def _answers(solve: Solve, job: Job, closed: Callable[[], bool] = lambda: False) -> list[Answer]:
+    """Return the answer to a job, or nothing where it fails, which is told unless nobody waits for it."""
     try:
         return [solve(job)]
     except BackendError as error:
-        log.warning("the map stays as it is, the run goes on: %s", error)
+        if not closed():
+            log.warning("the map stays as it is, the run goes on: %s", error)
         return []

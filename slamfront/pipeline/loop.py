@@ -1,20 +1,21 @@
 """A whole run: frames from a source through a session, in one loop or with threads side by side.
 
-Whoever wants a run to end (Ctrl-C, a closed window, the end of the source) closes the first channel; the rest drains.
+Whoever wants a run to end (a signal, a closed window, the end of the source) closes the first channel; the rest drains.
 """
 
 from __future__ import annotations
 
 import logging
-import signal
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
-from slamfront.errors import FrameError, SlamfrontError
+from slamfront.errors import FrameError, SlamfrontError, one_line
 from slamfront.map import KeyframeMap
 from slamfront.pipeline.adjusters import FinishingAdjuster
+from slamfront.pipeline.clock import Clock
+from slamfront.pipeline.endings import Endings, endings
 from slamfront.pipeline.journal import Journal
 from slamfront.pipeline.session import Session, Watcher, WholeMapBackend
 from slamfront.pipeline.snapshots import Audience, Pace
@@ -51,7 +52,9 @@ class RunSummary:
     loops        the loops that were closed, oldest first
     fps          frames a second, end to end
     ended        why the run ended before its source did, empty when it did not
-    failure      the error that ended the source, None when nothing did
+    failure      the error that ended it, of the source or of what takes its frames; None when nothing did
+    clock        tells the time stamps of frames from the times of the journal
+    reason       why most of the frames without a pose have none, empty where all have one
     """
 
     journal: Journal
@@ -65,7 +68,9 @@ class RunSummary:
     loops: tuple[Loop, ...] = ()
     maps: Mapping[int, KeyframeMap] = field(default_factory=dict)
     ended: str = ""
-    failure: SlamfrontError | None = None
+    failure: Exception | None = None
+    reason: str = ""
+    clock: Clock = field(default_factory=Clock)
 
     @property
     def frames(self) -> int:
@@ -75,25 +80,12 @@ class RunSummary:
     @property
     def trajectory(self) -> Trajectory:
         """Poses of all frames that `world` can place."""
-        return self.journal.trajectory(self.world)
+        return self.clock.stamped(self.journal.trajectory(self.world))
 
     @property
     def others(self) -> Mapping[int, KeyframeMap]:
         """The maps but `world`, by their numbers."""
         return {number: world for number, world in self.maps.items() if world is not self.world}
-
-
-class _Stop:
-    """Ends a run, once, for the reason that came first."""
-
-    def __init__(self) -> None:
-        self.reason = ""
-        self.actions: list[Callable[[], None]] = []
-
-    def __call__(self, reason: str) -> None:
-        self.reason = self.reason or reason
-        for action in self.actions:
-            action()
 
 
 def run(
@@ -106,6 +98,7 @@ def run(
     threads: bool = False,
     whole_map: WholeMapBackend | None = None,
     watch: Watcher | None = None,
+    ends: Endings | None = None,
 ) -> RunSummary:
     """Run a source to its end, or until someone stops it, and return what came of it.
 
@@ -113,17 +106,21 @@ def run(
     threads          source and front end on threads of their own; without, one loop that repeats to the last digit
     whole_map        backend of the last adjustment, None for none
     watch            called with the status after every frame, on the thread of the front end
+    ends             what ends the run from outside; by default signals do while it lasts
 
-    Ctrl-C, a closed window and a source that fails end the run with the results so far: see `RunSummary`. A second
-    Ctrl-C raises KeyboardInterrupt. Errors of the front end or a sink are raised.
+    Ctrl-C, SIGTERM, SIGHUP, a closed window and whatever fails (source, front end, sink) end the run with the results
+    so far: see `RunSummary`. A second Ctrl-C raises KeyboardInterrupt.
     """
+    if ends is None:
+        with endings() as own, own.keeping():
+            return run(
+                source, front, adjuster, audience, sinks, threads=threads, whole_map=whole_map, watch=watch, ends=own
+            )
     audience = audience or Audience()
     session = Session(front, adjuster, sinks, whole_map, watch, source.length)
-    stop = _Stop()
-    stop.actions.append(audience.controls.release)
+    ends.actions.append(audience.controls.release)
     drive = _drive_threads if threads else _drive_inline
-    with _interrupts(lambda: stop("interrupted")):
-        failure, dropped = drive(source, session, audience, stop)
+    failure, dropped = drive(source, session, audience, ends)
     return RunSummary(
         session.journal,
         session.main_map,
@@ -135,8 +132,10 @@ def run(
         front.first_own_id,
         front.loops,
         dict(front.maps),
-        str(failure) if failure else stop.reason,
+        _told(failure) if failure else ends.reason,
         failure,
+        session.reason,
+        session.clock,
     )
 
 
@@ -148,33 +147,27 @@ def linger(audience: Audience, snapshot: Snapshot | None) -> None:
             tick.wait(_TICK_S)
 
 
-def _drive_inline(
-    source: Source, session: Session, audience: Audience, stop: _Stop
-) -> tuple[SlamfrontError | None, int]:
-    """Do everything in this loop; returns what ended the source, and the frames that were dropped."""
+def _drive_inline(source: Source, session: Session, audience: Audience, stop: Endings) -> tuple[Exception | None, int]:
+    """Do everything in this loop; returns what ended the run, and the frames that were dropped."""
     failure, pace, last = None, Pace(audience.interval_s), None
-    with closing(_frames_of(source)) as frames:
-        while not stop.reason:
-            try:
+    try:
+        with closing(_frames_of(source)) as frames:
+            while not stop.reason:
                 frame = next(frames, None)
-            except SlamfrontError as error:
-                failure = error
-                break
-            if frame is None:
-                break
-            while not audience.controls.admit(_TICK_S):
+                if frame is None:
+                    break
+                while not audience.controls.admit(_TICK_S):
+                    if last is not None and not audience.viewer.show(last):
+                        stop(WINDOW_CLOSED)
+                last = _step(session, frame, pace) or last
                 if last is not None and not audience.viewer.show(last):
                     stop(WINDOW_CLOSED)
-            last = _step(session, frame, pace) or last
-            if last is not None and not audience.viewer.show(last):
-                stop(WINDOW_CLOSED)
-    session.finish()
-    return failure, 0
+    except Exception as error:  # what was tracked until then is kept
+        failure = error
+    return failure or _finish(session), 0
 
 
-def _drive_threads(
-    source: Source, session: Session, audience: Audience, stop: _Stop
-) -> tuple[SlamfrontError | None, int]:
+def _drive_threads(source: Source, session: Session, audience: Audience, stop: Endings) -> tuple[Exception | None, int]:
     """Read and track on threads while this one serves the viewer; returns as `_drive_inline` does."""
     frames: Channel[Frame] = Latest() if source.live else Channel(_FRAMES)
     # A viewer that wants every frame makes the front end wait; others get the newest
@@ -187,12 +180,17 @@ def _drive_threads(
                 frames.put(frame)
 
     def track() -> None:
-        for frame in frames:
-            audience.controls.admit()
-            snapshot = _step(session, frame, pace)
-            if snapshot is not None:
-                snapshots.put(snapshot)
-        session.finish()
+        try:
+            for frame in frames:
+                audience.controls.admit()
+                snapshot = _step(session, frame, pace)
+                if snapshot is not None:
+                    snapshots.put(snapshot)
+        finally:
+            frames.close()
+            problem = _finish(session)
+        if problem is not None:
+            raise problem
 
     def end() -> None:
         frames.close()
@@ -209,14 +207,26 @@ def _drive_threads(
         audience.controls.release()
     tracker.join()
     reader.join(_READER_S)
-    if tracker.error is not None:
-        raise tracker.error
-    if reader.error is not None and not isinstance(reader.error, SlamfrontError):
-        raise reader.error
-    return reader.error, frames.dropped if isinstance(frames, Latest) else 0
+    failure = tracker.error or reader.error
+    if failure is not None and not isinstance(failure, Exception):
+        raise failure
+    return failure, frames.dropped if isinstance(frames, Latest) else 0
 
 
-def _look(snapshots: Channel[Snapshot], audience: Audience, stop: _Stop) -> None:
+def _finish(session: Session) -> Exception | None:
+    """Finish a session; returns what kept it from that, which costs nothing but the last adjustment."""
+    try:
+        session.finish()
+    except Exception as error:
+        return error
+    return None
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, SlamfrontError) else f"{type(error).__name__}: {one_line(error)}"
+
+
+def _look(snapshots: Channel[Snapshot], audience: Audience, stop: Endings) -> None:
     """Show snapshots until the front end has finished; a window is served in between."""
     last: Snapshot | None = None
     while True:
@@ -243,24 +253,3 @@ def _step(session: Session, frame: Frame, pace: Pace) -> Snapshot | None:
 def _frames_of(source: Source) -> Generator[Frame, None, None]:
     """Return an iteration that can be closed, whatever the source iterates with."""
     yield from source
-
-
-@contextmanager
-def _interrupts(stop: Callable[[], None]) -> Iterator[None]:
-    """Let the first Ctrl-C call `stop`, and the next one do what it did before."""
-    on_main = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGINT)
-    if not on_main or before is signal.SIG_IGN:
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        log.warning("stopping, results are being written; Ctrl-C again ends at once")
-        stop()
-
-    signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

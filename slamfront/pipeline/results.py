@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from slamfront.config import RunConfig, dump
-from slamfront.errors import EvaluationError, OutputError
+from slamfront.errors import EvaluationError, OutputError, SlamfrontError, refused_as
 from slamfront.evaluation.plots import error_figure, save_figure, stage_figure, trajectory_figure
 from slamfront.evaluation.results import (
-    ERRORS_FILE,
-    METRICS_FILE,
     STATS_FILE,
     RunResult,
     read_curves,
@@ -28,6 +26,7 @@ from slamfront.evaluation.results import (
 from slamfront.evaluation.trajectory import FrameTimes, TrajectoryMetrics, evaluate
 from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap
+from slamfront.pipeline.folder import Claim, claim_new
 from slamfront.pipeline.loop import RunSummary
 from slamfront.protocols import Sink, Source
 from slamfront.sinks.cloud import write_ply
@@ -35,28 +34,13 @@ from slamfront.sinks.colmap import write_colmap
 from slamfront.sinks.stats import Stats
 from slamfront.sinks.trajectory import OnlineTrajectory, write_every_pose, write_final
 from slamfront.trajectories import read_tum, write_atomically
-from slamfront.types import Trajectory
+from slamfront.types import Tracked, Trajectory
 from slamfront.viewer.picture import picture
 
 log = logging.getLogger(__name__)
 
 ONLINE_FILE, FINAL_FILE, KEYFRAMES_FILE = "online.tum", "final.tum", "keyframes.tum"
 CONFIG_FILE, ENVIRONMENT_FILE, LOOPS_FILE = "config.yaml", "environment.json", "loops.csv"
-_PICTURES = ("map.png", "trajectory.png", "errors.png", "stages.png")
-_WRITTEN = (
-    *(
-        CONFIG_FILE,
-        ENVIRONMENT_FILE,
-        LOOPS_FILE,
-        ONLINE_FILE,
-        FINAL_FILE,
-        KEYFRAMES_FILE,
-        ERRORS_FILE,
-        METRICS_FILE,
-        STATS_FILE,
-    ),
-    *("online.kitti", "final.kitti", "landmarks.ply", *_PICTURES),
-)
 _COLMAP = "colmap"
 
 
@@ -74,60 +58,75 @@ class RunFolder:
     *.png                           the map, the trajectory against truth, its errors, and the time of each stage
     """
 
-    def __init__(self, path: Path) -> None:
-        """Make the folder and remove the results of an earlier run; OutputError when it cannot be written."""
-        self.path = Path(path)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            for name in _WRITTEN:
-                (self.path / name).unlink(missing_ok=True)
-            for further in self.path.glob("online-[0-9]*.tum"):
-                further.unlink()
-            for folder in (self.path / _COLMAP, *self.path.glob("map-[0-9]*")):
-                shutil.rmtree(folder, ignore_errors=True)
-        except OSError as error:
-            raise OutputError(f"cannot write results to {self.path}: {error.strerror or error}") from error
+    def __init__(self, claim: Claim) -> None:
+        """Write into a claimed folder, as soon as there is something to write: what an earlier run left stays until
+        then.
+        """
+        self.path = claim.path
+        self.failures: list[SlamfrontError] = []
+        """Results that could not be written."""
+        self._claim = claim
+        self._files: dict[str, str] = {}
 
     def begin(self, config: RunConfig, environment: Mapping[str, str]) -> None:
-        """Write what is known before the first frame; OutputError when the folder cannot be written."""
-        write_atomically(self.path / CONFIG_FILE, dump(config))
+        """Tell what is known before the first frame; it is written with the first answer."""
         facts = {**environment, "command": " ".join(sys.argv)}
-        write_atomically(self.path / ENVIRONMENT_FILE, json.dumps(facts, indent=2) + "\n")
+        self._files = {CONFIG_FILE: dump(config), ENVIRONMENT_FILE: json.dumps(facts, indent=2) + "\n"}
 
     @contextmanager
     def sinks(self) -> Iterator[Sequence[Sink]]:
-        """Give the sinks that write while the run goes on, and close them after it."""
-        online = OnlineTrajectory(self.path / ONLINE_FILE)
-        try:
-            stats = Stats(self.path / STATS_FILE)
-            try:
-                yield (online, stats)
-            finally:
-                stats.close()
-        finally:
-            online.close()
+        """Give the sinks that write while the run goes on, and close them after it; OutputError."""
+        with ExitStack() as stack:
+            yield (_Streams(self, stack),)
 
     def finish(
         self, summary: RunSummary, source: Source, config: RunConfig, memory_mb: float | None, plots: bool = True
     ) -> tuple[RunResult, TrajectoryMetrics | None]:
-        """Write everything that is known after the last frame, and return its figures; raises OutputError."""
-        poses = self._write_poses(summary, self.path, summary.world)
-        if source.name.startswith("kitti"):
-            self._write_kitti(summary, poses)
-        self._write_loops(summary)
-        if summary.world is not None:
-            write_model(self.path, summary.world)
-        for number, world in summary.others.items():
-            folder = self.path / f"map-{number}"
-            self._write_poses(summary, folder, world)
-            write_model(folder, world)
+        """Write everything that is known after the last frame, each result by itself, and return the figures.
+
+        What cannot be written is in `failures`, and does not keep the rest from being written. A run without a single
+        answer does not replace the results of an earlier one.
+        """
         metrics = _compare(summary, source)
         result = _result(summary, source, config, memory_mb)
         result = result if metrics is None else result.with_trajectory(metrics)
-        write_result(self.path, result, metrics)
+        if self._claim.holds_results:
+            log.warning("no frame was answered: %s keeps the results of the run before", self.path)
+            return result, metrics
+        self._attempt(self.start)
+        poses = self._write_poses(summary, self.path, summary.world)
+        if source.name.startswith("kitti"):
+            self._attempt(self._write_kitti, summary, poses)
+        self._attempt(self._write_loops, summary)
+        if summary.world is not None:
+            self._attempt(write_model, self.path, summary.world)
+        for number, world in summary.others.items():
+            folder = self.path / f"map-{number}"
+            self._write_poses(summary, folder, world)
+            self._attempt(write_model, folder, world)
+        self._attempt(write_result, self.path, result, metrics)
         if plots:
             self._draw(summary)
         return result, metrics
+
+    def start(self) -> None:
+        """Make room for the results of this run, once, and write what was known before it; OutputError."""
+        if not self._claim.cleared:
+            self._claim.clear()
+            for name, text in self._files.items():
+                write_atomically(self.path / name, text)
+
+    def close(self) -> None:
+        """Let others have the folder; a second call does nothing."""
+        self._claim.close()
+
+    def _attempt(self, write: Callable[..., object], *arguments: object) -> None:
+        """Write one result, or keep why that was not possible."""
+        try:
+            with refused_as(OutputError, f"a result in {self.path} cannot be written"):
+                write(*arguments)
+        except SlamfrontError as error:
+            self.failures.append(error)
 
     def _write_poses(self, summary: RunSummary, folder: Path, world: KeyframeMap | None) -> list[Pose | None]:
         """Write the poses that a map has for frames, and return them for each frame, and its keyframes."""
@@ -139,7 +138,9 @@ class RunFolder:
         own = [record for record in everyone if record.id >= summary.first_own_id]
         records = sorted(own, key=lambda record: record.time_ns)
         keyframe_poses = [record.world_from_camera for record in records]
-        write_final(folder, journal.times_ns, poses, [record.time_ns for record in records], keyframe_poses)
+        stamps = summary.clock.stamps
+        own_ns = stamps([record.time_ns for record in records])
+        self._attempt(write_final, folder, stamps(journal.times_ns), poses, own_ns, keyframe_poses)
         return poses
 
     def _write_loops(self, summary: RunSummary) -> None:
@@ -165,21 +166,47 @@ class RunFolder:
         if summary.journal.tracked_count:
             online = read_tum(self.path / ONLINE_FILE)
             pose_at = {time_ns: online.pose(row) for row, time_ns in enumerate(online.times_ns.tolist())}
-            time_of = dict(zip(ids.tolist(), journal.times_ns.tolist()))
+            time_of = dict(zip(ids.tolist(), summary.clock.stamps(journal.times_ns).tolist()))
             write_every_pose(self.path / "online.kitti", [pose_at.get(time_of.get(i, -1)) for i in every])
 
     def _draw(self, summary: RunSummary) -> None:
         if summary.snapshot is not None:
-            picture(summary.snapshot, self.path / "map.png")
+            self._attempt(picture, summary.snapshot, self.path / "map.png")
+        self._attempt(self._draw_curves)
+        self._attempt(self._draw_stages)
+
+    def _draw_curves(self) -> None:
         curves = read_curves(self.path)
         if curves is not None:
             figure = trajectory_figure(curves.times_s, curves.reference_m, curves.estimate_m)
             save_figure(figure, self.path / "trajectory.png")
             figure = error_figure(curves.times_s, curves.errors_m, curves.errors_deg)
             save_figure(figure, self.path / "errors.png")
+
+    def _draw_stages(self) -> None:
         stages = read_stage_times(self.path)
         if stages:
             save_figure(stage_figure(stages), self.path / "stages.png")
+
+
+class _Streams:
+    """online.tum and stats.csv, which are begun with the first answer."""
+
+    def __init__(self, folder: RunFolder, stack: ExitStack) -> None:
+        self._folder, self._stack = folder, stack
+        self._sinks: list[Sink] = []
+
+    def write(self, tracked: Tracked) -> None:
+        """Append an answer to both; OutputError."""
+        if not self._sinks:
+            self._folder.start()
+            online = OnlineTrajectory(self._folder.path / ONLINE_FILE)
+            self._stack.callback(online.close)
+            stats = Stats(self._folder.path / STATS_FILE)
+            self._stack.callback(stats.close)
+            self._sinks += [online, stats]
+        for sink in self._sinks:
+            sink.write(tracked)
 
 
 def write_model(folder: Path, world: KeyframeMap) -> None:
@@ -222,6 +249,9 @@ def _result(summary: RunSummary, source: Source, config: RunConfig, memory_mb: f
     return result.with_frame_times(FrameTimes.of(journal.frame_ms))
 
 
-def default_folder(name: str, stamp: str) -> Path:
-    """Return where the results of a run go that was not told where: `runs/NAME-STAMP`."""
-    return Path("runs") / f"{name.replace(os.sep, '-')}-{stamp}"
+def folder_for(output: Path | None, name: str) -> RunFolder:
+    """Return the folder that is named, or else a new one for a run of that name: runs/NAME-TIME; OutputError."""
+    if output is not None:
+        return RunFolder(Claim(output))
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return RunFolder(claim_new(Path("runs") / f"{name.replace(os.sep, '-')}-{stamp}"))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from slamfront.map import KeyframeMap
+from slamfront.pipeline.clock import Clock
 from slamfront.pipeline.journal import Journal
 from slamfront.tracking.front import FrontEnd
 from slamfront.types import IntArray, Snapshot, Tracked
@@ -50,7 +51,7 @@ class Pace:
         return True
 
 
-def snapshot_of(front: FrontEnd, journal: Journal, tracked: Tracked) -> Snapshot:
+def snapshot_of(front: FrontEnd, journal: Journal, tracked: Tracked, clock: Clock) -> Snapshot:
     """Return copies of the map and of the frame that was answered last; call it where, or after, `step` is called."""
     view = front.view
     assert view is not None
@@ -62,7 +63,7 @@ def snapshot_of(front: FrontEnd, journal: Journal, tracked: Tracked) -> Snapshot
     here = journal.last_pose(world)
     return Snapshot(
         frame_id=tracked.frame_id,
-        time_ns=tracked.time_ns,
+        time_ns=clock.stamp(tracked.time_ns),
         state=tracked.state,
         world_from_camera=here,
         camera=front.camera,
@@ -73,6 +74,10 @@ def snapshot_of(front: FrontEnd, journal: Journal, tracked: Tracked) -> Snapshot
         landmark_intensity=patches[rows, middle, middle],
         image=view.frame.image,
         tracks_xy=view.xy[view.landmark_rows >= 0].astype(np.float32),
+        reason=tracked.reason,
+        keyframe_ids=np.array(list(world.keyframes), np.int64),
+        keyframe_times_ns=clock.stamps([record.time_ns for record in world.keyframes.values()]),
+        landmark_ids=world.landmarks.ids(rows),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -35,6 +37,24 @@ class LineFile:
                 data = data[self._file.write(data) or 0 :]
         except OSError as error:
             raise self._refused(error) from error
+
+    def rewrite(self, lines: Sequence[str]) -> None:
+        """Replace all lines at once: until the new ones are complete on the disk, the old ones stay."""
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        try:
+            file = temporary.open("wb", buffering=0)
+        except OSError as error:
+            raise self._refused(error) from error
+        before, self._file = self._file, file
+        try:
+            self.add("\n".join(lines))
+            os.replace(temporary, self.path)
+        except (OSError, OutputError) as error:
+            self._file = before
+            file.close()
+            temporary.unlink(missing_ok=True)
+            raise error if isinstance(error, OutputError) else self._refused(error) from error
+        before.close()
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""

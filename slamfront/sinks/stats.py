@@ -18,7 +18,7 @@ class Stats:
     """A sink that streams a line for each frame: state, inliers, and milliseconds of each stage.
 
     A stage is a column `NAME_ms`, empty where it did not run. One that first runs in a later frame adds its column to
-    the lines that are there: the file is begun anew with them, which happens a few times at the start. Raises
+    the lines that are there: a new file with them replaces the old one, which happens a few times at the start. Raises
     OutputError.
     """
 
@@ -51,15 +51,14 @@ class Stats:
 
     def _add_stages(self, new: list[str]) -> None:
         path = self._lines.path
-        self._lines.close()
         try:
             rows = path.read_text(encoding="utf-8").splitlines()[1:]
         except OSError as error:
             raise OutputError(f"cannot read {path} again: {error.strerror}") from error
-        self._stages += new
-        self._lines = LineFile(path, _row([*_COLUMNS, *(f"{stage.replace(' ', '_')}_ms" for stage in self._stages)]))
-        if rows:
-            self._lines.add("\n".join(row + "," * len(new) for row in rows))
+        stages = self._stages + new
+        header = _row([*_COLUMNS, *(f"{stage.replace(' ', '_')}_ms" for stage in stages)])
+        self._lines.rewrite([header, *(row + "," * len(new) for row in rows)])
+        self._stages = stages
 
 
 def _row(values: Sequence[object]) -> str:

@@ -51,9 +51,10 @@ def numbered(path: Path, number: int) -> Path:
 
 def write_poses(path: Path, times_ns: Sequence[int] | IntArray, poses: Sequence[Pose | None]) -> None:
     """Write a TUM file of the frames that have a pose, world_from_camera; raises OutputError."""
-    rows = [row for row, pose in enumerate(poses) if pose is not None]
-    known = [pose for pose in poses if pose is not None]
-    write_tum(path, Trajectory.from_poses([int(times_ns[row]) for row in rows], known))
+    # A clock that was set back gives a time twice, of which the later pose counts
+    pose_at = {int(time_ns): pose for time_ns, pose in zip(times_ns, poses) if pose is not None}
+    order = sorted(pose_at)
+    write_tum(path, Trajectory.from_poses(order, [pose_at[time_ns] for time_ns in order]))
 
 
 def write_every_pose(path: Path, poses: Sequence[Pose | None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Generator
 from functools import partial
@@ -10,7 +11,7 @@ from pathlib import Path
 import cv2
 
 from slamfront.calibration import read_calibration
-from slamfront.errors import CalibrationError, FrameError, SourceError
+from slamfront.errors import CalibrationError, FrameError, SourceError, refused_as
 from slamfront.geometry.camera import Camera, StereoRig
 from slamfront.runtime import Latest, Worker
 from slamfront.sources.capture import Capture, OpenCapture, retrieve_rgb
@@ -70,10 +71,13 @@ class CameraSource(FrameReader):
         return self._mailbox.dropped
 
     def _open(self) -> Capture:
-        capture = self._open_capture(int(self._device) if self._device.isdigit() else self._device)
+        number = re.fullmatch(r"[0-9]{1,4}", self._device)
+        with refused_as(SourceError, f"camera:{self._device} cannot be opened"):
+            capture = self._open_capture(int(self._device) if number else self._device)
         if not capture.isOpened():
             raise SourceError(f"camera:{self._device} cannot be opened: is it connected, and free?")
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
         return capture
 
     def _attempts(self) -> Generator[Attempt, None, None]:

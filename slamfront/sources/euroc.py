@@ -5,6 +5,7 @@ Burri et al., "The EuRoC micro aerial vehicle datasets", IJRR 2016. T_BS of a se
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from slamfront.calibration import camera_from_euroc, read_yaml
-from slamfront.errors import CalibrationError, SourceError
+from slamfront.errors import CalibrationError, SourceError, refused_as
 from slamfront.geometry.camera import Camera, StereoRig
 from slamfront.geometry.pose import Pose
 from slamfront.sources.images_io import first_size
 from slamfront.sources.reader import SensorChoice, choose_sensor, find_calibration, for_sensor
-from slamfront.sources.recording import Recording, Shot, associate, read_rows
+from slamfront.sources.recording import Recording, Shot, associate, integer_time, read_rows
 from slamfront.trajectories import read_euroc
 from slamfront.types import FloatArray, IntArray, Trajectory, read_only
 
@@ -70,7 +71,7 @@ def open_euroc(folder: Path, sensor: SensorChoice = "auto", calibration: Path | 
 def read_imu(folder: Path) -> ImuSamples:
     """Return the samples of imu0 of an ASL recording; SourceError when there are none."""
     mav = _mav(folder)
-    rows = read_rows(mav / "imu0" / "data.csv", lambda f: (int(f[0]), [float(v) for v in f[1:7]]), ",")
+    rows = read_rows(mav / "imu0" / "data.csv", lambda f: (integer_time(f[0]), [float(v) for v in f[1:7]]), ",")
     values = np.array([row for _, row in rows], np.float64).reshape(-1, 6)
     times_ns = np.array([time_ns for time_ns, _ in rows], np.int64)
     return ImuSamples(read_only(times_ns), read_only(values[:, :3]), read_only(values[:, 3:]))
@@ -90,9 +91,11 @@ def _mav(folder: Path) -> Path:
 def _list_images(camera: Path) -> list[tuple[int, Path]]:
     """Return times and files from data.csv, or from the names where there is no such list."""
     if (camera / "data.csv").is_file():
-        return read_rows(camera / "data.csv", lambda fields: (int(fields[0]), camera / "data" / fields[1]), ",")
-    files = (path for path in (camera / "data").glob("*.*") if path.stem.isdigit())
-    return sorted((int(path.stem), path) for path in files)
+        return read_rows(
+            camera / "data.csv", lambda fields: (integer_time(fields[0]), camera / "data" / fields[1]), ","
+        )
+    files = (path for path in (camera / "data").glob("*.*") if re.fullmatch(r"[0-9]{1,19}", path.stem))
+    return sorted((integer_time(path.stem), path) for path in files)
 
 
 def _read_rig(mav: Path) -> Camera | StereoRig | None:
@@ -111,8 +114,9 @@ def _read_sensor(path: Path) -> tuple[Camera, Pose] | None:
         return None
     values = read_yaml(path)
     try:
-        return camera_from_euroc(values), _body_from_sensor(values)
-    except (CalibrationError, KeyError, ValueError, TypeError) as error:
+        with refused_as(CalibrationError, "a value has the wrong form"):
+            return camera_from_euroc(values), _body_from_sensor(values)
+    except CalibrationError as error:
         raise CalibrationError(f"{path} cannot be used: {error}") from error
 
 

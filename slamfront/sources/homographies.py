@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from slamfront.errors import SourceError
+from slamfront.errors import SourceError, refused_as
 from slamfront.evaluation.homographies import (
     Group,
     HomographyPair,
@@ -28,6 +28,7 @@ from slamfront.evaluation.homographies import (
 )
 from slamfront.evaluation.pairs import PairReference
 from slamfront.imaging import grey
+from slamfront.reading import MOST_YAML_BYTES, read_text
 from slamfront.sources.images_io import IMAGE_SUFFIXES, read_image
 from slamfront.types import Image
 
@@ -153,12 +154,9 @@ class _Images:
 
 
 def _read_homography(path: Path) -> NDArray[np.float64]:
-    try:
-        values = np.array(path.read_text(encoding="ascii").split(), np.float64)
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:  # also UnicodeDecodeError
-        raise SourceError(f"{path} must hold the 3x3 numbers of a homography") from error
+    text = read_text(path, SourceError, MOST_YAML_BYTES)
+    with refused_as(SourceError, f"{path} must hold the 3x3 numbers of a homography", told=False):
+        values = np.array(text.split(), np.float64)
     if values.size != 9 or not np.isfinite(values).all() or abs(np.linalg.det(values.reshape(3, 3))) < 1e-12:
         raise SourceError(f"{path} must hold the 3x3 numbers of a homography that can be inverted")
     return values.reshape(3, 3)

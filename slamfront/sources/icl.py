@@ -16,8 +16,9 @@ from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
 from slamfront.sources.images_io import first_size
 from slamfront.sources.reader import SensorChoice, choose_sensor, find_calibration, for_sensor
-from slamfront.sources.recording import Recording, Shot, read_rows
-from slamfront.trajectories import parse_seconds, read_tum
+from slamfront.sources.recording import Recording, Shot
+from slamfront.sources.tum import find_pairs, read_pairs
+from slamfront.trajectories import read_tum
 from slamfront.types import Trajectory
 
 _CAMERA = Camera("pinhole", 640, 480, 481.2, 480.0, 319.5, 239.5)
@@ -26,46 +27,29 @@ _MIRROR = np.diag([1.0, -1.0, 1.0])
 
 
 def is_icl(folder: Path) -> bool:
-    """Whether a folder looks like an ICL-NUIM sequence."""
-    return _find_list(folder) is not None and (folder / "rgb").is_dir() and not (folder / "rgb.txt").is_file()
+    """Whether a folder is an ICL-NUIM sequence: its layout is shared with many others, its file of the truth is not."""
+    return _find_truth(folder) is not None and find_pairs(folder) is not None
 
 
 def open_icl(folder: Path, sensor: SensorChoice = "auto", calibration: Path | None = None) -> Recording:
     """Return an ICL-NUIM sequence, mono or rgbd; times that count frames are taken at 30 Hz."""
-    path = _find_list(folder)
-    if path is None:
-        raise SourceError(f"{folder} is no ICL-NUIM sequence: expected associations.txt")
-    rows = read_rows(path, lambda fields: _parse_pair(folder, fields))
-    counted = all(time_ns % 1_000_000_000 == 0 for time_ns, _, _ in rows)
-    shots = [
-        Shot(number, _in_time(time_ns, counted), image, depth=depth)
-        for number, (time_ns, image, depth) in enumerate(rows)
-    ]
+    path, truth = find_pairs(folder), _find_truth(folder)
+    if path is None or truth is None:
+        raise SourceError(f"{folder} is no ICL-NUIM sequence: expected associations.txt and a .gt.freiburg file")
+    rows = read_pairs(path)
+    shots = [Shot(number, time_ns, image, depth=depth) for number, (time_ns, image, _, depth) in enumerate(rows)]
     chosen = choose_sensor(sensor, ("mono", "rgbd"), str(folder))
     known = find_calibration(folder, first_size((shot.image for shot in shots), folder), calibration, _CAMERA)
-    return Recording(folder.resolve().name, for_sensor(known, chosen), chosen, shots, _read_reference(folder, counted))
+    return Recording(folder.resolve().name, for_sensor(known, chosen), chosen, shots, _read_reference(truth))
 
 
-def _find_list(folder: Path) -> Path | None:
-    names = ("associations.txt", "association.txt", "associate.txt")
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+def _find_truth(folder: Path) -> Path | None:
+    return next(iter(sorted(folder.glob("*.gt.freiburg"))), None)
 
 
-def _parse_pair(folder: Path, fields: list[str]) -> tuple[int, Path, Path]:
-    """Return time, image and depth of a row `time file time file`, whichever of the two comes first."""
-    image = 1 if fields[1].startswith("rgb") else 3
-    return parse_seconds(fields[image - 1]), folder / fields[image], folder / fields[4 - image]
-
-
-def _in_time(time_ns: int, counted: bool) -> int:
-    return time_ns // _RATE_HZ if counted else time_ns
-
-
-def _read_reference(folder: Path, counted: bool) -> Trajectory | None:
-    path = next(iter(sorted([*folder.glob("*.gt.freiburg"), *folder.glob("groundtruth.txt")])), None)
-    if path is None:
-        return None
+def _read_reference(path: Path) -> Trajectory:
     truth = read_tum(path)
     poses = [truth.pose(row) for row in range(len(truth))]
     poses = [Pose(_MIRROR @ pose.rotation @ _MIRROR, _MIRROR @ pose.translation_m) for pose in poses]
-    return Trajectory.from_poses([_in_time(int(t), counted) for t in truth.times_ns], poses)
+    counted = not (truth.times_ns % 1_000_000_000).any()
+    return Trajectory.from_poses([int(t) // _RATE_HZ if counted else int(t) for t in truth.times_ns], poses)

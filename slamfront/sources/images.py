@@ -11,10 +11,10 @@ from slamfront.errors import SourceError
 from slamfront.sources.images_io import IMAGE_SUFFIXES, first_size
 from slamfront.sources.reader import SensorChoice, choose_sensor, find_calibration, for_sensor
 from slamfront.sources.recording import Recording, Shot
-from slamfront.trajectories import parse_seconds
+from slamfront.trajectories import parse_seconds, parse_stamp
 
-_NANOSECOND_DIGITS = 16
-"""Names of at least this many digits are times in nanoseconds: frame numbers are shorter."""
+_TIME_DIGITS = 10
+"""Names of at least this many digits are times: frame numbers are shorter."""
 
 
 def is_images(folder: Path) -> bool:
@@ -28,7 +28,8 @@ def open_images(
     """Return the images of a folder, of a glob such as `shots/*.jpg`, or one image, as a mono source.
 
     Names are sorted as people number them (2 before 10). Times are the names where all of them are integers of at least
-    16 digits (nanoseconds) or decimal numbers (seconds), otherwise frames are `fps` apart.
+    10 digits (seconds, milli-, micro- or nanoseconds since 1970: see `parse_stamp`) or decimal numbers (seconds),
+    otherwise frames are `fps` apart.
     """
     if place.is_dir():
         folder, paths = place, _images_in(place)
@@ -54,13 +55,17 @@ def _is_image(path: Path) -> bool:
 
 def _natural(path: Path) -> list[tuple[bool, int, str]]:
     """Return a key that compares runs of digits as numbers."""
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", str(path))]
+    return [(_is_number(part), int(part) if _is_number(part) else 0, part) for part in re.split(r"([0-9]+)", str(path))]
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 300
 
 
 def _times(paths: Sequence[Path], fps: float) -> list[int]:
     stems = [path.stem for path in paths]
-    if all(stem.isdigit() and len(stem) >= _NANOSECOND_DIGITS for stem in stems):
-        return [int(stem) for stem in stems]
-    if all(re.fullmatch(r"\d+\.\d+", stem) for stem in stems):
+    if all(re.fullmatch(rf"[0-9]{{{_TIME_DIGITS},19}}", stem) for stem in stems):
+        return [parse_stamp(stem) for stem in stems]
+    if all(re.fullmatch(r"[0-9]+\.[0-9]+", stem) for stem in stems):
         return [parse_seconds(stem) for stem in stems]
     return [round(number * 1e9 / fps) for number in range(len(paths))]

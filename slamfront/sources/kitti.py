@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 
 from slamfront.calibration import camera_from_kitti, projections_from_kitti
-from slamfront.errors import CalibrationError, SourceError
+from slamfront.errors import CalibrationError, SourceError, refused_as
 from slamfront.geometry.pose import Pose
+from slamfront.reading import read_text
 from slamfront.sources.images_io import first_size
 from slamfront.sources.reader import SensorChoice, choose_sensor, find_calibration, for_sensor
 from slamfront.sources.recording import Recording, Shot
-from slamfront.trajectories import read_kitti, read_times
+from slamfront.trajectories import KITTI_PERIOD_NS, read_kitti, read_times
 from slamfront.types import Trajectory
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ def find_kitti(path: Path) -> Path | None:
     if _is_sequence(named):
         return named
     found = sorted(filter(_is_sequence, (path / "sequences").glob("*")))
+    found = [folder for folder in found if (folder / "times.txt").is_file()] or found
     if len(found) > 1:
         names = ", ".join(folder.name for folder in found)
         raise SourceError(f"{path} holds the sequences {names}: name one, as in {found[0]}")
@@ -53,11 +56,11 @@ def open_kitti(path: Path, sensor: SensorChoice = "auto", calibration: Path | No
     """
     folder = find_kitti(path)
     if folder is None:
-        raise SourceError(f"{path} is no KITTI sequence: expected times.txt and image_0 or image_2")
+        raise SourceError(f"{path} is no KITTI sequence: expected times.txt or calib.txt, and image_0 or image_2")
     left, right = next(pair for pair in _PAIRS if (folder / f"image_{pair[0]}").is_dir())
     images, rights = _list_images(folder / f"image_{left}"), _list_images(folder / f"image_{right}")
     chosen = choose_sensor(sensor, ("mono", "stereo") if rights else ("mono",), str(folder))
-    times = read_times(folder / "times.txt").tolist()
+    times = _times(folder, max(images, default=-1) + 1)
     ids = [number for number in sorted(images) if number < len(times)]
     if len(ids) < len(images):
         log.warning("%s: times.txt has %d rows for %d images: the rest is left out", folder, len(times), len(images))
@@ -73,12 +76,22 @@ def open_kitti(path: Path, sensor: SensorChoice = "auto", calibration: Path | No
 
 
 def _is_sequence(folder: Path) -> bool:
-    return (folder / "times.txt").is_file() and any((folder / f"image_{left}").is_dir() for left, _ in _PAIRS)
+    named = any((folder / name).is_file() for name in ("times.txt", "calib.txt"))
+    return named and any((folder / f"image_{left}").is_dir() for left, _ in _PAIRS)
+
+
+def _times(folder: Path, count: int) -> list[int]:
+    """Return the times of the frames, ns: those of times.txt, or else KITTI's nominal 10 Hz."""
+    path = folder / "times.txt"
+    if path.is_file():
+        return read_times(path).tolist()
+    log.warning("%s has no times.txt: frames are taken to be 0.1 s apart, as KITTI's nominally are", folder)
+    return [number * KITTI_PERIOD_NS for number in range(count)]
 
 
 def _list_images(folder: Path) -> dict[int, Path]:
     """Return the pictures by the number that is their name."""
-    return {int(path.stem): path for path in folder.glob("*.*") if path.stem.isdigit()}
+    return {int(path.stem): path for path in folder.glob("*.*") if re.fullmatch(r"[0-9]{1,9}", path.stem)}
 
 
 def _until_right_ends(folder: Path, ids: list[int], last: int) -> list[int]:
@@ -94,10 +107,8 @@ def _read_projections(folder: Path) -> dict[str, np.ndarray]:
     path = folder / "calib.txt"
     if not path.is_file():
         return {}
-    try:
-        return projections_from_kitti(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise CalibrationError(f"{path} cannot be read: {error}") from error
+    with refused_as(CalibrationError, f"{path} cannot be read"):
+        return projections_from_kitti(read_text(path, CalibrationError))
 
 
 def _read_reference(folder: Path, times_ns: list[int], projection: np.ndarray | None) -> Trajectory | None:
@@ -108,6 +119,7 @@ def _read_reference(folder: Path, times_ns: list[int], projection: np.ndarray | 
         return None
     truth = read_kitti(path)
     count = min(len(truth), len(times_ns))
-    shift = np.zeros(3) if projection is None else np.linalg.solve(projection[:, :3], projection[:, 3])
+    with refused_as(CalibrationError, f"{folder / 'calib.txt'} holds no projection of a camera"):
+        shift = np.zeros(3) if projection is None else np.linalg.solve(projection[:, :3], projection[:, 3])
     camera0_from_camera = Pose(np.eye(3), -shift)
     return Trajectory.from_poses(times_ns[:count], [truth.pose(row) @ camera0_from_camera for row in range(count)])

@@ -8,17 +8,20 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
+
+from numpy.typing import NDArray
 
 from slamfront.calibration import Calibration, read_calibration
-from slamfront.errors import CalibrationError, FrameError, SourceError
+from slamfront.errors import CalibrationError, FrameError, SourceError, refused_as
 from slamfront.geometry.camera import Camera, StereoRig
-from slamfront.types import Frame, Sensor, Trajectory
+from slamfront.types import Frame, Image, Sensor, Trajectory
 
 log = logging.getLogger(__name__)
 
 SensorChoice = Literal["auto", "mono", "stereo", "rgbd"]
 Attempt = Callable[[], Frame]
+T = TypeVar("T")
 
 VIRTUAL_BASELINE_M = 0.08
 """Baseline of the virtual right camera that turns a depth camera's depth into a right x (`KeyFrame.right_x`)."""
@@ -32,8 +35,9 @@ class FrameReader(ABC):
 
     calibration  that of the frames: a Camera, or the StereoRig of two cameras that are not rectified; `camera` is the
                  left one
-    skipped      frames that the newest iteration could not use: damaged ones, those of another size, and those whose
-                 time does not advance; the first few are named in warnings
+    skipped      frames that the newest iteration could not use: damaged ones, and those of another size; the first few
+                 are named in warnings
+    incomplete   frames of the newest iteration that came without their right image or depth; the first few are named
     dropped      frames of a live source that came too fast for whoever takes them
     """
 
@@ -45,7 +49,7 @@ class FrameReader(ABC):
         self.name, self.sensor, self.reference = name, sensor, reference
         self.calibration = calibration
         self.camera = calibration.left if isinstance(calibration, StereoRig) else calibration
-        self.skipped = 0
+        self.skipped = self.incomplete = 0
 
     @property
     def length(self) -> int | None:
@@ -58,26 +62,50 @@ class FrameReader(ABC):
         return 0
 
     def __iter__(self) -> Iterator[Frame]:
-        self.skipped = 0
-        last_ns: int | None = None
+        self.skipped = self.incomplete = 0
         with closing(self._attempts()) as attempts:
-            for attempt in attempts:
+            while True:
+                with refused_as(SourceError, f"{self.name} cannot be read on"):
+                    attempt = next(attempts, None)
+                if attempt is None:
+                    break
                 try:
-                    frame = attempt()
-                    frame.check()
-                    if last_ns is not None and frame.time_ns <= last_ns:
-                        raise FrameError(f"frame {frame.id}: its time {frame.time_ns} ns is not after {last_ns} ns")
+                    with refused_as(FrameError, f"{self.name}: a frame cannot be read"):
+                        frame = attempt()
+                        frame.check()
                 except FrameError as error:
                     self._skip(error)
                     continue
-                last_ns = frame.time_ns
                 yield frame
         if self.skipped > _WARNINGS:
             log.warning("%s: %d frames were skipped in all", self.name, self.skipped)
+        if self.incomplete > _WARNINGS:
+            log.warning("%s: %d frames came without their right image or depth", self.name, self.incomplete)
 
     @abstractmethod
     def _attempts(self) -> Generator[Attempt, None, None]:
         """Yield for each frame a function that returns it, or raises FrameError when it cannot be used."""
+
+    def optional(
+        self, frame_id: int, what: str, given: T | None, read: Callable[[T], NDArray[Any]], image: Image
+    ) -> NDArray[Any] | None:
+        """Return what `read` makes of what a frame was given beside its image, or None, with a warning, where there is
+        nothing, or it is damaged or of another size: such a frame is tracked as one camera's would be.
+        """
+        try:
+            if given is None:
+                raise FrameError("there is none")
+            with refused_as(FrameError, "it cannot be read"):
+                second = read(given)
+            expected = image.shape if second.dtype == image.dtype else image.shape[:2]
+            if second.shape != expected:
+                raise FrameError(f"its shape is {second.shape}, where the image needs {expected}")
+        except FrameError as error:
+            self.incomplete += 1
+            if self.incomplete <= _WARNINGS:
+                log.warning("%s: frame %d comes without its %s: %s", self.name, frame_id, what, error)
+            return None
+        return second
 
     def _skip(self, error: FrameError) -> None:
         self.skipped += 1

@@ -7,7 +7,6 @@ black border would; their depth is unknown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
 
@@ -20,8 +19,8 @@ from slamfront.errors import CalibrationError
 from slamfront.geometry.camera import Camera, StereoRig
 from slamfront.geometry.pose import Pose
 from slamfront.protocols import Source
-from slamfront.sources.wrappers import Wrapper
-from slamfront.types import Float32Array, Frame, Image, Trajectory
+from slamfront.sources.wrappers import ChangedMask, Wrapper
+from slamfront.types import BoolArray, Float32Array, Frame, Image, Trajectory
 
 Array = NDArray[np.float64]
 
@@ -65,6 +64,11 @@ class Remap:
         """Return the depth map (H,W) of a camera that keeps its axes, by nearest value; 0 outside."""
         return cast(Float32Array, cv2.remap(depth_m, *self._nearest, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT))
 
+    def mask(self, mask: BoolArray) -> BoolArray:
+        """Return the mask (H,W) by nearest value; a pixel that repeats an edge is as usable as the edge is."""
+        nearest = cv2.remap(mask.view(np.uint8), *self._nearest, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(nearest > 0)
+
 
 class _Undistorted(Wrapper):
     """One camera without its distortion."""
@@ -74,15 +78,16 @@ class _Undistorted(Wrapper):
         same_axes = np.eye(3)
         self._camera = _enlarged(calibration.pinhole(), [(calibration, same_axes)])
         self._remap = Remap(calibration, self._camera, same_axes)
+        self._mask = ChangedMask(self._remap.mask)
 
     @property
     def camera(self) -> Camera:
         return self._camera
 
-    def __iter__(self) -> Iterator[Frame]:
-        for frame in self._source:
-            depth_m = None if frame.depth_m is None else self._remap.depth(frame.depth_m)
-            yield replace(frame, camera=self._camera, image=self._remap.image(frame.image), depth_m=depth_m)
+    def take(self, frame: Frame) -> Frame:
+        depth_m = None if frame.depth_m is None else self._remap.depth(frame.depth_m)
+        image, mask = self._remap.image(frame.image), self._mask(frame.mask)
+        return replace(frame, camera=self._camera, image=image, depth_m=depth_m, mask=mask)
 
 
 class _RectifiedPair(Wrapper):
@@ -93,6 +98,7 @@ class _RectifiedPair(Wrapper):
         self._camera, self._rotation, right_rotation = rectify_rig(rig)
         self._left = Remap(rig.left, self._camera, self._rotation)
         self._right = Remap(rig.right, self._camera, right_rotation)
+        self._masks = ChangedMask(self._left.mask), ChangedMask(self._right.mask)
 
     @property
     def camera(self) -> Camera:
@@ -107,10 +113,11 @@ class _RectifiedPair(Wrapper):
         poses = [truth.pose(row) @ left_from_rectified for row in range(len(truth))]
         return Trajectory.from_poses(truth.times_ns, poses)
 
-    def __iter__(self) -> Iterator[Frame]:
-        for frame in self._source:
-            right = None if frame.right is None else self._right.image(frame.right)
-            yield replace(frame, camera=self._camera, image=self._left.image(frame.image), right=right)
+    def take(self, frame: Frame) -> Frame:
+        right = None if frame.right is None else self._right.image(frame.right)
+        mask, right_mask = self._masks[0](frame.mask), self._masks[1](frame.right_mask)
+        image = self._left.image(frame.image)
+        return replace(frame, camera=self._camera, image=image, right=right, mask=mask, right_mask=right_mask)
 
 
 def rectify_rig(rig: StereoRig) -> tuple[Camera, Array, Array]:

@@ -1,7 +1,12 @@
-"""Bags of ROS 1 (.bag) and ROS 2 (a folder with metadata.yaml, .mcap, .db3), read without ROS by the extra `bags`."""
+"""Bags of ROS 1 (.bag) and ROS 2 (a folder, .mcap, .db3), read without ROS by the extra `bags`.
+
+A folder without its metadata.yaml, as a recorder leaves it that was killed, is read by its files.
+"""
 
 from __future__ import annotations
 
+import logging
+import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
@@ -10,8 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from slamfront.calibration import Calibration, camera_from_info, rig_from_infos
-from slamfront.errors import FrameError, SlamfrontError, SourceError
+from slamfront.errors import SourceError, refused_as
+from slamfront.sources.images_io import Levels
 from slamfront.sources.reader import (
     Attempt,
     FrameReader,
@@ -23,6 +31,8 @@ from slamfront.sources.reader import (
 )
 from slamfront.sources.ros_messages import depth_from_message, image_from_message, stamp_ns
 from slamfront.types import Frame, Sensor
+
+log = logging.getLogger(__name__)
 
 BAG_SUFFIXES = (".bag", ".mcap", ".db3")
 
@@ -47,9 +57,9 @@ class Topics:
 
 
 def is_bag(path: Path) -> bool:
-    """Whether a path is a bag: a file of that kind, or a ROS 2 folder."""
+    """Whether a path is a bag: a file of that kind, or a ROS 2 folder, with metadata.yaml or not."""
     if path.is_dir():
-        return (path / "metadata.yaml").is_file() and any(any(path.glob(f"*{suffix}*")) for suffix in BAG_SUFFIXES)
+        return any(any(path.glob(f"*{suffix}*")) for suffix in BAG_SUFFIXES[1:])
     return path.suffix.lower() in BAG_SUFFIXES
 
 
@@ -67,21 +77,21 @@ def open_bag(
     """
     with _reader(path) as reader:
         available = [c.topic for c in reader.connections if c.msgtype in _IMAGES]
-        chosen = choose_topics(available, sensor, topics or {}, str(path))
+        chosen = _with_registered_depth(reader, available, sensor, topics or {}, str(path))
         size = _first_size(reader, chosen)
-        default = _calibration_in(reader, chosen) if calibration is None else None
+        default = _calibration_in(reader, chosen, size) if calibration is None else None
         known = find_calibration(path.parent, size, calibration, default)
         length = sum(c.msgcount for c in reader.connections if c.topic == chosen.image)
     return BagSource(path, for_sensor(known, chosen.sensor), chosen, length)
 
 
 def choose_topics(available: Iterable[str], sensor: SensorChoice, named: Mapping[str, str], where: str) -> Topics:
-    """Return the topics to read: those `named` by role, the rest guessed from their names.
+    """Return the topics to read: those `named` by role, the rest guessed from the words of their names.
 
-    A depth topic holds `depth`, and one aligned with the colour image is preferred. A pair differs by left and right,
-    cam0 and cam1, infra1 and infra2. Rectified topics are preferred to raw ones, and both to compressed ones.
+    A depth topic holds the word `depth`, and one aligned with the colour image is preferred. A pair differs by left and
+    right, cam0 and cam1, infra1 and infra2. Rectified topics are preferred to raw ones, and both to compressed ones.
     """
-    names = sorted(set(available), key=lambda name: ("rect" not in name, "ompressed" in name, len(name), name))
+    names = sorted(set(available), key=lambda name: (not is_rectified(name), "ompressed" in name, len(name), name))
     for role, name in named.items():
         if role not in ("image", "right", "depth"):
             raise SourceError(f"{where}: unknown topic role '{role}': use image, right or depth")
@@ -89,7 +99,7 @@ def choose_topics(available: Iterable[str], sensor: SensorChoice, named: Mapping
             raise SourceError(f"{where} has no image topic {name}: it has {', '.join(sorted(names)) or 'none'}")
     if not names:
         raise SourceError(f"{where} holds no images (sensor_msgs/Image or CompressedImage)")
-    depths = sorted((n for n in names if "depth" in n), key=lambda n: not ("aligned" in n or "registered" in n))
+    depths = sorted((n for n in names if _is_depth(n)), key=lambda n: not _is_aligned(n))
     pictures = [name for name in names if name not in depths] or names
     depth = named.get("depth", depths[0] if depths else None)
     left, right = _find_pair(pictures)
@@ -100,8 +110,60 @@ def choose_topics(available: Iterable[str], sensor: SensorChoice, named: Mapping
     chosen = choose_sensor(sensor, offered, where)
     if chosen == "stereo":
         return Topics(chosen, image or left or pictures[0], right)
-    colour = next((name for name in pictures if "color" in name or "rgb" in name), left or pictures[0])
+    colour = next((name for name in pictures if _words(name) & {"color", "colour", "rgb"}), left or pictures[0])
     return Topics(chosen, image or colour, depth if chosen == "rgbd" else None)
+
+
+def is_rectified(topic: str) -> bool:
+    """Whether a topic's name says that its images are rectified: by a word of it, as in image_rect_color."""
+    return bool(_words(topic) & {"rect", "rectified"})
+
+
+def _is_depth(topic: str) -> bool:
+    return bool(_words(topic) & {"depth", "compresseddepth"})
+
+
+def _is_aligned(topic: str) -> bool:
+    return bool(_words(topic) & {"aligned", "registered"})
+
+
+def _words(topic: str) -> set[str]:
+    return set(re.split(r"[^a-z0-9]+", topic.lower()))
+
+
+def _with_registered_depth(
+    reader: Any, available: list[str], sensor: SensorChoice, named: Mapping[str, str], where: str
+) -> Topics:
+    """Return the topics to read, whose depth belongs to the pixels of the image.
+
+    Depth as its own lens sees it lies beside the image by centimetres. It is known by its camera_info, which has other
+    numbers or another frame; a name that says aligned or registered is believed. For "auto" it is left out, with a
+    warning, and refused where depth is asked for.
+    """
+    chosen = choose_topics(available, sensor, named, where)
+    if chosen.sensor != "rgbd" or chosen.second is None or _is_aligned(chosen.second):
+        return chosen
+    image, depth = _info(reader, chosen.image), _info(reader, chosen.second)
+    if image is None or depth is None:
+        log.warning("%s: nothing says whether %s is registered to %s: it is taken to be", where, *_pair(chosen))
+        return chosen
+    same_lens = np.allclose(_lens(image), _lens(depth), rtol=1e-3) and image.get("frame_id") == depth.get("frame_id")
+    if same_lens:
+        return chosen
+    problem = f"the depth of {chosen.second} is not registered to {chosen.image}: it is of another lens"
+    if sensor == "rgbd":
+        raise SourceError(f"{where}: {problem}; record aligned depth, or take --sensor mono")
+    log.warning("%s: %s, so it is not used", where, problem)
+    return choose_topics([name for name in available if not _is_depth(name)], sensor, named, where)
+
+
+def _pair(topics: Topics) -> tuple[str | None, str]:
+    return topics.second, topics.image
+
+
+def _lens(info: Mapping[str, Any]) -> Any:
+    values = next((info[key] for key in ("K", "k") if key in info), ())
+    return np.asarray(values, np.float64).ravel()
 
 
 class BagSource(FrameReader):
@@ -110,6 +172,7 @@ class BagSource(FrameReader):
     def __init__(self, path: Path, calibration: Calibration, topics: Topics, length: int) -> None:
         super().__init__(path.stem, calibration, topics.sensor)
         self._path, self._topics, self._length = path, topics, length
+        self._levels = Levels()
 
     @property
     def length(self) -> int:
@@ -126,15 +189,15 @@ class BagSource(FrameReader):
     def _frame(self, number: int, image: Message, second: Message | None) -> Frame:
         time_ns, message = image
         right, depth_m, delay_s = None, None, 0.0
-        if self._topics.second is not None:
-            if second is None:
-                raise FrameError(f"frame {number}: no message of {self._topics.second} belongs to it")
-            if self.sensor == "stereo":
-                right = image_from_message(second[1], self._topics.second)
-            else:
-                depth_m = depth_from_message(second[1], self._topics.second)
-                delay_s = depth_delay_s(self.camera, time_ns, second[0])
-        left = image_from_message(message, self._topics.image)
+        size = self.camera.width, self.camera.height
+        read = partial(image_from_message, size=size, levels=self._levels)
+        left = read(message, self._topics.image)
+        topic, second_message = self._topics.second, None if second is None else second[1]
+        if topic is not None and self.sensor == "stereo":
+            right = self.optional(number, "right image", second_message, partial(read, topic=topic), left)
+        elif topic is not None:
+            depth_m = self.optional(number, "depth", second_message, partial(depth_from_message, topic=topic), left)
+            delay_s = depth_delay_s(self.camera, time_ns, None if second is None else second[0])
         return Frame(number, time_ns, left, self.camera, right, depth_m, delay_s)
 
 
@@ -177,13 +240,23 @@ def _reader(path: Path) -> Generator[Any, None, None]:
         from rosbags.typesys import Stores, get_typestore
     except ImportError as error:
         raise SourceError("reading bags needs the rosbags package: pip install 'slamfront[bags]'") from error
-    try:
-        with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
-            yield reader
-    except SlamfrontError:
-        raise
-    except Exception as error:  # a damaged bag fails wherever its parser happens to be, with any exception
-        raise SourceError(f"{path} cannot be read as a bag: {' '.join(str(error).split())}") from error
+    with (
+        refused_as(SourceError, f"{path} cannot be read as a bag"),
+        AnyReader(_files_of(path), default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader,
+    ):
+        yield reader
+
+
+def _files_of(path: Path) -> list[Path]:
+    """Return what is read: the bag, or the files of a folder that lacks its metadata."""
+    if not path.is_dir() or (path / "metadata.yaml").is_file():
+        return [path]
+    files = [file for suffix in BAG_SUFFIXES[1:] for file in sorted(path.glob(f"*{suffix}"))]
+    if not files:
+        packed = min(path.iterdir()).name
+        raise SourceError(f"{path} has no metadata.yaml, and {packed} cannot be read without it: `ros2 bag reindex`")
+    log.warning("%s has no metadata.yaml: its %d files are read as they are", path, len(files))
+    return files
 
 
 def _messages(reader: Any, topics: Topics) -> Generator[tuple[bool, Message], None, None]:
@@ -212,20 +285,20 @@ def _first_size(reader: Any, topics: Topics) -> tuple[int, int]:
     raise SourceError(f"the topic {topics.image} holds no message")
 
 
-def _calibration_in(reader: Any, topics: Topics) -> Calibration | None:
+def _calibration_in(reader: Any, topics: Topics, size: tuple[int, int]) -> Calibration | None:
     """Return the calibration in the camera_info topics beside the image topics, or None."""
     left = _info(reader, topics.image)
     if left is None:
         return None
-    rectified = "rect" in topics.image
+    rectified = is_rectified(topics.image)
     if topics.sensor != "stereo" or topics.second is None:
-        return camera_from_info(left, rectified)
+        return camera_from_info(left, rectified, size)
     right = _info(reader, topics.second)
     if right is None:
         return None
     if not rectified:
-        return rig_from_infos(left, right)
-    return camera_from_info(right, rectified)
+        return rig_from_infos(left, right, size)
+    return camera_from_info(right, rectified, size)
 
 
 def _info(reader: Any, topic: str) -> dict[str, Any] | None:
@@ -233,14 +306,16 @@ def _info(reader: Any, topic: str) -> dict[str, Any] | None:
     message = _first_message(reader, lambda c: c.msgtype == _INFO and c.topic == f"{base}/camera_info")
     if message is None:
         return None
-    keys = ("width", "height", "distortion_model", "D", "K", "R", "P", "d", "k", "r", "p")
-    return {key: getattr(message, key) for key in keys if hasattr(message, key)}
+    lens = ("distortion_model", "D", "K", "R", "P", "d", "k", "r", "p")
+    keys = ("width", "height", "binning_x", "binning_y", "roi", *lens)
+    facts = {key: getattr(message, key) for key in keys if hasattr(message, key)}
+    return {**facts, "frame_id": getattr(message.header, "frame_id", "")}
 
 
 def _find_pair(names: list[str]) -> tuple[str | None, str | None]:
     for left in names:
         for left_word, right_word in _SIDES:
-            right = left.replace(left_word, right_word)
-            if left_word in left and right in names:
+            right = re.sub(rf"(?<![a-z0-9]){left_word}(?![a-z0-9])", right_word, left)
+            if right != left and right in names:
                 return left, right
     return None, None

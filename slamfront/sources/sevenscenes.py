@@ -5,13 +5,15 @@ Shotton et al., "Scene Coordinate Regression Forests for Camera Relocalization i
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 
-from slamfront.errors import SourceError
+from slamfront.errors import SourceError, refused_as
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
+from slamfront.reading import MOST_YAML_BYTES, read_text
 from slamfront.sources.images_io import first_size
 from slamfront.sources.reader import SensorChoice, choose_sensor, find_calibration, for_sensor
 from slamfront.sources.recording import DepthUnit, Recording, Shot
@@ -42,7 +44,10 @@ def open_sevenscenes(folder: Path, sensor: SensorChoice = "auto", calibration: P
     chosen = choose_sensor(sensor, ("mono", "rgbd"), str(folder))
     shots = []
     for path in colours:
-        number = int(path.name[len("frame-") :].split(".")[0])
+        digits = re.match(r"frame-([0-9]{1,9})\.", path.name)
+        if digits is None:
+            raise SourceError(f"{path} has no number, as in frame-000123.color.png")
+        number = int(digits[1])
         depth = path.with_name(f"{path.name.split('.')[0]}.depth.png")
         shots.append(Shot(number, number * _PERIOD_NS, path, depth=depth))
     known = find_calibration(folder, first_size(colours, folder), calibration, _CAMERA)
@@ -59,12 +64,10 @@ def _read_reference(shots: list[Shot]) -> Trajectory | None:
     times_ns, poses = [], []
     for shot in shots:
         path = shot.image.with_name(f"{shot.image.name.split('.')[0]}.pose.txt")
-        try:
-            matrix = np.array(path.read_text(encoding="ascii").split(), np.float64)
-        except OSError:
+        if not path.is_file():
             continue
-        except ValueError as error:
-            raise SourceError(f"{path} holds no pose of 16 numbers") from error
+        with refused_as(SourceError, f"{path} holds no pose of 16 numbers"):
+            matrix = np.array(read_text(path, SourceError, MOST_YAML_BYTES).split(), np.float64)
         if matrix.size != 16:
             raise SourceError(f"{path} holds {matrix.size} numbers: a pose has 16")
         if np.isfinite(matrix).all():

@@ -39,7 +39,8 @@ def open_video(
 class VideoSource(FrameReader):
     """A video file, read to where it ends.
 
-    A frame's time is that of the file where it advances, else one period of the frame rate after the last. A frame that
+    Pictures are as the file holds them, however it says that they are to be turned for viewing. A frame's time is that
+    of the file where it advances, else one period of the frame rate after the last. A frame that
     cannot be decoded is skipped and counted; a file that ends before its stated length ends with a warning.
     """
 
@@ -67,6 +68,12 @@ class VideoSource(FrameReader):
         capture = self._open_capture(str(self._path))
         if not capture.isOpened():
             raise SourceError(f"{self._path} cannot be opened as a video: it is damaged, or its codec is not known")
+        # A calibration belongs to the pixels of the sensor, as they are in the file
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+        turned_deg = capture.get(cv2.CAP_PROP_ORIENTATION_META)
+        if turned_deg not in (0, -1) and capture.get(cv2.CAP_PROP_ORIENTATION_AUTO):
+            capture.release()
+            raise SourceError(f"{self._path} is turned by {turned_deg:g} degrees, which cannot be undone here")
         return capture
 
     def _attempts(self) -> Generator[Attempt, None, None]:

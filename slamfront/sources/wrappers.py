@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any, cast
 
 import cv2
+import numpy as np
 from numpy.typing import NDArray
 
 from slamfront.errors import ConfigError
@@ -15,7 +16,10 @@ from slamfront.geometry.camera import Camera
 from slamfront.protocols import Source
 from slamfront.runtime import Channel, Worker
 from slamfront.sources.recording import Recording
-from slamfront.types import Frame, Sensor, Trajectory
+from slamfront.types import BoolArray, Frame, Sensor, Trajectory
+
+# A share of one, but for rounding
+_WHOLLY = 0.999
 
 
 class Wrapper:
@@ -64,8 +68,29 @@ class Wrapper:
         """Frames of a live source that came too fast."""
         return getattr(self._source, "dropped", 0)
 
+    def take(self, frame: Frame) -> Frame:
+        """Return what becomes of a frame of the wrapped source."""
+        return frame
+
     def __iter__(self) -> Iterator[Frame]:
-        yield from self._source
+        for frame in self._source:
+            yield self.take(frame)
+
+
+class ChangedMask:
+    """What a mask becomes by a change of its images; worked out once for one that all frames have."""
+
+    def __init__(self, change: Callable[[BoolArray], BoolArray]) -> None:
+        self._change = change
+        self._last: tuple[BoolArray, BoolArray] | None = None
+
+    def __call__(self, mask: BoolArray | None) -> BoolArray | None:
+        """Return the changed mask, None for none."""
+        if mask is None:
+            return None
+        if self._last is None or self._last[0] is not mask:
+            self._last = mask, self._change(mask)
+        return self._last[1]
 
 
 def taken(source: Source, start: int = 0, end: int | None = None, stride: int = 1) -> Source:
@@ -106,7 +131,8 @@ def resized(source: Source, width: int) -> Source:
     """Return the source with frames `width` px wide, the height in proportion, the intrinsics scaled.
 
     Images are averaged when they shrink and interpolated when they grow; depth takes the nearest value, since a mean
-    over an edge lies on neither side. ConfigError for a width below 16.
+    over an edge lies on neither side. Of a mask that is usable which is made of usable pixels alone. ConfigError for a
+    width below 16.
     """
     if width < 16:
         raise ConfigError(f"source.width is {width}: need at least 16 pixels")
@@ -120,24 +146,29 @@ class _Resized(Wrapper):
         self._size = width, max(1, round(camera.height * width / camera.width))
         self._camera = camera.scaled(*self._size)
         self._interpolation = cv2.INTER_AREA if width < camera.width else cv2.INTER_LINEAR
+        self._mask, self._right_mask = ChangedMask(self._resize_mask), ChangedMask(self._resize_mask)
 
     @property
     def camera(self) -> Camera:
         return self._camera
 
-    def __iter__(self) -> Iterator[Frame]:
-        for frame in self._source:
-            right, depth_m = frame.right, frame.depth_m
-            yield replace(
-                frame,
-                camera=self._camera,
-                image=self._resize(frame.image, self._interpolation),
-                right=None if right is None else self._resize(right, self._interpolation),
-                depth_m=None if depth_m is None else self._resize(depth_m, cv2.INTER_NEAREST),
-            )
+    def take(self, frame: Frame) -> Frame:
+        right, depth_m = frame.right, frame.depth_m
+        return replace(
+            frame,
+            camera=self._camera,
+            image=self._resize(frame.image, self._interpolation),
+            right=None if right is None else self._resize(right, self._interpolation),
+            depth_m=None if depth_m is None else self._resize(depth_m, cv2.INTER_NEAREST),
+            mask=self._mask(frame.mask),
+            right_mask=self._right_mask(frame.right_mask),
+        )
 
     def _resize(self, image: NDArray[Any], interpolation: int) -> NDArray[Any]:
         return cast("NDArray[Any]", cv2.resize(image, self._size, interpolation=interpolation))
+
+    def _resize_mask(self, mask: BoolArray) -> BoolArray:
+        return np.asarray(self._resize(mask.astype(np.float32), self._interpolation) > _WHOLLY)
 
 
 def prefetched(source: Source, frames: int) -> Source:

@@ -7,16 +7,20 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import cv2
 import numpy as np
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
 from slamfront import config
+from slamfront.config import Settings, Share
 from slamfront.errors import TrainingError
 from slamfront.models.detection import refine_subpixel, score_map, select_keypoints, suppress_non_maxima
 from slamfront.models.superpoint import DenseExtractor
+from slamfront.training.datasets import read_photograph
 from slamfront.training.homographies import WarpConfig, random_homography, warp, warped_area
 from slamfront.training.labels import ImageLabels, load_labels, photographs_in, save_labels
 from slamfront.types import Float32Array, Image
@@ -30,22 +34,22 @@ _SAVED_EVERY = 20
 
 
 @dataclass(frozen=True)
-class AdaptationConfig:
+class AdaptationConfig(Settings):
     """How keypoints are gathered over homographies."""
 
-    warps: int = 100
+    warps: Annotated[int, Interval(ge=1, le=10000)] = 100
     """Views of each photograph, its own among them (Eq. 10)."""
-    batch: int = 10
+    batch: Annotated[int, Interval(ge=1, le=1024)] = 10
     """Views that the network sees at once."""
-    threshold: float = 0.001
+    threshold: Share = 0.001
     """Smallest mean score of a keypoint; the recipe of a training decides how many of the strongest it takes."""
-    nms_radius: int = 4
+    nms_radius: Annotated[int, Interval(ge=0, le=64)] = 4
     """No two keypoints are closer than this, px."""
-    max_keypoints: int = 1000
+    max_keypoints: Annotated[int, Interval(ge=1, le=20000)] = 1000
     """Most keypoints of a photograph."""
-    least_seen: float = 0.3
+    least_seen: Share = 0.3
     """A pixel counts when at least this share of the views shows it."""
-    seed: int = 0
+    seed: Annotated[int, Interval(ge=0, le=2**31 - 1)] = 0
     warp: WarpConfig = field(default_factory=lambda: _ADAPTING)
 
 
@@ -104,8 +108,12 @@ def label(
     for number, (name, path) in enumerate(paths.items()):
         if name in labels:
             continue
-        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-        if image is None or min(image.shape) < 8:
+        try:
+            image = read_photograph(path)
+        except TrainingError as error:
+            log.warning("%s; it is left out", error)
+            continue
+        if min(image.shape) < 8:
             log.warning("%s: not an image that can be used, left out", path)
             continue
         scores = adapted_scores(network, np.asarray(image), adaptation, [adaptation.seed, number])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slamfront.errors import OutputError, WeightsError
+from slamfront.errors import OutputError, WeightsError, refused_as
 
 _VERSION = 1
 
@@ -49,15 +48,31 @@ def save_training(path: Path, state: TrainingState) -> None:
 
 def load_training(path: Path) -> TrainingState:
     """Read a checkpoint onto the CPU; WeightsError where it is missing, damaged or something else."""
-    try:
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such checkpoint")
+    with refused_as(WeightsError, f"{path}: not a checkpoint of a training, or damaged", told=False):
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise WeightsError(f"{path}: no such checkpoint") from error
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise WeightsError(f"{path}: not a checkpoint of a training, or damaged") from error
     if not isinstance(content, dict) or content.pop("version", None) != _VERSION:
         raise WeightsError(f"{path}: not a checkpoint of a training of this version")
-    try:
-        return TrainingState(**content)
-    except TypeError as error:
-        raise WeightsError(f"{path}: not a checkpoint of a training, or damaged") from error
+    with refused_as(WeightsError, f"{path}: not a checkpoint of a training, or damaged", told=False):
+        state = TrainingState(**content)
+        _check(state)
+        return state
+
+
+def _check(state: TrainingState) -> None:
+    """Raise TypeError where a field is of another type."""
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "recipe": str,
+        "step": int,
+        "seconds": (int, float),
+        "model": dict,
+        "averaged": dict,
+        "optimizer": dict,
+    }
+    for name, kind in kinds.items():
+        if not isinstance(getattr(state, name), kind):
+            raise TypeError(f"its {name} is of another type")
+    for weights in (state.model, state.averaged):
+        if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()):
+            raise TypeError("its weights are no named tensors")

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from slamfront.errors import TrainingError
+from slamfront.errors import FrameError, TrainingError, refused_as
+from slamfront.image_headers import MOST_PIXELS, check_complete, size_in
 from slamfront.models.detection import CELL
 from slamfront.training.homographies import WarpConfig, carry, random_homography, warp, warped_area
 from slamfront.training.labels import load_labels, photographs_in
@@ -212,10 +213,23 @@ def _cells(second_from_first: FloatArray, size: tuple[int, int]) -> Float32Array
 
 def read_photograph(path: Path) -> Image:
     """Return a grey image (H,W); TrainingError where it cannot be read."""
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise TrainingError(f"{path}: not an image that can be read")
-    return np.asarray(image)
+    try:
+        return _decoded(path)
+    except FrameError as error:
+        raise TrainingError(f"{path}: not an image that can be read: {error}") from error
+
+
+def _decoded(path: Path) -> Image:
+    with refused_as(TrainingError, f"{path}: not an image that can be read"):
+        data = path.read_bytes()
+        width, height = size_in(data, str(path))
+        if width * height > MOST_PIXELS:
+            raise ValueError(f"it has {width}x{height} pixels")
+        check_complete(data, str(path))
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+        if image is None:
+            raise ValueError("it cannot be decoded")
+        return np.asarray(image)
 
 
 def unit(image: Image) -> Tensor:

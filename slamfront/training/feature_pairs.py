@@ -32,7 +32,10 @@ from slamfront.training.recipe import PairsRecipe
 from slamfront.training.rendered import RenderedPair
 from slamfront.types import BoolArray, Float32Array, FloatArray, Image
 
-_KEYS = ("keypoints_xy", "scores", "descriptors", "counts", "labels", "size", "origin")
+_LAYOUT = {
+    "keypoints_xy": ("f", 4), "scores": ("f", 3), "descriptors": ("f", 4), "counts": ("iu", 2), "labels": ("i", 3),
+    "size": ("iu", 1), "origin": ("U", 0),
+}  # fmt: skip
 _OTHER_PHOTOGRAPH = 0.05
 
 
@@ -140,7 +143,7 @@ def save_feature_pairs(path: Path, pairs: Iterable[FeaturePair], size: tuple[int
     About 140 KB a pair of 256 keypoints with 128 numbers each; `origin` tells how they were made.
     """
     columns = list(zip(*pairs)) or [()] * 5
-    arrays = {key: np.array(column) for key, column in zip(_KEYS, columns)}
+    arrays = {key: np.array(column) for key, column in zip(_LAYOUT, columns)}
     save_arrays(path, arrays | {"size": np.array(size), "origin": np.array(origin)}, "the pairs")
     return len(arrays["counts"])
 
@@ -152,11 +155,14 @@ class FeaturePairs(Dataset[MatchingExample]):
     """
 
     def __init__(self, path: Path, keypoints: int) -> None:
-        self._arrays = load_arrays(path, _KEYS, "pairs of features", "tools/extract_pairs.py")
-        count, _, most = self._arrays["scores"].shape if self._arrays["scores"].ndim == 3 else (0, 2, 0)
+        self._arrays = load_arrays(path, _LAYOUT, "pairs of features", "tools/extract_pairs.py")
+        count, _, most = self._arrays["scores"].shape
         shapes = {"keypoints_xy": (count, 2, most, 2), "counts": (count, 2), "labels": (count, 2, most), "size": (2,),
                   "descriptors": (count, 2, most, self._arrays["descriptors"].shape[-1])}  # fmt: skip
-        if not count or any(self._arrays[key].shape != shape for key, shape in shapes.items()):
+        fits = all(self._arrays[key].shape == shape for key, shape in shapes.items())
+        labels, counts = self._arrays["labels"], self._arrays["counts"]
+        within = labels.max(initial=0) < max(most, 1) and counts.min(initial=0) >= 0 and counts.max(initial=0) <= most
+        if not count or not fits or not within:
             raise TrainingError(f"{path}: not a file of pairs of features, or damaged")
         self._keypoints = min(keypoints, most)
         self.origin = str(self._arrays["origin"])
@@ -189,8 +195,8 @@ class MixedFeaturePairs(Dataset[MatchingExample]):
     """
 
     def __init__(self, recipe: PairsRecipe, seed: int, count: int) -> None:
-        if len(recipe.files) != len(recipe.shares) or not recipe.files or min(recipe.shares) < 0:
-            raise TrainingError("pairs.files and pairs.shares must be as many, and no share negative")
+        if len(recipe.files) != len(recipe.shares) or not recipe.files or not sum(recipe.shares) > 0:
+            raise TrainingError("pairs.files and pairs.shares must be as many, and some share more than 0")
         self._files = [FeaturePairs(path, recipe.keypoints) for path in recipe.files]
         if len({file.descriptor_dim for file in self._files}) > 1:
             raise TrainingError("pairs.files hold descriptors of different sizes")

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
+from annotated_types import Interval
 
+from slamfront.config import Settings
 from slamfront.types import BoolArray, FloatArray, Image
 
 
 @dataclass(frozen=True)
-class WarpConfig:
+class WarpConfig(Settings, section="data.warp"):
     """How far a random homography goes."""
 
-    rotation_deg: float = 45.0
+    rotation_deg: Annotated[float, Interval(ge=0, le=180)] = 45.0
     """Turned by up to this much, either way."""
-    scale: float = 1.5
+    scale: Annotated[float, Interval(ge=1, le=10)] = 1.5
     """Scaled by up to this factor, up or down."""
-    perspective: float = 0.15
+    perspective: Annotated[float, Interval(ge=0, le=0.45)] = 0.15
     """Corners are moved by up to this share of the sides."""
-    shift: float = 0.15
+    shift: Annotated[float, Interval(ge=0, le=10)] = 0.15
     """Moved by up to this share of the sides."""
 
 

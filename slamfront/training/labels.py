@@ -12,7 +12,7 @@ from slamfront.errors import TrainingError
 from slamfront.training.arrays import load_arrays, save_arrays
 from slamfront.types import Float32Array
 
-_KEYS = ("names", "counts", "table", "origin")
+_LAYOUT = {"names": ("U", 1), "counts": ("iu", 1), "table": ("f", 2), "origin": ("U", 0)}
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".webp", ".tif", ".tiff"})
 
 
@@ -49,9 +49,10 @@ def save_labels(path: Path, labels: Mapping[str, ImageLabels], origin: str) -> N
 
 def load_labels(path: Path) -> tuple[dict[str, ImageLabels], str]:
     """Read labels by file name, and how they were found; TrainingError where the file is missing or something else."""
-    arrays = load_arrays(path, _KEYS, "labels", "`slamfront label`")
-    names, counts, table, origin = (arrays[key] for key in _KEYS)
-    if len(names) != len(counts) or counts.sum() != len(table) or table.ndim != 2:
+    arrays = load_arrays(path, _LAYOUT, "labels", "`slamfront label`")
+    names, counts, table, origin = (arrays[key] for key in _LAYOUT)
+    fits = len(names) == len(counts) and table.shape[1] == 3 and not (counts < 0).any()
+    if not fits or sum(counts.tolist()) != len(table) or not np.isfinite(table).all():
         raise TrainingError(f"{path}: not a file of labels, or damaged")
     parts = np.split(table.astype(np.float32), np.cumsum(counts)[:-1])
     return {str(name): ImageLabels(part[:, :2], part[:, 2]) for name, part in zip(names, parts)}, str(origin)

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from slamfront import config
-from slamfront.errors import OutputError, TrainingError
+from slamfront.errors import OutputError, TrainingError, refused_as
 from slamfront.models.precision import cpu_has_bfloat16
 from slamfront.training.checkpoints import TrainingState, load_training, save_training
 from slamfront.training.recipe import Recipe, ScheduleRecipe
@@ -154,9 +154,10 @@ class _Training:
         state = load_training(path)
         if state.recipe != self._text:
             raise TrainingError(f"{path} is of another recipe: choose another folder, or remove it")
-        self._model.load_state_dict(state.model)
-        self._averaged.load_state_dict(state.averaged)
-        self._optimizer.load_state_dict(state.optimizer)
+        with refused_as(TrainingError, f"{path} does not fit its own recipe, or is damaged"):
+            self._model.load_state_dict(state.model)
+            self._averaged.load_state_dict(state.averaged)
+            self._optimizer.load_state_dict(state.optimizer)
         self._step, self._seconds = state.step, state.seconds
         log.info("going on after step %d", self._step)
 

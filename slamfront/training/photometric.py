@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
+from annotated_types import Interval
 
+from slamfront.config import Settings, Share
 from slamfront.types import Image
 
 
 @dataclass(frozen=True)
-class PhotometricConfig:
+class PhotometricConfig(Settings, section="data.light"):
     """How much an image's light, sharpness and noise change; each change is drawn evenly up to its bound."""
 
-    brightness: float = 0.2
+    brightness: Share = 0.2
     """Added, as a share of white."""
-    contrast: float = 0.5
+    contrast: Share = 0.5
     """Factor about the mean: from 1 - this to 1 + this."""
-    gamma: float = 1.6
+    gamma: Annotated[float, Interval(ge=1, le=10)] = 1.6
     """Exponent, from one over this to this."""
-    shade: float = 0.4
+    shade: Share = 0.4
     """Lights and shadows that vary slowly over the image: darker or brighter by this share."""
-    noise: float = 0.04
+    noise: Share = 0.04
     """Standard deviation of white noise, as a share of white."""
-    blur_px: float = 1.2
+    blur_px: Annotated[float, Interval(ge=0, le=100)] = 1.2
     """Standard deviation of a Gaussian blur."""
-    motion_px: int = 5
+    motion_px: Annotated[int, Interval(ge=0, le=100)] = 5
     """Length of a motion blur."""
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slamfront.errors import TrainingError
+from slamfront.errors import TrainingError, refused_as
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
 from slamfront.training.arrays import load_arrays, save_arrays
@@ -19,7 +19,10 @@ from slamfront.types import Float32Array, Image
 
 _QUALITY = 90
 _STEPS = 65535
-_KEYS = ("images", "image_ends", "depths", "depth_ends", "scales", "cameras", "second_from_first", "size", "origin")
+_LAYOUT = {
+    "images": ("u", 1), "image_ends": ("i", 1), "depths": ("u", 1), "depth_ends": ("i", 1), "scales": ("f", 2),
+    "cameras": ("f", 3), "second_from_first": ("f", 3), "size": ("i", 1), "origin": ("U", 0),
+}  # fmt: skip
 
 
 def save_pairs(path: Path, pairs: Iterable[RenderedPair], origin: str) -> int:
@@ -60,11 +63,14 @@ class RenderedPairs(Sequence[RenderedPair]):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._arrays = load_arrays(path, _KEYS, "rendered pairs", "tools/render_pairs.py")
+        self._arrays = load_arrays(path, _LAYOUT, "rendered pairs", "tools/render_pairs.py")
         count = len(self._arrays["second_from_first"])
         shapes = {"image_ends": (2 * count,), "depth_ends": (2 * count,), "scales": (count, 2), "size": (2,),
                   "cameras": (count, 2, 4), "second_from_first": (count, 4, 4)}  # fmt: skip
-        if any(self._arrays[key].shape != shape for key, shape in shapes.items()):
+        fits = all(self._arrays[key].shape == shape for key, shape in shapes.items())
+        finite = all(np.isfinite(self._arrays[key]).all() for key in ("scales", "cameras", "second_from_first"))
+        ends = all((np.diff(self._arrays[f"{kind}_ends"], prepend=0) >= 0).all() for kind in ("image", "depth"))
+        if not (fits and finite and ends):
             raise TrainingError(f"{path}: not a file of rendered pairs, or damaged")
         self.origin = str(self._arrays["origin"])
         self.size = int(self._arrays["size"][0]), int(self._arrays["size"][1])
@@ -85,7 +91,8 @@ class RenderedPairs(Sequence[RenderedPair]):
         steps = np.stack([self._decoded("depth", 2 * row + view) for view in (0, 1)])
         inverse_depths: Float32Array = (steps * arrays["scales"][row][:, None, None]).astype(np.float32)
         width, height = self.size
-        first, second = (Camera("pinhole", width, height, *camera) for camera in arrays["cameras"][row].tolist())
+        with refused_as(TrainingError, f"{self._path}: the cameras of pair {row} are damaged"):
+            first, second = (Camera("pinhole", width, height, *camera) for camera in arrays["cameras"][row].tolist())
         return RenderedPair(
             images.astype(np.uint8), inverse_depths, (first, second), Pose.from_matrix(arrays["second_from_first"][row])
         )
@@ -93,7 +100,8 @@ class RenderedPairs(Sequence[RenderedPair]):
     def _decoded(self, kind: str, row: int) -> Image | NDArray[np.uint16]:
         ends = self._arrays[f"{kind}_ends"]
         packed = self._arrays[f"{kind}s"][(ends[row - 1] if row else 0) : ends[row]]
-        image = cv2.imdecode(packed, cv2.IMREAD_UNCHANGED) if packed.size else None
+        with refused_as(TrainingError, f"{self._path}: the {kind} of pair {row // 2} is damaged"):
+            image = cv2.imdecode(packed, cv2.IMREAD_UNCHANGED) if packed.size else None
         if image is None or image.shape != self.size[::-1]:
             raise TrainingError(f"{self._path}: the {kind} of pair {row // 2} is damaged")
         return np.asarray(image)

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Protocol, cast
 
 import torch
-import yaml
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from slamfront import config
-from slamfront.errors import TrainingError
+from slamfront.errors import TrainingError, WeightsError, refused_as
 from slamfront.models.detection import score_map
 from slamfront.models.lightglue import LightGlue
 from slamfront.models.superpoint import DenseExtractor, SuperPoint, SuperPointLite
+from slamfront.reading import load_yaml
 from slamfront.training.checkpoints import load_training
 from slamfront.training.datasets import MixedPairs, PhotographPairs, Shapes
 from slamfront.training.growth import with_layers
@@ -130,9 +130,10 @@ def network_of(weights: str) -> nn.Module:
 
         return load_network(weights)
     state = load_training(Path(weights))
-    recipe = config.from_mapping(Recipe, yaml.safe_load(state.recipe))
-    model = task_of(recipe).model()
-    model.load_state_dict(state.averaged)
+    with refused_as(WeightsError, f"{weights} does not fit its own recipe, or is damaged"):
+        recipe = config.from_mapping(Recipe, load_yaml(state.recipe, WeightsError, f"the recipe in {weights}"))
+        model = task_of(recipe).model()
+        model.load_state_dict(state.averaged)
     return cast(Model, model).finished()
 
 

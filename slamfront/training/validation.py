@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from slamfront.models.superpoint import DenseExtractor
+from slamfront.training.datasets import read_photograph
 from slamfront.training.homographies import WarpConfig, carry, random_homography, warp, warped_area
 from slamfront.training.labels import photographs_in
 from slamfront.training.photometric import PhotometricConfig, change_light
@@ -34,7 +35,8 @@ def validate_detector(network: DenseExtractor, examples: Dataset[object]) -> dic
         assert isinstance(example, dict)
         true = example["keypoints_xy"]
         true = true[~true.isnan().any(dim=1)]
-        found = network.extract(example["image"][None], threshold=0.05, subpixel=True)[0].keypoints_xy
+        image = example["image"][None].to(_device_of(network))
+        found = network.extract(image, threshold=0.05, subpixel=True)[0].keypoints_xy.cpu()
         found_count, true_count = found_count + len(found), true_count + len(true)
         if len(found) and len(true):
             nearest = torch.cdist(true, found).amin(1)
@@ -60,7 +62,9 @@ def validate_pairs(network: DenseExtractor, folder: Path, count: int) -> dict[st
 def _pair_figures(network: DenseExtractor, pair: ValidationPair) -> tuple[float, ...]:
     first_image, second_image, second_from_first, seen = pair
     first, second = (
-        network.extract(torch.from_numpy(image)[None, None].float() / 255, _KEYPOINTS, subpixel=True)[0]
+        network.extract(
+            torch.from_numpy(image)[None, None].to(_device_of(network)).float() / 255, _KEYPOINTS, subpixel=True
+        )[0]
         for image in (first_image, second_image)
     )
     warped = torch.from_numpy(carry(second_from_first, _doubles(first.keypoints_xy))).float()
@@ -68,13 +72,13 @@ def _pair_figures(network: DenseExtractor, pair: ValidationPair) -> tuple[float,
         carry(np.asarray(np.linalg.inv(second_from_first), np.float64), _doubles(second.keypoints_xy))
     ).float()
     kept, kept_back = _inside(warped, seen), _inside(back, np.ones_like(seen))
-    warped, second_xy = warped[kept], second.keypoints_xy[kept_back]
+    warped, second_xy = warped[kept], second.keypoints_xy.cpu()[kept_back]
     if len(warped) < 2 or len(second_xy) < 2:
         return (0.0, float("nan"), 0.0, 0.0, 0.0)
     distances = torch.cdist(warped, second_xy)
     nearest = torch.cat((distances.amin(0), distances.amin(1)))
     near = nearest[nearest <= _RIGHT_PX]
-    similarity = first.descriptors[kept] @ second.descriptors[kept_back].T
+    similarity = first.descriptors.cpu()[kept] @ second.descriptors.cpu()[kept_back].T
     forward, backward = similarity.argmax(1), similarity.argmax(0)
     rows = torch.arange(len(warped))
     mutual = backward[forward] == rows
@@ -86,6 +90,10 @@ def _pair_figures(network: DenseExtractor, pair: ValidationPair) -> tuple[float,
     exact = (matched[right] <= 1.0).float().mean() if right.any() else torch.tensor(0.0)
     figures = (len(near) / len(nearest), near.mean(), right.float().mean(), recalled, exact)
     return tuple(float(figure) for figure in figures)
+
+
+def _device_of(network: DenseExtractor) -> torch.device:
+    return next(network.parameters()).device
 
 
 def _doubles(points_xy: Tensor) -> FloatArray:
@@ -109,7 +117,7 @@ def _pairs(folder: Path, count: int) -> tuple[ValidationPair, ...]:
 
 
 def _pair(path: Path, rng: np.random.Generator) -> ValidationPair:
-    photograph = np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
+    photograph = read_photograph(path)
     scale = _SIDE / min(photograph.shape)
     first = np.asarray(cv2.resize(photograph, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
     size = (first.shape[1], first.shape[0])

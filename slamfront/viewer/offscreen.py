@@ -12,20 +12,23 @@ from pathlib import Path
 import cv2
 
 from slamfront.errors import OutputError, ViewerError
+from slamfront.trajectories import write_atomically
 from slamfront.types import Image, Snapshot
 from slamfront.viewer.picture import PICTURE_SIZE, compose, write_png
 from slamfront.viewer.rate import Rate
 from slamfront.viewer.scene import Follower
 
 VIDEO_FRAMES_PER_S = 30
+_MARKER = ".slamfront-recording"
 
 
 class Recorder:
     """A viewer that records what it is shown.
 
     A path that ends in `.mp4` gives a video in which time runs as it did before the camera; any other gives a folder
-    with a PNG file for each snapshot, `000042.png` for frame 42. Raises ViewerError for another kind of file and
-    OutputError where nothing can be written, at once or by `show` and `close`. The video is there when `close` returns.
+    with a PNG file for each snapshot, `000042.png` for frame 42. Raises ViewerError for another kind of file, and
+    OutputError where nothing can be written, at once or by `show` and `close`, or where pictures are that no recording
+    made. The video is there when `close` returns.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,11 +55,15 @@ class Recorder:
 
 
 class _Folder:
-    """PNG files, one for each snapshot."""
+    """PNG files, one for each snapshot, in a folder without pictures that are not of a recording."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         make_folder(path)
+        marker = path / _MARKER
+        if next(path.glob("*.png"), None) is not None and not marker.is_file():
+            raise OutputError(f"{path} holds pictures that no recording made: name another folder")
+        write_atomically(marker, "pictures of a run\n")
 
     def wants(self, time_ns: int) -> bool:
         return True
@@ -80,6 +87,7 @@ class _Video:
             self._partial.unlink(missing_ok=True)
             raise OutputError(f"cannot write the video {path}: the folder is not writable, or OpenCV lacks a codec")
         self._start_ns: int | None = None
+        self._last_ns: int | None = None
         self._count = 0
 
     def wants(self, time_ns: int) -> bool:
@@ -115,6 +123,9 @@ class _Video:
             self._partial.unlink(missing_ok=True)
 
     def _due(self, time_ns: int) -> int:
+        if self._start_ns is not None and self._last_ns is not None and time_ns < self._last_ns:
+            self._start_ns -= self._last_ns - time_ns  # the clock was set back: the film goes on
+        self._last_ns = time_ns
         elapsed_ns = 0 if self._start_ns is None else time_ns - self._start_ns
         return elapsed_ns * VIDEO_FRAMES_PER_S // 1_000_000_000 + 1 - self._count
 

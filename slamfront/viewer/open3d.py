@@ -34,9 +34,13 @@ _ESCAPE = 256  # GLFW's code; letters and the space bar are their own
 
 
 def load_open3d() -> ModuleType:
-    """Import Open3D and return it; ViewerError naming the system packages when a library is missing."""
+    """Import Open3D and return it; ViewerError naming what is missing: the package itself, or system packages."""
     try:
         import open3d
+    except ModuleNotFoundError as error:
+        if error.name != "open3d":
+            raise ViewerError(f"Open3D does not load: it misses {error.name}") from error
+        raise ViewerError("Open3D is not installed: pip install open3d") from error
     except (ImportError, OSError) as error:
         raise ViewerError(
             f"Open3D does not load ({error}); on Debian or Ubuntu run: apt-get install {' '.join(SYSTEM_PACKAGES)}"

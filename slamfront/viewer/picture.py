@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import textwrap
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,8 @@ PICTURE_SIZE = (1280, 720)
 _MARGIN_PX = 20
 _BAR_PX = 44
 _ROW_PX = 28
+_LETTER_PX = 9.0
+_REASON_ROWS = 3
 PANEL: Colour = (22, 27, 38)
 BRIGHT: Colour = (236, 240, 248)
 DIM: Colour = (132, 144, 166)
@@ -35,6 +38,8 @@ def compose(snapshot: Snapshot, follower: Follower, frames_per_s: float | None =
     map_height = height - _BAR_PX
     view = render(scene, follower.look(snapshot, scene), width, map_height, (0.42 * width, 0.58 * map_height))
     _inset(view, snapshot)
+    if snapshot.reason:
+        _caption(view, snapshot)
     return np.vstack([view, _status_bar(snapshot, frames_per_s)])
 
 
@@ -76,7 +81,10 @@ def draw_panel(
         ("F", "let go of the camera" if following else "follow the camera"),
         ("Q", "close"),
     ]
-    rows = [*names, ("", ""), *keys]
+    told = textwrap.wrap(snapshot.reason, max(8, int(0.62 * width / _LETTER_PX)))[:_REASON_ROWS]
+    # As many rows with a reason as without, so that nothing jumps
+    reasons = [("why" if row == 0 and told else "", line) for row, line in enumerate([*told, *[""] * _REASON_ROWS])]
+    rows = [*names, *reasons[:_REASON_ROWS], ("", ""), *keys]
     canvas = PillowImage.new("RGB", (width, len(rows) * _ROW_PX + 2 * _MARGIN_PX), PANEL)
     draw, font = ImageDraw.Draw(canvas), _font()
     for number, (name, value) in enumerate(rows):
@@ -108,6 +116,15 @@ def _inset(picture: Image, snapshot: Snapshot) -> None:
     picture[top : top + inset.shape[0], left : left + inset.shape[1]] = inset
     corner = (left + inset.shape[1], top + inset.shape[0])
     cv2.rectangle(picture, (left - 1, top - 1), corner, STATE_COLOURS[snapshot.state], 2, cv2.LINE_AA)
+
+
+def _caption(picture: Image, snapshot: Snapshot) -> None:
+    """Write why the frame has no pose, or what was unusual, into the lower left corner."""
+    canvas = PillowImage.fromarray(picture)
+    draw, lines = ImageDraw.Draw(canvas), textwrap.wrap(snapshot.reason, int(0.9 * PICTURE_SIZE[0] / _LETTER_PX))
+    place = (_MARGIN_PX, picture.shape[0] - _MARGIN_PX)
+    draw.text(place, "\n".join(lines[-_REASON_ROWS:]), STATE_COLOURS[snapshot.state], _font(), anchor="ld")
+    picture[:] = np.asarray(canvas)
 
 
 def _status_bar(snapshot: Snapshot, frames_per_s: float | None) -> Image:

@@ -64,3 +64,16 @@ def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> N
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match=r"stats\.csv"):
         Stats(tmp_path / "file" / "stats.csv")
+
+
+def test_a_new_column_replaces_the_file_only_when_it_is_complete(small_disk: Path) -> None:
+    stats = Stats(small_disk / "stats.csv")
+    answers = (tracked(frame_id, stages={"extract": 1.0}) for frame_id in range(2000))
+    with pytest.raises(OutputError, match="No space left"):
+        any(stats.write(answer) for answer in answers)
+    lines = (small_disk / "stats.csv").read_text().splitlines()[:-1]
+    with pytest.raises(OutputError):
+        stats.write(tracked(9999, stages={"extract": 1.0, "later": 2.0}))
+    assert (small_disk / "stats.csv").read_text().splitlines()[: len(lines)] == lines
+    assert [path.name for path in small_disk.iterdir()] == ["stats.csv"]
+    stats.close()

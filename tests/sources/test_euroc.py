@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from slamfront.errors import CalibrationError, SourceError
 from slamfront.geometry.camera import StereoRig
 from slamfront.sources.euroc import open_euroc, read_imu
-from tests.sources.datasets import make_euroc, picture
+from tests.sources.datasets import make_euroc, picture, save
 
 
 def test_stereo_recording_has_two_cameras_and_their_extrinsics(tmp_path: Path) -> None:
@@ -33,13 +34,36 @@ def test_reference_is_that_of_the_left_camera(tmp_path: Path) -> None:
     np.testing.assert_allclose(source.reference.pose(2).apply([0, 0, 1]), [3, 0, 0], atol=1e-12)
 
 
-def test_left_image_without_right_one_is_skipped(tmp_path: Path) -> None:
+def test_left_image_without_right_one_comes_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = make_euroc(tmp_path) / "mav0" / "cam1" / "data.csv"
     rows = path.read_text().splitlines()
     path.write_text("\n".join(rows[:2] + rows[3:]))
     source = open_euroc(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        frames = list(source)
+    assert [frame.id for frame in frames] == [0, 1, 2, 3, 4]
+    assert [frame.id for frame in frames if frame.right is None] == [1]
+    assert (source.skipped, source.incomplete) == (0, 1)
+    assert "frame 1 comes without its right image: there is none" in caplog.text
+
+
+def test_right_image_that_is_damaged_or_of_another_size_is_left_out(tmp_path: Path) -> None:
+    rights = sorted((make_euroc(tmp_path) / "mav0" / "cam1" / "data").iterdir())
+    rights[1].write_bytes(rights[1].read_bytes()[:500])
+    save(rights[3], picture(3, width=32))
+    source = open_euroc(tmp_path)
+    frames = list(source)
+    assert [frame.id for frame in frames] == [0, 1, 2, 3, 4]
+    assert [frame.id for frame in frames if frame.right is None] == [1, 3]
+    assert (source.skipped, source.incomplete) == (0, 2)
+
+
+def test_damaged_left_image_costs_the_frame(tmp_path: Path) -> None:
+    lefts = sorted((make_euroc(tmp_path) / "mav0" / "cam0" / "data").iterdir())
+    lefts[1].write_bytes(lefts[1].read_bytes()[:500])
+    source = open_euroc(tmp_path)
     assert [frame.id for frame in source] == [0, 2, 3, 4]
-    assert source.skipped == 1
+    assert (source.skipped, source.incomplete) == (1, 0)
 
 
 def test_recording_without_lists_is_read_by_the_names_of_its_images(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_a_missing_homography_or_image_is_named(tmp_path: Path) -> None:
 def test_a_file_that_is_no_homography_is_named(text: str, tmp_path: Path) -> None:
     folder = write_sequence(tmp_path / "graf")
     (folder / "H_1_2").write_bytes(text.encode("latin-1"))
-    with pytest.raises(SourceError, match="H_1_2 must hold the 3x3 numbers"):
+    with pytest.raises(SourceError, match="H_1_2(: it is not a text file| must hold the 3x3 numbers)"):
         open_pairs(folder, PROTOCOL).references[0].load()
 
 

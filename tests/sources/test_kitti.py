@@ -44,18 +44,46 @@ def test_stereo_ends_with_the_right_images_and_says_so(tmp_path: Path, caplog: p
     assert len(list(open_kitti(folder, "mono"))) == 5
 
 
-def test_right_image_that_is_missing_in_the_middle_costs_one_frame(tmp_path: Path) -> None:
+def spoil(path: Path, how: str) -> None:
+    """Remove an image, cut its file off, or write one of another size in its place."""
+    if how == "missing":
+        path.unlink()
+    elif how == "damaged":
+        path.write_bytes(path.read_bytes()[:500])
+    else:
+        save(path, picture(2, width=32))
+
+
+@pytest.mark.parametrize("how", ["missing", "damaged", "small"])
+def test_a_frame_comes_without_a_right_image_that_cannot_be_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
     folder = make_kitti(tmp_path)
-    (folder / "image_1" / "000002.png").unlink()
+    spoil(folder / "image_1" / "000002.png", how)
+    source = open_kitti(folder)
+    with caplog.at_level(logging.WARNING):
+        frames = list(source)
+    assert [frame.id for frame in frames] == [0, 1, 2, 3, 4]
+    assert [frame.id for frame in frames if frame.right is None] == [2]
+    assert (source.skipped, source.incomplete) == (0, 1)
+    (record,) = caplog.records
+    assert "frame 2 comes without its right image" in record.getMessage()
+
+
+@pytest.mark.parametrize("how", ["missing", "damaged", "small"])
+def test_a_left_image_that_cannot_be_used_costs_the_frame(tmp_path: Path, how: str) -> None:
+    folder = make_kitti(tmp_path)
+    spoil(folder / "image_0" / "000002.png", how)
     source = open_kitti(folder)
     assert [frame.id for frame in source] == [0, 1, 3, 4]
-    assert source.skipped == 1
+    # Without a left image there is no frame in the list, of which one could be skipped
+    assert source.skipped == (how != "missing")
 
 
-def test_right_image_of_another_size_costs_one_frame(tmp_path: Path) -> None:
-    folder = make_kitti(tmp_path)
-    save(folder / "image_1" / "000002.png", picture(2, width=32))
-    assert [frame.id for frame in open_kitti(folder)] == [0, 1, 3, 4]
+def test_one_camera_of_a_pair_lacks_nothing(tmp_path: Path) -> None:
+    source = open_kitti(make_kitti(tmp_path, right=3), "mono")
+    assert len(list(source)) == 5
+    assert source.incomplete == 0
 
 
 def test_without_right_images_the_sequence_is_mono(tmp_path: Path) -> None:
@@ -78,7 +106,8 @@ def test_calibration_yaml_in_the_folder_is_honoured(tmp_path: Path) -> None:
 
 
 def test_real_sequence_is_read_mono_and_stereo(data: Path) -> None:
-    mono, stereo = open_kitti(data / "kitti", "mono"), open_kitti(data / "kitti" / "sequences" / "00")
+    sequence = data / "kitti" / "sequences" / "00"
+    mono, stereo = open_kitti(sequence, "mono"), open_kitti(sequence)
     assert (mono.length, stereo.length) == (150, 100)
     assert stereo.camera.baseline_m == pytest.approx(386.1448 / 718.856)
     frames = [frame for frame, _ in zip(stereo, range(2))]

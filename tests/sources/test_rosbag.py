@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from slamfront.errors import CalibrationError, FrameError, SourceError
 from slamfront.geometry.camera import StereoRig
 from slamfront.sources.guess import open_source
 from slamfront.sources.ros_messages import depth_from_message, image_from_message
-from slamfront.sources.rosbag import choose_topics, open_bag, pair_by_time
+from slamfront.sources.rosbag import choose_topics, is_rectified, open_bag, pair_by_time
 from tests.sources.datasets import HEIGHT, WIDTH, depth, picture
 
 rosbag1 = pytest.importorskip("rosbags.rosbag1")
@@ -52,12 +53,24 @@ class Maker:
         data = np.frombuffer(header + cv2.imencode(".png", image)[1].tobytes(), np.uint8)
         return self.type("sensor_msgs/msg/CompressedImage")(self.header(time_ns), kind, data)
 
-    def info(self, baseline_m: float = 0.0, distortion: float = 0.0) -> Any:
+    def info(
+        self,
+        baseline_m: float = 0.0,
+        distortion: float = 0.0,
+        binning: int = 0,
+        scale: float = 1.0,
+        frame: str = "camera",
+    ) -> Any:
         p = [60.0, 0, 31.5, -60.0 * baseline_m, 0, 60.0, 23.5, 0, 0, 0, 1, 0]
         arrays = [np.array(v, float) for v in ([distortion, 0, 0, 0, 0], K, EYE, p)]
         roi = self.type("sensor_msgs/msg/RegionOfInterest")(0, 0, 0, 0, False)
         kind = self.type("sensor_msgs/msg/CameraInfo")
-        return kind(self.header(START_NS), HEIGHT, WIDTH, "plumb_bob", *arrays, 0, 0, roi)
+        header = self.header(START_NS)
+        header.frame_id = frame
+        if scale != 1:  # of the whole sensor: pixel centres lie half a pixel inside
+            arrays[1] = np.array([60 * scale, 0, 32 * scale - 0.5, 0, 60 * scale, 24 * scale - 0.5, 0, 0, 1])
+        height, width = int(HEIGHT * scale), int(WIDTH * scale)
+        return kind(header, height, width, "plumb_bob", *arrays, binning, binning, roi)
 
 
 def write_bag(path: Path, maker: Maker, messages: Messages, **options: Any) -> Path:
@@ -232,7 +245,7 @@ def test_message_that_cannot_be_used_is_a_frame_error() -> None:
     maker = Maker("ROS2_HUMBLE")
     short = maker.image(0, picture(0), "mono8")
     short.data = short.data[:100]
-    for message in (short, maker.image(0, picture(0), "bayer_rggb8"), maker.image(0, picture(0), "rgb8")):
+    for message in (short, maker.image(0, picture(0), "jpeg2000"), maker.image(0, picture(0), "rgb8")):
         with pytest.raises(FrameError, match="/a"):
             image_from_message(message, "/a")
     with pytest.raises(FrameError, match="depth"):
@@ -250,3 +263,102 @@ def test_messages_are_paired_with_the_nearest_one_to_one() -> None:
     late = [10, 20, 12, 30, 19, 39]
     assert pairs([10, 20, 30], [12, 19, 39], late) == [(10, 12), (20, 19), (30, None)]
     assert pairs([10, 11], [10], [10, 11]) == [(10, 10), (11, None)]
+
+
+def apart(maker: Maker, topic: str = "/cam/depth/image_rect_raw", scale: float = 0.62) -> Messages:
+    """Colour images, and depth as its own lens sees it."""
+    messages = [(t.replace("/cam/aligned_depth_to_color/image_raw", topic), k, n, m) for t, k, n, m in rgbd(maker)]
+    info = maker.info(frame="depth")
+    info.k[[0, 4]] *= scale
+    return [*messages, (f"{topic.rpartition('/')[0]}/camera_info", "CameraInfo", START_NS, info)]
+
+
+def test_depth_of_another_lens_is_left_out_with_a_warning_or_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_bag(tmp_path / "a", Maker("ROS2_HUMBLE"), apart(Maker("ROS2_HUMBLE")))
+    assert open_bag(path).sensor == "mono"
+    assert "is not registered to /cam/color/image_raw" in caplog.text
+    with pytest.raises(SourceError, match="not registered.*record aligned depth"):
+        open_bag(path, "rgbd")
+    with pytest.raises(SourceError, match="not registered"):
+        open_bag(path, "rgbd", topics={"depth": "/cam/depth/image_rect_raw"})
+
+
+def test_depth_that_says_that_it_is_registered_is_believed(tmp_path: Path) -> None:
+    maker = Maker("ROS2_HUMBLE")
+    path = write_bag(tmp_path / "a", maker, apart(maker, "/cam/depth_registered/image_raw"))
+    assert open_bag(path).sensor == "rgbd"
+
+
+def test_a_sensor_that_is_binned_has_the_camera_of_its_images(tmp_path: Path) -> None:
+    maker = Maker("ROS2_HUMBLE")
+    messages: Messages = [("/cam/camera_info", "CameraInfo", START_NS, maker.info(binning=2, scale=2.0))]
+    messages += [("/cam/image_raw", "Image", START_NS, maker.image(START_NS, picture(0), "mono8"))]
+    source = open_bag(write_bag(tmp_path / "a", maker, messages))
+    assert (source.camera.width, source.camera.fx, source.camera.cx) == (WIDTH, 60.0, 31.5)
+    assert len(list(source)) == 1
+
+
+@pytest.mark.parametrize("plugin", ["MCAP", "SQLITE3"])
+def test_a_folder_without_metadata_is_read_by_its_files(
+    plugin: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    maker = Maker("ROS2_HUMBLE")
+    path = write_bag(tmp_path / "a", maker, rgbd(maker), storage_plugin=rosbag2.StoragePlugin[plugin])
+    (path / "metadata.yaml").unlink()
+    source = open_source(str(path))
+    assert len(list(source)) == 4
+    assert "has no metadata.yaml" in caplog.text
+
+
+def test_depth_in_floats_is_unpacked_by_the_numbers_in_its_header() -> None:
+    maker, metres = Maker("ROS2_HUMBLE"), np.array([[0.5, 1.0, 2.5, 7.0, 0.0]], np.float32)
+    a = 100.0 * 101
+    b = 1 - a / 10
+    packed = np.where(metres > 0, a / np.maximum(metres, 0.1) + b, 0).astype(np.uint16)
+    message = maker.compressed(0, packed, "32FC1; compressedDepth png", struct.pack("<iff", 1, a, b))
+    found = depth_from_message(message, "/d")
+    np.testing.assert_allclose(found, metres, rtol=2e-3)  # steps of inverse depth: 0.005 m at 7 m
+    message.format = "32FC1; compressedDepth rvl"
+    with pytest.raises(FrameError, match="RVL"):
+        depth_from_message(message, "/d")
+
+
+def test_raw_patterns_and_yuv_become_colour() -> None:
+    maker = Maker("ROS2_HUMBLE")
+    red = np.zeros((8, 8), np.uint8)
+    for pattern, place in (("rggb", (0, 0)), ("bggr", (1, 1)), ("gbrg", (1, 0)), ("grbg", (0, 1))):
+        raw = red.copy()
+        raw[place[0] :: 2, place[1] :: 2] = 255
+        rgb = image_from_message(maker.image(0, raw, f"bayer_{pattern}8"), "/a")[2:6, 2:6].reshape(-1, 3).mean(0)
+        assert rgb[0] > 200 > 20 > rgb[1:].max(), pattern
+        wide = raw.astype(np.uint16) << 4  # 12 bits
+        np.testing.assert_array_equal(
+            image_from_message(maker.image(0, wide, f"bayer_{pattern}16"), "/a")[2:6, 2:6].reshape(-1, 3).mean(0), rgb
+        )
+    bgr = np.full((8, 8, 3), (40, 90, 200), np.uint8)
+    planar = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420)
+    message = maker.image(0, planar, "i420")
+    message.height = 8
+    assert np.abs(image_from_message(message, "/a").astype(int) - bgr[..., ::-1]).max() < 12
+    y, u, v = planar.reshape(-1)[[0, 64, 80]]
+    for encoding, pair in (("yuv422", ((u, y), (v, y))), ("yuv422_yuy2", ((y, u), (y, v)))):
+        packed = np.tile(np.array(pair, np.uint8), (8, 4, 1))
+        assert (
+            np.abs(image_from_message(maker.image(0, packed, encoding), "/a").astype(int) - bgr[..., ::-1]).max() < 12
+        )
+
+
+@pytest.mark.parametrize(
+    ("topic", "rectified"),
+    [
+        ("/camera/image_rect", True),
+        ("/camera/image_rect_color", True),
+        ("/camera/direct/image_raw", False),
+        ("/rectangle/image_raw", False),
+        ("/camera/rectified/image", True),
+    ],
+)
+def test_rectified_is_a_word_and_no_part_of_one(topic: str, rectified: bool) -> None:
+    assert is_rectified(topic) is rectified

@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from slamfront.config import SourceConfig
 from slamfront.errors import SourceError
 from slamfront.protocols import Source
-from slamfront.sources.synthetic import SyntheticSource
+from slamfront.sources.guess import open_source
+from slamfront.sources.synthetic import SyntheticSource, truth_of
 from slamfront.types import Sensor
 
 NAME = "low-texture?frames=4&width=160&noise=1"
@@ -44,3 +46,34 @@ def test_frames_are_the_same_each_time_they_are_read() -> None:
 def test_unknown_scene_is_refused() -> None:
     with pytest.raises(SourceError, match="unknown"):
         SyntheticSource("moon")
+
+
+@pytest.mark.parametrize(("sensor", "baseline_m"), [("mono", None), ("stereo", 0.12), ("rgbd", 0.08)])
+def test_fisheye_reaches_the_front_end_as_an_ideal_pinhole(sensor: Sensor, baseline_m: float | None) -> None:
+    source = open_source(f"synthetic:{NAME}&lens=kb4&fov=120", SourceConfig(prefetch=0), sensor)
+    frame = next(iter(source))
+    frame.check()
+    assert (source.camera.model, source.camera.baseline_m) == ("pinhole", pytest.approx(baseline_m))
+    assert frame.camera == source.camera
+    if frame.depth_m is not None:  # what is seen lies where its depth says, in a room of 6 m x 5 m x 2.7 m
+        pixels = np.argwhere(frame.depth_m > 0)[::50, ::-1]
+        points = source.camera.unproject(pixels) * frame.depth_m[pixels[:, 1], pixels[:, 0], None]
+        assert source.reference is not None
+        world = source.reference.pose(0).apply(points)
+        assert np.abs(world[:, :2]).max() < 3.05
+        assert -0.05 < world[:, 2].min() < world[:, 2].max() < 2.75
+
+
+def test_missing_frames_leave_gaps_in_ids_and_have_no_true_pose() -> None:
+    source = SyntheticSource("low-texture?frames=30&width=64&drop_frames=0.4", "mono")
+    frames = list(source)
+    assert source.length == len(frames) == len(source.reference) < 27
+    assert [frame.id for frame in frames] != list(range(len(frames)))
+    np.testing.assert_array_equal(source.reference.times_ns, [frame.time_ns for frame in frames])
+
+
+def test_truth_tells_how_far_away_the_camera_sees() -> None:
+    reference, times_ns, depths_m = truth_of("low-texture?frames=9&width=64")
+    assert len(reference) == 9
+    np.testing.assert_array_equal(times_ns, reference.times_ns[[0, 4, 8]])
+    assert ((depths_m > 0.5) & (depths_m < 6)).all()

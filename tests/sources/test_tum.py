@@ -10,7 +10,8 @@ import pytest
 from slamfront.calibration import write_calibration
 from slamfront.errors import CalibrationError, SourceError
 from slamfront.sources.tum import open_tum
-from tests.sources.datasets import CAMERA, HEIGHT, WIDTH, make_tum, picture, save
+from slamfront.types import Frame
+from tests.sources.datasets import CAMERA, HEIGHT, WIDTH, depth, make_tum, picture, save
 
 
 def test_frames_carry_image_depth_time_and_calibration(tmp_path: Path) -> None:
@@ -42,14 +43,25 @@ def test_mono_takes_frames_without_depth_and_has_no_baseline(tmp_path: Path) -> 
         open_tum(tmp_path, "rgbd")
 
 
-def test_frame_whose_depth_is_more_than_20_ms_away_is_skipped_and_counted(tmp_path: Path) -> None:
+def without_depth(frames: list[Frame]) -> list[int]:
+    """Return the ids of the frames that came without depth."""
+    return [frame.id for frame in frames if frame.depth_m is None]
+
+
+def test_frame_whose_depth_is_more_than_20_ms_away_comes_without_it_and_is_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = make_tum(tmp_path)
     rows = (folder / "depth.txt").read_text().splitlines()
     rows[2] = rows[2].replace("100.104000 ", "100.121000 ")
     (folder / "depth.txt").write_text("\n".join(rows))
     source = open_tum(folder)
-    assert [frame.id for frame in source] == [0, 2, 3, 4]
-    assert source.skipped == 1
+    with caplog.at_level(logging.WARNING):
+        frames = list(source)
+    assert [frame.id for frame in frames] == [0, 1, 2, 3, 4]
+    assert without_depth(frames) == [1]
+    assert (source.skipped, source.incomplete) == (0, 1)
+    assert "frame 1 comes without its depth: there is none" in caplog.text
 
 
 def test_damaged_image_is_skipped_with_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -64,13 +76,52 @@ def test_damaged_image_is_skipped_with_one_warning(tmp_path: Path, caplog: pytes
     assert "100.200000.png is truncated" in caplog.text
 
 
-def test_missing_image_and_missing_depth_are_skipped(tmp_path: Path) -> None:
+def test_a_missing_image_costs_the_frame_and_a_missing_depth_only_the_depth(tmp_path: Path) -> None:
     folder = make_tum(tmp_path)
     (folder / "rgb" / "100.000000.png").unlink()
     (folder / "depth" / "100.104000.png").unlink()
     source = open_tum(folder)
-    assert [frame.id for frame in source] == [2, 3, 4]
-    assert source.skipped == 2
+    frames = list(source)
+    assert [frame.id for frame in frames] == [1, 2, 3, 4]
+    assert without_depth(frames) == [1]
+    assert (source.skipped, source.incomplete) == (1, 1)
+
+
+def test_depth_that_is_damaged_or_of_another_size_is_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = make_tum(tmp_path)
+    path = folder / "depth" / "100.104000.png"
+    path.write_bytes(path.read_bytes()[:60])
+    save(folder / "depth" / "100.304000.png", depth(3, 5000)[:24])
+    source = open_tum(folder)
+    with caplog.at_level(logging.WARNING):
+        frames = list(source)
+    assert [frame.id for frame in frames] == [0, 1, 2, 3, 4]
+    assert without_depth(frames) == [1, 3]
+    assert (source.skipped, source.incomplete) == (0, 2)
+    assert [record.args[1] for record in caplog.records if isinstance(record.args, tuple)] == [1, 3]
+
+
+def test_counts_are_those_of_the_newest_iteration(tmp_path: Path) -> None:
+    folder = make_tum(tmp_path)
+    (folder / "rgb" / "100.000000.png").unlink()
+    (folder / "depth" / "100.104000.png").unlink()
+    source = open_tum(folder)
+    assert len(list(source)) == len(list(source)) == 4
+    assert (source.skipped, source.incomplete) == (1, 1)
+
+
+def test_of_many_frames_without_depth_a_few_are_named_and_all_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = make_tum(tmp_path, count=8)
+    for path in (folder / "depth").iterdir():
+        path.unlink()
+    with caplog.at_level(logging.WARNING):
+        assert len(without_depth(list(open_tum(folder)))) == 8
+    assert len(caplog.records) == 6
+    assert "8 frames came without their right image or depth" in caplog.records[-1].getMessage()
 
 
 def test_single_frame_of_another_size_is_skipped(tmp_path: Path) -> None:
@@ -94,16 +145,6 @@ def test_calibration_of_another_resolution_is_refused(tmp_path: Path) -> None:
         open_tum(folder, calibration=other)
 
 
-def test_time_that_goes_backwards_is_skipped(tmp_path: Path) -> None:
-    folder = make_tum(tmp_path)
-    rows = (folder / "rgb.txt").read_text().splitlines()
-    rows[3] = rows[3].replace("100.200000 ", "100.000000 ", 1)
-    (folder / "rgb.txt").write_text("\n".join(rows))
-    source = open_tum(folder, "mono")
-    assert [frame.id for frame in source] == [0, 1, 3, 4]
-    assert source.skipped == 1
-
-
 def test_unknown_camera_without_calibration_is_refused(tmp_path: Path) -> None:
     (make_tum(tmp_path) / "calibration.yaml").unlink()
     with pytest.raises(CalibrationError, match=r"calibration\.yaml"):
@@ -114,7 +155,10 @@ def test_depth_of_eight_bits_is_no_depth(tmp_path: Path) -> None:
     folder = make_tum(tmp_path)
     save(folder / "depth" / "100.104000.png", picture(1))
     source = open_tum(folder)
-    assert [frame.id for frame in source] == [0, 2, 3, 4]
+    frames = list(source)
+    assert [frame.id for frame in frames] == [0, 1, 2, 3, 4]
+    assert without_depth(frames) == [1]
+    assert source.incomplete == 1
 
 
 def test_broken_list_names_its_line(tmp_path: Path) -> None:

@@ -238,7 +238,7 @@ def test_a_recipe_that_makes_no_sense_is_refused(pairs: Path, tmp_path: Path, ki
 
 @pytest.mark.parametrize(
     ("kind", "layers", "settled", "told"),
-    [("superglue", 4, 0, "alone"), ("lightglue", 0, 0, "below 0"), ("lightglue-lite", None, 4, "below 4")],
+    [("superglue", 4, 0, "alone"), ("lightglue", 1, 2, "below 1"), ("lightglue-lite", None, 4, "below 4")],
 )
 def test_layers_that_a_matcher_cannot_have_are_refused(kind: str, layers: int | None, settled: int, told: str) -> None:
     with pytest.raises(TrainingError, match=told):

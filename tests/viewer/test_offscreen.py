@@ -39,7 +39,7 @@ def frames_of(path: Path) -> list[np.ndarray]:
 
 def test_a_folder_gets_a_picture_of_each_snapshot(tmp_path: Path) -> None:
     record(tmp_path / "frames", [0, 10, 500])
-    names = sorted(path.name for path in (tmp_path / "frames").iterdir())
+    names = sorted(path.name for path in (tmp_path / "frames").glob("*.png"))
     assert names == ["000000.png", "000001.png", "000002.png"]
 
 
@@ -111,3 +111,24 @@ def test_the_rate_counts_frames_a_second(monkeypatch: pytest.MonkeyPatch) -> Non
     assert rate.count(3) == pytest.approx(30.0)
     assert rate.count(6) == pytest.approx(30.0)
     assert rate.count(7) == pytest.approx(1 / 9.8)  # old frames no longer count
+
+
+def test_a_folder_of_other_pictures_is_not_recorded_into(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "000003.png").write_bytes(b"mine")
+    with pytest.raises(OutputError, match="pictures that no recording made"):
+        Recorder(tmp_path / "mine")
+    for _ in range(2):  # a recording may replace one
+        recorder = Recorder(tmp_path / "film")
+        recorder.show(snapshot(3))
+        recorder.close()
+    assert (tmp_path / "film" / "000003.png").is_file()
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_film(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "run.mp4")
+    for number, time_ns in enumerate([10**12, 10**12 + 10**8, 10**9, 10**9 + 10**8, 10**9 + 2 * 10**8]):
+        recorder.show(snapshot(number, time_ns=time_ns))
+    recorder.close()
+    capture = cv2.VideoCapture(str(tmp_path / "run.mp4"))
+    assert int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) >= 8

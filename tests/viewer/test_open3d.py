@@ -124,6 +124,18 @@ def test_a_display_that_does_not_answer_is_a_viewer_error(monkeypatch: pytest.Mo
 
 
 def test_a_missing_system_library_is_named_with_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "open3d", None)  # what an import finds is ImportError
+    class Broken:
+        def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+            if name == "open3d":
+                raise ImportError("libGL.so.1: cannot open shared object file")
+
+    monkeypatch.delitem(sys.modules, "open3d", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
     with pytest.raises(ViewerError, match=r"apt-get install .*libgl1 .*libx11-6"):
+        load_open3d()
+
+
+def test_open3d_that_is_not_installed_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "open3d", None)
+    with pytest.raises(ViewerError, match="not installed: pip install open3d"):
         load_open3d()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -26,6 +27,15 @@ def test_a_picture_shows_map_image_and_state(state: State, colour: bool) -> None
     assert rgb.shape == (PICTURE_SIZE[1], PICTURE_SIZE[0], 3)
     assert has_colour(rgb, STATE_COLOURS[state])
     assert len(np.unique(rgb.astype(np.int64) @ (1 << 16, 1 << 8, 1))) > 1000
+
+
+def test_the_reason_why_there_is_no_pose_stands_in_picture_and_panel() -> None:
+    silent = snapshot(state=State.LOST)
+    told = replace(silent, reason="3 landmarks agree with the pose, 15 are needed; " * 4)
+    for draw in (lambda shown: compose(shown, Follower(), 30.0), lambda shown: draw_panel(shown, 400, 30.0)):
+        with_reason, without = draw(told), draw(silent)
+        assert with_reason.shape == without.shape, "nothing jumps"
+        assert (with_reason != without).any()
 
 
 def test_a_picture_is_made_before_anything_is_known() -> None:
