@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 
 from slamfront.errors import ConfigError
+from slamfront.geometry.balance import COLUMNS, CROWDING
 
 T = TypeVar("T")
 
@@ -46,8 +47,11 @@ class ExtractorConfig:
     """`auto` takes SuperPoint where weights are installed that may be used freely, else ORB."""
     max_keypoints: int = 1000
     """Most keypoints of an image."""
-    grid: int = 16
-    """Keypoints are balanced over this many columns of cells; 0 takes the strongest wherever they are."""
+    grid: int = COLUMNS
+    """Keypoints are spread over this many columns of cells; 0 takes the strongest wherever they are."""
+    crowding: float = CROWDING
+    """Each stronger keypoint in its cell makes a keypoint count for exp(-crowding) as much: more spreads them more
+    evenly, 0 takes the strongest wherever they are."""
     levels: int = 8
     """Pyramid levels (ORB)."""
     scale_factor: float = 1.2

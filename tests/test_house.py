@@ -29,6 +29,7 @@ LAYERS = (
         "descriptors",
         "environment",
         "imaging",
+        "jobs",
         "patches",
         "protocols",
         "runtime",

@@ -94,7 +94,11 @@ def pictures_of(
 
 def keypoints_told(config: ExtractorConfig) -> str:
     """Return how many keypoints are taken and which, as a sentence."""
-    which = "the strongest" if config.grid == 0 else f"balanced over {config.grid} columns"
+    which = (
+        "the strongest"
+        if 0 in (config.grid, config.crowding)
+        else f"spread over {config.grid} columns (crowding {config.crowding:g})"
+    )
     return f"At most {config.max_keypoints} keypoints of an image, {which}."
 
 

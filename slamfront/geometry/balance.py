@@ -7,6 +7,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+COLUMNS, CROWDING = 8, 0.1
+"""How keypoints are spread where nothing else is said."""
+
+
+def spread(
+    keypoints_xy: NDArray[Any],
+    scores: NDArray[Any],
+    image_width: int,
+    count: int,
+    columns: int = COLUMNS,
+    crowding: float = CROWDING,
+) -> NDArray[np.int64]:
+    """Return the rows of at most `count` keypoints (N,2), by score (N,), above 0, less what crowds them, best first.
+
+    The image has `columns` columns of square cells, and each stronger keypoint in its cell makes a keypoint count for
+    exp(-crowding) as much. So cells that are full of corners leave room for others, as a suppression radius would
+    (Bailo et al., "Efficient adaptive non-maximal suppression algorithms for homogeneous spatial keypoint
+    distribution", 2018), and strong keypoints, which are found again more often, stay even where they are many. With
+    `columns` or `crowding` 0 the strongest of the whole image are taken.
+    """
+    if columns <= 0 or crowding <= 0 or len(scores) <= count:
+        return np.argsort(-scores, kind="stable")[:count]
+    stronger = _turns(keypoints_xy, scores, image_width, columns)
+    return np.argsort(crowding * stronger - np.log(np.maximum(scores, _LEAST_SCORE)), kind="stable")[:count]
+
 
 def balanced(
     keypoints_xy: NDArray[Any], scores: NDArray[Any], image_width: int, count: int, columns: int
@@ -18,10 +43,19 @@ def balanced(
     """
     if columns <= 0 or len(scores) <= count:
         return np.argsort(-scores, kind="stable")[:count]
+    return np.lexsort((-scores, _turns(keypoints_xy, scores, image_width, columns)))[:count]
+
+
+_LEAST_SCORE = 1e-12
+
+
+def _turns(keypoints_xy: NDArray[Any], scores: NDArray[Any], image_width: int, columns: int) -> NDArray[np.int64]:
+    """Return how many stronger keypoints lie in the cell of each keypoint (N,)."""
     side = image_width / columns
     cells = (keypoints_xy[:, 1] // side).astype(np.int64) * columns + (keypoints_xy[:, 0] // side).astype(np.int64)
     order = np.lexsort((-scores, cells))
     sorted_cells = cells[order]
     starts = np.flatnonzero(np.r_[True, sorted_cells[1:] != sorted_cells[:-1]])
-    turn = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
-    return order[np.lexsort((-scores[order], turn))[:count]]
+    turns = np.empty(len(order), np.int64)
+    turns[order] = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+    return turns

@@ -1,4 +1,4 @@
-"""Rendered pairs in parts of a few megabytes, each a function of the seed and its number: made at once, gone on with."""
+"""Rendered pairs in parts of a few megabytes, each a function of the seed and its number; making them can go on."""
 
 from __future__ import annotations
 
@@ -44,7 +44,13 @@ class Part:
 
 
 def make_parts(
-    folder: Path, photographs: Path | None, count: int, seed: int, config: PartConfig, workers: int = 1, cluster: str = ""
+    folder: Path,
+    photographs: Path | None,
+    count: int,
+    seed: int,
+    config: PartConfig,
+    workers: int = 1,
+    cluster: str = "",
 ) -> Iterator[tuple[Part, int]]:
     """Make the parts of a folder that are not there yet, and yield each with its number of pairs as it is done.
 

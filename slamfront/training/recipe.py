@@ -34,9 +34,11 @@ class DataRecipe:
     labels: Path = Path("labels.npz")
     """Their keypoints, from `slamfront label`."""
     rendered: Path | None = None
-    """File of rendered pairs, with parallax and occlusion, from tools/render_pairs.py."""
+    """Rendered pairs, with parallax and occlusion, a folder or a file from tools/render_pairs.py."""
+    rendered_labels: Path | None = None
+    """Keypoints of their views, from `slamfront label`; without them the descriptors alone learn from such pairs."""
     rendered_share: float = 0.2
-    """Share of the pairs that are rendered ones, where there is such a file; they train the descriptors alone."""
+    """Share of the pairs that are rendered ones, where there are such."""
     width: int = 160
     """Width of what is cut out, px; a multiple of 8."""
     height: int = 160
@@ -77,6 +79,8 @@ class LossRecipe:
     """Spread of the detector's targets."""
     temperature: float = 0.06
     """Temperature that the dual softmax starts with; it is learned."""
+    negatives: Literal["pair", "batch"] = "pair"
+    """What a descriptor is told apart from: other points of its pair, or those of all pairs of a step."""
     points: int = 256
     """Corresponding points of a pair."""
     jitter_px: float = 0.6
@@ -113,8 +117,10 @@ class ReportRecipe:
     save_every: int = 500
     photographs: Path | None = None
     """Folder of photographs to validate on; None validates on none."""
+    rendered: Path | None = None
+    """Rendered pairs to validate on as well, of worlds that are not learned from."""
     pairs: int = 48
-    """Pairs to validate on."""
+    """Pairs of each kind to validate on."""
 
 
 @dataclass(frozen=True)

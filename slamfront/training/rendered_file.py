@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -76,6 +77,16 @@ class RenderedPairs(Sequence[RenderedPair]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def names(self, row: int) -> tuple[str, str]:
+        """Return the names of the two views of a pair."""
+        part, own = self._rows[row]
+        first, second = (part.name_of(int(number)) for number in part.pairs[own])
+        return first, second
+
+    def views(self) -> dict[str, Callable[[], RenderedView]]:
+        """Return what loads each view, by name."""
+        return {part.name_of(row): partial(part.view, row) for part in self._parts for row in range(part.count)}
+
     @overload
     def __getitem__(self, index: int) -> RenderedPair: ...
     @overload
@@ -107,6 +118,11 @@ class _Part:
             raise TrainingError(f"{path}: not a file of rendered pairs, or damaged")
         self.pairs, self.origin = arrays["pairs"], str(arrays["origin"])
         self.size = int(arrays["size"][0]), int(arrays["size"][1])
+        self.count = count
+
+    def name_of(self, row: int) -> str:
+        """Return the name of a view, which the same part has in any folder."""
+        return f"{self._path.stem}/{row}"
 
     def view(self, row: int) -> RenderedView:
         """Return a view."""

@@ -92,7 +92,9 @@ def _places(world: TracedWorld, tracer: Tracer, rng: np.random.Generator, config
         if len(seen) == config.views:
             break
         anew = not seen or rng.random() < 0.15
-        chosen = _anywhere(world, rng, config) if anew else _other(world, seen[int(rng.integers(len(seen)))], rng, config)
+        chosen = (
+            _anywhere(world, rng, config) if anew else _other(world, seen[int(rng.integers(len(seen)))], rng, config)
+        )
         if chosen is None:
             continue
         inverse_depth = tracer.inverse_depth(chosen[1], chosen[0])
@@ -194,11 +196,12 @@ def _lit(tracer: Tracer, seen: _Seen, rng: np.random.Generator, config: ViewConf
 
 
 def exposed(light: Float32Array, rng: np.random.Generator) -> Image:
-    """Return light (H,W) as a camera's picture: exposed for what is dark or for what is bright, darker in its corners."""
+    """Return light (H,W) as a camera takes it, exposed for what is dark or what is bright; its corners are darker."""
     height, width = light.shape
     y, x = np.mgrid[:height, :width]
     radius = ((x - width / 2) ** 2 + (y - height / 2) ** 2) / (width / 2) ** 2
     light = light * (1 + rng.uniform(0, 0.3) * radius) ** -2
-    dark, bright = np.quantile(light, 0.5) / rng.uniform(0.15, 0.35), np.quantile(light, 0.97)
-    white = np.exp(np.interp(rng.uniform(0, 0.7), (0, 1), np.log((max(dark, 1e-6), max(bright, 1e-6)))))
+    dark, bright = float(np.quantile(light, 0.5)) / rng.uniform(0.15, 0.35), float(np.quantile(light, 0.97))
+    share = rng.uniform(0, 0.7)
+    white = max(dark, 1e-6) ** (1 - share) * max(bright, 1e-6) ** share
     return np.asarray(np.rint(np.clip(light / white, 0, 1) ** (1 / _GAMMA) * 255), np.uint8)

@@ -96,10 +96,11 @@ def bed(palette: Palette) -> Furniture:
     width, length = float(rng.choice([0.95, 1.4, 1.7])), 2.05
     wood, cloth, linen = palette.any("wood"), palette.any("cloth"), palette.any("cloth")
     group.cover(box((width, length, 0.22), (0, 0, 0.2)), wood)
-    group.cover(box((width + 0.05, 0.05, rng.uniform(0.7, 1.1)), (0, length / 2, 0.45)), wood)
+    head = rng.uniform(0.7, 1.1)
+    group.cover(box((width + 0.05, 0.05, head), (0, length / 2, head / 2)), wood)
     group.cover(cushion((width - 0.02, length - 0.05, 0.24), 0.15).moved((0, 0, 0.42)), linen)
     for number in range(1 if width < 1 else 2):
-        x = 0 if width < 1 else (-1) ** number * width / 4
+        x = 0.0 if width < 1 else (width, -width)[number] / 4
         group.cover(cushion((0.55, 0.38, 0.16), 0.55).moved((x, length / 2 - 0.3, 0.6), rng.normal(0, 0.1)), linen)
     u, v = np.meshgrid(np.linspace(-width / 2 - 0.06, width / 2 + 0.06, 50), np.linspace(-length / 2, length / 4, 50))
     over = np.maximum(np.abs(u) - width / 2, 0) / 0.06
@@ -112,7 +113,7 @@ def bookcase(palette: Palette) -> Furniture:
     """Return shelves with books, boxes and vessels."""
     rng, group = palette.rng, Assembly(palette.rng)
     width, depth, height = rng.uniform(0.6, 1.6), rng.uniform(0.24, 0.36), rng.uniform(0.9, 2.2)
-    wood, shelves = palette.any("wood"), int(round(height / rng.uniform(0.3, 0.42)))
+    wood, shelves = palette.any("wood"), round(height / rng.uniform(0.3, 0.42))
     for x in (-1, 1):
         group.cover(box((0.02, depth, height), (x * (width / 2 - 0.01), 0, height / 2)), wood)
     if rng.random() < 0.7:
@@ -133,7 +134,9 @@ def _fill_shelf(group: Assembly, palette: Palette, width: float, depth: float, z
         if kind < 0.45:
             high, deep = room * rng.uniform(0.6, 0.95), depth * rng.uniform(0.6, 0.85)
             front = -depth / 2 + rng.uniform(0.01, 0.05)
-            group.cover(box((span, deep, high), (x + span / 2, front + deep / 2 + 0.001, z + high / 2)), palette.any("plastic"))
+            group.cover(
+                box((span, deep, high), (x + span / 2, front + deep / 2 + 0.001, z + high / 2)), palette.any("plastic")
+            )
             group.show(quad((x, front, z), (span, 0, 0), (0, 0, high)), palette.books())
         elif kind < 0.6:
             size = np.array([min(span, 0.25), depth * 0.6, room * rng.uniform(0.3, 0.8)])
@@ -189,8 +192,9 @@ def plant(palette: Palette) -> Furniture:
     """Return a plant in a pot: stems and bent leaves."""
     rng, group = palette.rng, Assembly(palette.rng)
     pot, high = rng.uniform(0.08, 0.2), rng.uniform(0.4, 1.4)
-    group.cover(lathe([(0, 0), (pot * 0.7, 0), (pot, pot * 1.6), (pot * 0.9, pot * 1.6), (pot * 0.85, pot * 1.3), (0, pot * 1.3)]),
-                palette.any(("stone", "plastic")[int(rng.integers(2))]))  # fmt: skip
+    outside, inside = [(0, 0), (pot * 0.7, 0), (pot, pot * 1.6)], [(pot * 0.85, pot * 1.3), (0, pot * 1.3)]
+    clay = palette.any(("stone", "plastic")[int(rng.integers(2))])
+    group.cover(lathe([*outside, (pot * 0.9, pot * 1.6), *inside]), clay)
     green = [palette.plain(rng.uniform(0.2, 0.55), finish) for finish in ("matt", "satin")]
     long, wide = rng.uniform(0.12, 0.35) * (0.6 + 0.4 * high), rng.uniform(0.02, 0.08)
     for _ in range(int(rng.integers(12, 40))):
@@ -232,7 +236,9 @@ def monitor(palette: Palette) -> Furniture:
     group.cover(box((width, 0.03, high), (0, 0, foot + high / 2)), dark)
     screen = (width - 0.03, high - 0.03)
     on = rng.random() < 0.6
-    shown = palette.picture(screen, "gloss", _SCREEN_GLOW * rng.uniform(0.3, 1.0)) if on else palette.plain(0.07, "gloss")
+    shown = (
+        palette.picture(screen, "gloss", _SCREEN_GLOW * rng.uniform(0.3, 1.0)) if on else palette.plain(0.07, "gloss")
+    )
     group.show(quad((-screen[0] / 2, -0.016, foot + 0.015), (screen[0], 0, 0), (0, 0, screen[1])), shown)
     group.cover(box((0.05, 0.03, foot), (0, 0.01, foot / 2)), dark)
     group.cover(box((width * 0.4, 0.16, 0.01), (0, 0, 0.005)), dark)

@@ -50,7 +50,7 @@ class _Room:
         rng = self.palette.rng
         area = (top.high_xy_m[0] - top.low_xy_m[0]) * (top.high_xy_m[1] - top.low_xy_m[1])
         cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
-        for _ in range(int(rng.integers(0, 4 + 14 * area))):
+        for _ in range(int(rng.integers(0, int(4 + 14 * area)))):
             make = furniture.ON_TOP[int(rng.integers(len(furniture.ON_TOP)))]
             if make is furniture.plant and rng.random() < 0.7:
                 continue
@@ -121,7 +121,7 @@ def _around(
 
 
 def _on_wall(taken: _Room, mesh: Mesh, wall: int) -> Mesh:
-    """Carry a mesh that stands in front of y = 0 (on its negative side), x along the wall from its left end, to a wall."""
+    """Carry a mesh to a wall; it stands at y < 0, in front of the wall, whose left end is the origin."""
     yaw = (0.0, -np.pi / 2, np.pi, np.pi / 2)[wall]
     width, depth = taken.size_m[0] / 2, taken.size_m[1] / 2
     start = ((-width, depth, 0), (width, depth, 0), (width, -depth, 0), (-width, -depth, 0))[wall]

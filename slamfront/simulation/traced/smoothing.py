@@ -24,7 +24,10 @@ _TOE = 10.0
 
 @dataclass(frozen=True, eq=False)
 class Guides:
-    """What is seen of surfaces: reflectance (H,W), glowing (H,W) share, normals (H,W,3), inverse_depth (H,W) along rays."""
+    """What is seen of surfaces.
+
+    reflectance (H,W), glowing: (H,W) share of lamps, normals (H,W,3), inverse_depth: (H,W) along rays, 1/m.
+    """
 
     reflectance: Float32Array
     glowing: Float32Array
@@ -49,7 +52,7 @@ def seen_surfaces(mi: Any, scene: Any, sensor: Any, size: tuple[int, int], seed:
         near = 1 / met.t  # 0 where nothing is met
         columns = (reflectance, glowing, met.sh_frame.n.x, met.sh_frame.n.y, met.sh_frame.n.z, near)
         total += np.stack([np.array(column, np.float32) for column in columns], axis=1)
-    mean = np.nan_to_num(total / _RAYS, posinf=0.0).reshape(height, width, 6)
+    mean = np.nan_to_num(total / np.float32(_RAYS), posinf=0.0).reshape(height, width, 6).astype(np.float32)
     return Guides(mean[..., 0], mean[..., 1], mean[..., 2:5], mean[..., 5])
 
 
@@ -90,7 +93,9 @@ def _pass(
             expected = guides.inverse_depth + step * (down * slope_y + right * slope_x)
             apart = np.abs(near[2] - expected) / (_RELATIVE_DEPTH * np.maximum(guides.inverse_depth, 1e-3))
             aligned = np.maximum((near[3] * normals).sum(-1), 0) ** _NORMAL_POWER
-            weight = np.exp(-apart / np.sqrt(step) - np.abs(near[0] - value) / spread - 8 * np.abs(near[4] - guides.glowing))
+            weight = np.exp(
+                -apart / np.sqrt(step) - np.abs(near[0] - value) / spread - 8 * np.abs(near[4] - guides.glowing)
+            )
             weight *= aligned * (_KERNEL[row] * _KERNEL[column])
             total += weight * near[0]
             variances += weight * weight * near[1]

@@ -52,9 +52,7 @@ def street(seed: int | tuple[int, ...], photos: tuple[Path, ...] = ()) -> Traced
     return TracedWorld(tuple(group.pieces), low, high, np.array(obstacles).reshape(-1, 2, 3))
 
 
-def _ground(
-    group: Assembly, palette: Palette, painter: Painter, length: float, wide: float, pavement: float
-) -> None:
+def _ground(group: Assembly, palette: Palette, painter: Painter, length: float, wide: float, pavement: float) -> None:
     road = _grey(painter.road(length, wide), (length, wide))
     group.show(quad((-length / 2, -wide / 2, 0), (length, 0, 0), (0, wide, 0)), road)
     slabs = _grey(painter.paving(length, pavement), (length, pavement))
@@ -69,7 +67,8 @@ def _houses(
     group: Assembly, painter: Painter, palette: Palette, length: float, front: float, side: int
 ) -> list[FloatArray]:
     """Build a row of houses, some of which are alike; return what they fill."""
-    rng, known, filled = palette.rng, [], []
+    rng, filled = palette.rng, list[FloatArray]()
+    known: list[tuple[float, float, Surface]] = []
     x = -length / 2
     while x < length / 2:
         wide, high, back = rng.uniform(5, 12), rng.uniform(5, 13), rng.uniform(0, 1.5)
@@ -127,7 +126,8 @@ def _tree(palette: Palette) -> Furniture:
     for _ in range(int(rng.integers(5, 12))):
         turn, up = rng.uniform(0, 6.3), rng.uniform(0.45, 0.95) * high
         tip = np.array([np.cos(turn), np.sin(turn), 0.9]) * rng.uniform(0.5, 1.4) + (0, 0, up)
-        group.cover(tube([(0, 0, up), (tip + (0, 0, up)) / 2, tip], 0.02, 6), bark)
+        base = np.array([0.0, 0.0, up])
+        group.cover(tube(np.stack([base, (tip + base) / 2, tip]), 0.02, 6), bark)
         spots = tip + rng.normal(0, 0.35, (40, 3))
         for spot in spots:
             u, v = rng.normal(0, 0.09, (2, 3))

@@ -46,7 +46,7 @@ def _plain(rng: np.random.Generator, height: int, width: int, tone: float, scale
 def _mottled(rng: np.random.Generator, height: int, width: int, tone: float, scale: float) -> Float32Array:
     stains = patterns.noise(rng, height, width, (rng.uniform(0.1, 0.8) * scale,) * 2, 5)
     grain = patterns.noise(rng, height, width, (3, 3), 1)
-    return tone * (1 + rng.uniform(0.01, 0.1) * stains + rng.uniform(0.0, 0.05) * grain)
+    return np.asarray(tone * (1 + rng.uniform(0.01, 0.1) * stains + rng.uniform(0.0, 0.05) * grain), np.float32)
 
 
 def _wood(rng: np.random.Generator, height: int, width: int, tone: float, scale: float) -> Float32Array:
@@ -88,7 +88,7 @@ def _wallpaper(rng: np.random.Generator, height: int, width: int, tone: float, s
     motif = cv2.GaussianBlur(_grey(patterns.shapes(rng, side, side)), (0, 0), 1.0)
     motif = np.block([[motif, motif[:, ::-1]], [motif[::-1], motif[::-1, ::-1]]]) - motif.mean()
     repeats = height // len(motif) + 1, width // len(motif) + 1
-    return tone + rng.uniform(0.05, 0.35) * np.tile(motif, repeats)[:height, :width]
+    return np.asarray(tone + rng.uniform(0.05, 0.35) * np.tile(motif, repeats)[:height, :width], np.float32)
 
 
 def _stripes(rng: np.random.Generator, height: int, width: int, tone: float, scale: float) -> Float32Array:
@@ -101,7 +101,8 @@ def _stripes(rng: np.random.Generator, height: int, width: int, tone: float, sca
 
 def _fabric(rng: np.random.Generator, height: int, width: int, tone: float, scale: float) -> Float32Array:
     threads = patterns.noise(rng, height, width, (1, 8), 1) + patterns.noise(rng, height, width, (8, 1), 1)
-    return tone * (1 + rng.uniform(0.04, 0.12) * threads + 0.05 * _mottled(rng, height, width, 1.0, scale))
+    shade = 1 + rng.uniform(0.04, 0.12) * threads + 0.05 * _mottled(rng, height, width, 1.0, scale)
+    return np.asarray(tone * shade, np.float32)
 
 
 def _carpet(rng: np.random.Generator, height: int, width: int, tone: float, scale: float) -> Float32Array:
@@ -181,7 +182,9 @@ class Palette:
     def carpet(self, size_m: tuple[float, float]) -> Surface:
         """Return a rug."""
         height, width = (max(_PLAIN_PX, round(side * _TEXELS_PER_M)) for side in size_m[::-1])
-        return Surface(_bytes(_carpet(self.rng, height, width, float(self.rng.uniform(0.3, 0.8)), _TEXELS_PER_M)), size_m)
+        return Surface(
+            _bytes(_carpet(self.rng, height, width, float(self.rng.uniform(0.3, 0.8)), _TEXELS_PER_M)), size_m
+        )
 
     def plain(self, tone: float, finish: Finish = "matt", glow: float = 0.0) -> Surface:
         """Return one tone, as a share of white, all over."""
@@ -210,7 +213,9 @@ class Palette:
 
     def books(self) -> Surface:
         """Return backs of books that stand in one row, 0.7 x 0.35 m; few different rows in a world."""
-        return self._shared("books", lambda: _grey(patterns.books(self.rng, 300, 560, 280))[22:270, 24:-24], (0.7, 0.35))
+        return self._shared(
+            "books", lambda: _grey(patterns.books(self.rng, 300, 560, 280))[22:270, 24:-24], (0.7, 0.35)
+        )
 
     def _shared(self, kind: str, paint: Callable[[], Float32Array], size_m: tuple[float, float]) -> Surface:
         known = self._known.setdefault(kind, [])
@@ -233,7 +238,7 @@ class Palette:
 
 
 def _grey(picture: Float32Array) -> Float32Array:
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.float32) / 255
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) / np.float32(255), np.float32)
 
 
 def _bytes(picture: Float32Array) -> Image:

@@ -42,7 +42,12 @@ class Tracer:
         self._scene = self._mitsuba.load_dict(self._described(world), optimize=False)
 
     def radiance(
-        self, world_from_camera: Pose, camera: Camera, samples: int, seed: int, lens: Lens = Lens()  # noqa: B008
+        self,
+        world_from_camera: Pose,
+        camera: Camera,
+        samples: int,
+        seed: int,
+        lens: Lens = Lens(),
     ) -> Float32Array:
         """Return the light (H,W) that comes in at each pixel of a pinhole camera, linear, of `samples` paths each.
 
@@ -106,7 +111,12 @@ def _by_surface(pieces: tuple[Piece, ...]) -> list[tuple[Surface, Mesh]]:
 
 def _mesh(mi: Any, name: str, surface: Surface, mesh: Mesh, properties: Any) -> Any:
     body = mi.Mesh(
-        name, len(mesh.vertices_m), len(mesh.faces), has_vertex_normals=True, has_vertex_texcoords=True, props=properties
+        name,
+        len(mesh.vertices_m),
+        len(mesh.faces),
+        has_vertex_normals=True,
+        has_vertex_texcoords=True,
+        props=properties,
     )
     parameters = mi.traverse(body)
     parameters["vertex_positions"] = mesh.vertices_m.astype(np.float32).ravel()
