@@ -126,7 +126,9 @@ def cut(rng: np.random.Generator, photograph: Image, size: tuple[int, int], zoom
     fit = max(size[0] / width, size[1] / height)
     fit, larger = max(fit, min(fit / zoom, _MOST_ENLARGED)), max(zoom, 1.0)
     scale = float(np.exp(rng.uniform(np.log(max(fit, 0.5 / larger)), np.log(max(fit, 1.1 / larger)))))
-    shift = rng.uniform(0, 1, 2) * (np.array([width, height]) * scale - size)
+    room = np.array([width, height]) * scale - size
+    margin = np.minimum(np.array(size) * (1 / min(zoom, 1.0) - 1) / 2, room / 2)  # which comes into view around it
+    shift = margin + rng.uniform(0, 1, 2) * (room - 2 * margin)
     cut = np.array([[scale, 0, -shift[0]], [0, scale, -shift[1]], [0, 0, 1]])
     tilt = random_homography(rng, size, WarpConfig(rotation_deg=10.0, scale=1.1, perspective=0.05, shift=0.0))
     if rng.random() < 0.5:
