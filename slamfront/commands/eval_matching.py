@@ -36,6 +36,7 @@ from slamfront.evaluation.match_times import matching_times
 from slamfront.evaluation.pairs import evenly_spread
 from slamfront.solve.essential import opencv_pose, poselib_pose
 from slamfront.sources.guess import open_source
+from slamfront.training.rendered_file import holds_views
 
 _ESTIMATORS: dict[str, PoseEstimator] = {"PoseLib": poselib_pose, "OpenCV": opencv_pose}
 
@@ -133,7 +134,7 @@ def _pairs(given: EvalMatching) -> KnownPairs:
     if given.gaps:
         source = open_source(given.pairs, replace(given.source, prefetch=0), given.sensor)
         return sequence_pairs(source, given.gaps, given.count, given.source.start, given.time_offset_ms)
-    if path.is_file() or any(path.glob("*.npz")):
+    if path.is_file() or holds_views(path):
         return rendered_pairs(path, given.count)
     return plane_pairs(path, given.photographs, given.short_side)
 

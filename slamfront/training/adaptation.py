@@ -20,7 +20,7 @@ from slamfront.models.detection import refine_subpixel, score_map, select_keypoi
 from slamfront.models.superpoint import DenseExtractor
 from slamfront.training.homographies import WarpConfig, random_homography, warp, warped_area
 from slamfront.training.labels import ImageLabels, load_labels, photographs_in, save_labels
-from slamfront.training.rendered_file import RenderedPairs, RenderedView
+from slamfront.training.rendered_file import RenderedPairs, RenderedView, holds_views
 from slamfront.types import Float32Array, Image
 
 log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def label(
 
 def images_of(source: Path) -> dict[str, Callable[[], Image | None]]:
     """Return what loads each grey image, by name, of a folder of photographs or of rendered pairs."""
-    if source.suffix == ".npz" or any(source.glob("*.npz")):
+    if holds_views(source):
         return {name: partial(_image_of, load) for name, load in RenderedPairs(source).views().items()}
     return {str(path.relative_to(source)): partial(_photograph, path) for path in photographs_in(source)}
 

@@ -62,7 +62,7 @@ class PairsRecipe:
     validation: tuple[Path, ...] = ()
     """Files of pairs to validate on."""
     keypoints: int = 256
-    """The strongest of each image that take part."""
+    """So many of each image take part, the best first."""
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,11 @@ def save_views(path: Path, views: Sequence[RenderedView], pairs: ArrayLike, orig
     save_arrays(path, arrays, "the views")
 
 
+def holds_views(path: Path) -> bool:
+    """Say whether a path is a file of rendered views, or a folder of such, by its name alone."""
+    return path.suffix == ".npz" or any(path.glob("*.npz"))
+
+
 class RenderedPairs(Sequence[RenderedPair]):
     """The pairs of a file, or of all files of a folder, which stay packed in memory; each is unpacked when asked for.
 

@@ -76,9 +76,9 @@ def sofa(palette: Palette) -> Furniture:
     seat, back = rng.uniform(0.3, 0.36), rng.uniform(0.7, 0.9)
     group.cover(cushion((width - 0.04, depth - 0.05, seat), 0.12).moved((0, 0, 0.08 + seat / 2)), cloth)
     group.cover(cushion((width, 0.2, back - 0.1), 0.25).moved((0, depth / 2 - 0.1, 0.1 + back / 2)), cloth)
-    for x in (-1, 1):
+    for side in (-1, 1):
         arms = cushion((arm, depth, rng.uniform(0.45, 0.55)), 0.25)
-        group.cover(arms.moved((x * (width / 2 - arm / 2), 0, 0.35)), cloth)
+        group.cover(arms.moved((side * (width / 2 - arm / 2), 0, 0.35)), cloth)
     each = (width - 2 * arm) / seats
     for number in range(seats):
         x = -width / 2 + arm + each * (number + 0.5)
@@ -99,8 +99,7 @@ def bed(palette: Palette) -> Furniture:
     head = rng.uniform(0.7, 1.1)
     group.cover(box((width + 0.05, 0.05, head), (0, length / 2, head / 2)), wood)
     group.cover(cushion((width - 0.02, length - 0.05, 0.24), 0.15).moved((0, 0, 0.42)), linen)
-    for number in range(1 if width < 1 else 2):
-        x = 0.0 if width < 1 else (width, -width)[number] / 4
+    for x in (0.0,) if width < 1 else (width / 4, -width / 4):
         group.cover(cushion((0.55, 0.38, 0.16), 0.55).moved((x, length / 2 - 0.3, 0.6), rng.normal(0, 0.1)), linen)
     u, v = np.meshgrid(np.linspace(-width / 2 - 0.06, width / 2 + 0.06, 50), np.linspace(-length / 2, length / 4, 50))
     over = np.maximum(np.abs(u) - width / 2, 0) / 0.06
