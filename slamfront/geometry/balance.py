@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-COLUMNS, CROWDING = 8, 0.1
+COLUMNS, CROWDING = 8, 0.05
 """How keypoints are spread where nothing else is said."""
 
 
