@@ -102,7 +102,7 @@ def lathe(profile_m: ArrayLike, segments: int = 40) -> Mesh:
         normals = [np.column_stack([end[0] * round_about, np.full(segments + 1, end[1])]) for end in ends]
         radius = max(profile[row : row + 2, 0].max(), 1e-3)
         uv = [np.column_stack([angles * radius, np.full(segments + 1, walked + k * length)]) for k in (0, 1)]
-        bands.append(_strip(np.stack(rings), np.stack(normals), np.stack(uv)))
+        bands.append(_grid(np.stack(rings), np.stack(normals), np.stack(uv)))
         walked += length
     return joined(bands)
 
@@ -135,11 +135,6 @@ def cushion(size_m: ArrayLike, roundness: float = 0.35, segments: int = 28) -> M
         [longitude * ones / np.pi * (half[0] + half[1]), latitude * ones / np.pi * 2 * (half[2] + half.min())], axis=-1
     )
     return _grid(grid * half, normals, uv)
-
-
-def sphere(radius_m: float) -> Mesh:
-    """Return a sphere about the origin."""
-    return cushion((2 * radius_m,) * 3, 1.0)
 
 
 def tube(way_m: ArrayLike, radius_m: float, segments: int = 10) -> Mesh:
@@ -175,10 +170,6 @@ def sheet(points_m: ArrayLike, turned_over: bool = False) -> Mesh:
     uv = np.stack([np.cumsum(np.linalg.norm(right, axis=-1), axis=1), np.cumsum(np.linalg.norm(down, axis=-1), axis=0)],
                   axis=-1)  # fmt: skip
     return _grid(points, normals, uv)
-
-
-def _strip(rings: FloatArray, normals: FloatArray, uv: FloatArray) -> Mesh:
-    return _grid(rings, normals, uv)
 
 
 def _grid(points: FloatArray, normals: FloatArray, uv: FloatArray) -> Mesh:

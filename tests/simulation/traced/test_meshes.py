@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from slamfront.simulation.traced.meshes import Mesh, box, cushion, cylinder, joined, lathe, quad, sheet, sphere, tube
+from slamfront.simulation.traced.meshes import Mesh, box, cushion, cylinder, joined, lathe, quad, sheet, tube
 from slamfront.types import FloatArray
 
 BODIES = {
     "box": (box((1, 2, 3)), 6.0),
     "cylinder": (cylinder(0.5, 2.0, segments=200), np.pi / 2),
-    "sphere": (sphere(0.5), np.pi / 6),
+    "sphere": (cushion((1, 1, 1), 1.0), np.pi / 6),
     "cone": (lathe([(0, 0), (1, 0), (0, 3)], 200), np.pi),
 }
 
