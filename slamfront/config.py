@@ -16,7 +16,6 @@ from typing import Any, Literal, TypeVar
 import yaml
 
 from slamfront.errors import ConfigError
-from slamfront.geometry.balance import COLUMNS, CROWDING
 
 T = TypeVar("T")
 
@@ -47,11 +46,13 @@ class ExtractorConfig:
     """`auto` takes SuperPoint where weights are installed that may be used freely, else ORB."""
     max_keypoints: int = 1000
     """Most keypoints of an image."""
-    grid: int = COLUMNS
-    """Keypoints are spread over this many columns of cells; 0 takes the strongest wherever they are."""
-    crowding: float = CROWDING
+    grid: int | None = None
+    """Keypoints are spread over this many columns of cells; 0 takes the strongest wherever they are. None takes 8 for
+    SuperPoint and 16 for ORB and SIFT."""
+    crowding: float | None = None
     """Each stronger keypoint in its cell makes a keypoint count for exp(-crowding) as much: more spreads them more
-    evenly, 0 takes the strongest wherever they are."""
+    evenly, and .inf lets cells take turns. None takes .05 for SuperPoint, whose scores tell how surely a keypoint is
+    found again, and turns for ORB and SIFT, whose scores do not."""
     levels: int = 8
     """Pyramid levels (ORB)."""
     scale_factor: float = 1.2

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from slamfront.config import ExtractorConfig
-from slamfront.geometry.balance import spread
+from slamfront.geometry.balance import COLUMNS_OF_TURNS, spread
 from slamfront.types import Features, Image
 
 # Detect this many times the wanted keypoints, so that balancing finds some in the faint parts of the image too
@@ -75,7 +75,9 @@ def _keypoints(
         return [], None
     xy = cv2.KeyPoint_convert(found).astype(np.float32).reshape(-1, 2)
     scores = np.array([k.response for k in found], np.float32)
-    rows = spread(xy, scores, image.shape[1], config.max_keypoints, config.grid, config.crowding)
+    columns = COLUMNS_OF_TURNS if config.grid is None else config.grid
+    crowding = np.inf if config.crowding is None else config.crowding
+    rows = spread(xy, scores, image.shape[1], config.max_keypoints, columns, crowding)
     return detector.compute(image, [found[row] for row in rows.tolist()])
 
 

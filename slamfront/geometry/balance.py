@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 COLUMNS, CROWDING = 8, 0.05
-"""How keypoints are spread where nothing else is said."""
+"""How keypoints are spread whose scores are probabilities of being found again, as those of SuperPoint."""
+COLUMNS_OF_TURNS = 16
+"""And those whose scores tell contrast, which says little of that: as ORB's and SIFT's, whose cells take turns."""
 
 
 def spread(
@@ -25,8 +27,10 @@ def spread(
     exp(-crowding) as much. So cells that are full of corners leave room for others, as a suppression radius would
     (Bailo et al., "Efficient adaptive non-maximal suppression algorithms for homogeneous spatial keypoint
     distribution", 2018), and strong keypoints, which are found again more often, stay even where they are many. With
-    `columns` or `crowding` 0 the strongest of the whole image are taken.
+    `columns` or `crowding` 0 the strongest of the whole image are taken; with an infinite `crowding` cells take turns.
     """
+    if np.isinf(crowding):
+        return balanced(keypoints_xy, scores, image_width, count, columns)
     if columns <= 0 or crowding <= 0 or len(scores) <= count:
         return np.argsort(-scores, kind="stable")[:count]
     stronger = _turns(keypoints_xy, scores, image_width, columns)

@@ -17,7 +17,7 @@ from tests.commands.test_eval_features import photographs
 from tests.features.warps import textured
 from tests.frames import SAMPLE
 
-QUICK = ["--extractor.max-keypoints", "200", "--counts", "--pictures", "1"]
+QUICK = ["--extractor.max-keypoints", "200", "--extractor.grid", "0", "--counts", "--pictures", "1"]
 TWO = ["--compare", "sift", "sift+nearest,ratio=0.8"]
 
 

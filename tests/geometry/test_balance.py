@@ -76,6 +76,7 @@ def test_much_crowding_is_balance() -> None:
     rng = np.random.default_rng(1)
     xy, scores = rng.uniform(0, 1, (400, 2)) * (640, 480), rng.uniform(0.1, 1, 400)
     np.testing.assert_array_equal(spread(xy, scores, 640, 100, 8, 50.0), balanced(xy, scores, 640, 100, 8))
+    np.testing.assert_array_equal(spread(xy, scores, 640, 100, 8, np.inf), balanced(xy, scores, 640, 100, 8))
 
 
 def test_scores_of_zero_are_ranked_last() -> None:
