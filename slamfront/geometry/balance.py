@@ -25,3 +25,9 @@ def balanced(
     starts = np.flatnonzero(np.r_[True, sorted_cells[1:] != sorted_cells[:-1]])
     turn = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
     return order[np.lexsort((-scores[order], turn))[:count]]
+
+
+def cells_covered(pixels_xy: NDArray[Any], image_width: int, columns: int) -> int:
+    """Return how many square cells of a grid with `columns` columns hold any of some pixels (N,2)."""
+    cells = (pixels_xy // (image_width / columns)).astype(np.int64)
+    return len(np.unique(cells[:, 1] * columns + cells[:, 0]))

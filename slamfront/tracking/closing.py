@@ -14,7 +14,8 @@ from slamfront.types import GraphCorrection, Sensor
 
 log = logging.getLogger(__name__)
 
-# Keyframes after a loop until the whole map is adjusted, twice: by then they see many landmarks of the old place
+# Keyframes after a loop until the whole map is adjusted, twice: soon, for where the old place is tracked well few come,
+# and once many see landmarks of the old place
 _ADJUST_AFTER = (1, 15)
 
 

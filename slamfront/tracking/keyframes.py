@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from slamfront.config import KeyframeConfig
+from slamfront.geometry.balance import cells_covered
 from slamfront.geometry.pose import rotation_angle
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.tracking.view import View
@@ -48,7 +49,7 @@ class KeyframePolicy:
         """
         self._since += 1
         tracked = len(view.landmark_rows)
-        covered = _cells_covered(view)
+        covered = cells_covered(view.xy, view.grey.shape[1], _COLUMNS)
         self._most_tracked = max(self._most_tracked, tracked)
         self._most_covered = max(self._most_covered, covered)
         trackable = min(int((reference.landmark_rows >= 0).sum()), self._max_landmarks)
@@ -74,13 +75,6 @@ class KeyframePolicy:
         depth = float(np.median(view.pose.apply(positions)[:, 2]))
         moved = float(np.linalg.norm(motion.translation_m))
         return max(moved / (_MAX_MOVE_DEPTHS * depth), rotation_angle(motion.rotation) / _MAX_TURN_RAD)
-
-
-def _cells_covered(view: View) -> int:
-    """Return how many cells of a grid over the image hold a tracked landmark."""
-    side = view.grey.shape[1] / _COLUMNS
-    cells = (view.xy // side).astype(np.int64)
-    return len(np.unique(cells[:, 1] * _COLUMNS + cells[:, 0]))
 
 
 def cull_landmarks(world: KeyframeMap, newest_id: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slamfront.config import TrackerConfig
-from slamfront.geometry.balance import balanced
+from slamfront.geometry.balance import balanced, cells_covered
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
@@ -151,14 +151,8 @@ def widest_pose(
         return first
     agree = np.zeros(len(xy), bool)
     agree[rest[second[1]]] = True
-    wider = cells_covered(xy[agree], camera.width) > cells_covered(xy[first[1]], camera.width)
-    return (second[0], agree) if wider else first
-
-
-def cells_covered(xy: FloatArray, width: int) -> int:
-    """Return how many cells of a grid over the image hold any of some pixels (N,2)."""
-    cells = (xy // (width / _COLUMNS)).astype(np.int64)
-    return len(np.unique(cells[:, 1] * _COLUMNS + cells[:, 0]))
+    covered = [cells_covered(xy[mask], camera.width, _COLUMNS) for mask in (first[1], agree)]
+    return (second[0], agree) if covered[1] > covered[0] else first
 
 
 def pose_by_appearance(
