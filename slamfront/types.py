@@ -264,6 +264,7 @@ class LandmarkObservations(_Frozen):
     right_x             float32 (N,), px, NaN = unknown
     sigmas_px           float32 (N,) standard deviation of each coordinate
     disparity_sigma_px  that of x - right_x
+    disparity_offset_px `Camera.disparity_offset_px` that right_x was corrected by
     """
 
     landmark_ids: IntArray
@@ -271,6 +272,7 @@ class LandmarkObservations(_Frozen):
     right_x: Float32Array
     sigmas_px: Float32Array
     disparity_sigma_px: float
+    disparity_offset_px: float = 0.0
 
     def __len__(self) -> int:
         return len(self.landmark_ids)

@@ -22,6 +22,7 @@ from slamfront.backend.residuals import (
     chi_square_limits,
     correction_between,
     determined,
+    expected_offset,
     has_disparity,
     huber_threshold,
     offset_slope,
@@ -37,8 +38,6 @@ _FIRST_TOLERANCE = 1e-2
 """The same before outliers are dropped: near enough to tell them."""
 _PROBE_PX = 0.05
 """The offset of disparities at which the optimum is looked at for a second time."""
-_LEAST_OFFSET_PX = 0.04
-"""A smaller offset of disparities is none: a search that meets two depths in its window is as wrong on average."""
 _WEAK_PRIOR = 0.1
 """Sigma of the prior that helps an indeterminate system, as a share of a landmark's mean distance."""
 
@@ -82,20 +81,17 @@ class BundleAdjustment:
         """Return what all disparities of a solved window are still too large by, and its solution without that.
 
         At the optimum the error changes with the offset as if all else stood still. How that changes in turn is told by
-        the optimum at another offset: one step of the secant method, with the prior of the window, which is about no
-        offset at all, whatever of it has been found before. What one landmark's
-        disparities are wrong by is alike wherever it is seen from, so that they count as one.
+        the optimum at another offset: one step of the secant method. What one landmark's disparities are wrong by is
+        alike wherever it is seen from, so that they count as one.
         """
         slope = offset_slope(solved, chosen, huber)
         probe = self._improved(_shifted(solved, _PROBE_PX), chosen, huber)
         measured = chosen & has_disparity(solved)
         alike = max(measured.sum(), 1) / max(len(np.unique(solved.landmark_rows[measured])), 1)
-        curvature = (offset_slope(probe, chosen, huber) - slope) / _PROBE_PX
-        prior, known_px = alike * solved.offset_sigma_px**-2, solved.camera.disparity_offset_px
-        offset_px = -(slope + prior * known_px) / (max(curvature, 0.0) + prior)
-        if abs(solved.camera.disparity_offset_px + offset_px) < _LEAST_OFFSET_PX:
-            return 0.0, solved
-        offset_px = float(np.clip(offset_px, -3 * solved.offset_sigma_px, 3 * solved.offset_sigma_px))
+        curvature = max((offset_slope(probe, chosen, huber) - slope) / _PROBE_PX, 1e-9)
+        known_px, prior_px = solved.camera.disparity_offset_px, solved.offset_sigma_px
+        total_px = expected_offset(known_px - slope / curvature, np.sqrt(alike / curvature), prior_px)
+        offset_px = float(np.clip(total_px, -3 * prior_px, 3 * prior_px)) - known_px
         return offset_px, self._improved(_shifted(probe, offset_px - _PROBE_PX), chosen, huber)
 
     def _improved(self, window: Window, chosen: BoolArray, huber: float) -> Window:

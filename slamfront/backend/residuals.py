@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import expit
 
 from slamfront.types import BoolArray, Correction, FloatArray, Window
 
@@ -70,6 +71,16 @@ def offset_slope(window: Window, chosen: BoolArray, huber: float) -> float:
         errors = camera.disparity_times_depth / depth - (window.pixels_xy[:, 0] - window.right_x)
         weights = np.minimum(1.0, huber / np.sqrt(chi_square(window))) / window.disparity_sigma_px**2
     return float(np.sum(weights[used] * errors[used]))
+
+
+def expected_offset(measured_px: float, sigma_px: float, prior_sigma_px: float) -> float:
+    """Return the expected offset of disparities by a measurement and its standard deviation: a pair of cameras is
+    either rectified exactly, or off by a normal deviate of a prior, and one is as likely as the other beforehand
+    (Mitchell and Beauchamp, "Bayesian variable selection in linear regression", 1988).
+    """
+    exact, off = sigma_px**2, sigma_px**2 + prior_sigma_px**2
+    log_odds = 0.5 * (measured_px**2 * (1 / exact - 1 / off) - np.log(off / exact))
+    return float(measured_px * prior_sigma_px**2 / off * expit(log_odds))
 
 
 def chi_square_limits(window: Window) -> FloatArray:

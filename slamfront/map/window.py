@@ -80,6 +80,22 @@ def apply(world: KeyframeMap, correction: Correction) -> None:
     _drop(world, correction.outliers)
 
 
+def unchanged(window: Window) -> Correction:
+    """Return the correction that takes a map back to where a window was cut out of it."""
+    free = ~window.fixed
+    return Correction(
+        window.keyframe_ids[free],
+        window.rotations[free],
+        window.positions_m[free],
+        window.landmark_ids,
+        window.landmarks_m,
+        np.zeros((0, 2), np.int64),
+        initial_error=np.nan,
+        final_error=np.nan,
+        disparity_offset_px=window.camera.disparity_offset_px,
+    )
+
+
 def _carry_along(world: KeyframeMap, before: dict[int, Pose], others: BoolArray) -> None:
     """Move landmarks of a mask (L,) rigidly with the keyframes in which they are anchored, or their heirs."""
     marks = world.landmarks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +13,16 @@ from scipy.spatial.transform import Rotation
 from slamfront.config import TrackerConfig
 from slamfront.geometry.pose import Pose, rotation_exp, rotation_log
 from slamfront.map import KeyframeMap
-from slamfront.pipeline.smoothing import measure_again, smoothed
+from slamfront.pipeline.smoothing import smoothed, solve_frame
+from slamfront.solve.motion import PoseMeasurement
+from slamfront.solve.pnp import CHI_SQUARE_MONO, PoseEstimate
 from slamfront.types import FloatArray, IntArray, LandmarkObservations, Tracked, Trajectory
 
 _NO_REFERENCE = -1
 # Frames whose observations are kept, to be placed again at the end: 3 KB each
 _OBSERVATIONS_KEPT = 20_000
+# Frames that judge an adjustment, spread evenly over the run
+_JUDGED = 500
 _NO_POSE = (float("nan"),) * 7
 
 
@@ -95,19 +99,40 @@ class Journal:
         Frames between keyframes were placed by a map that has been adjusted since, and hang on one keyframe, whose own
         error was added to theirs.
         """
-        poses = self.poses(world)
-        rows, measured = [], []
-        for row, observed in self._observations.items():
-            pose = poses.get(self._ids[row])
-            found = None if pose is None else measure_again(world, self._times_ns[row], pose, observed, config)
-            if found is not None:
-                rows.append(row)
-                measured.append(found)
-        for row, state in zip(rows, smoothed(measured), strict=True):
+        solved = [(row, one) for row, one in self._solved(world, config, list(self._observations)) if one is not None]
+        measured = [
+            PoseMeasurement(self._times_ns[row], one.camera_from_world, one.covariance, None, one.depth_m)
+            for row, one in solved
+        ]
+        for (row, _), state in zip(solved, smoothed(measured), strict=True):
             reference = self._references[row]
             pose = (state.camera_from_world @ world.world_from_keyframe(reference)).inverse()
             self._set_pose(row, pose, world.scale(reference))
             self._links.pop(row, None)
+
+    def misfit(self, world: KeyframeMap, config: TrackerConfig) -> float:
+        """Return the mean cost of a kept observation between keyframes, which no adjustment has seen: its squared
+        residuals over their variances, at most the gate (MSAC); NaN without any.
+        """
+        adjusted = {keyframe.time_ns for keyframe in world.keyframes.values()}
+        rows = [row for row in self._observations if self._times_ns[row] not in adjusted]
+        chosen = rows[:: 1 + len(rows) // _JUDGED]
+        cost, count = 0.0, 0
+        for row, one in self._solved(world, config, chosen):
+            observations = len(self._observations[row])
+            cost += observations * CHI_SQUARE_MONO if one is None else one.cost
+            count += observations
+        return cost / count if count else np.nan
+
+    def _solved(
+        self, world: KeyframeMap, config: TrackerConfig, rows: Sequence[int]
+    ) -> Iterator[tuple[int, PoseEstimate | None]]:
+        """Yield those of some rows that a map places, each with its pose by the landmarks as they are now."""
+        poses = self.poses(world)
+        for row in rows:
+            pose = poses.get(self._ids[row])
+            if pose is not None:
+                yield row, solve_frame(world, pose, self._observations[row], config)
 
     def _set_pose(self, row: int, reference_from_camera: Pose, scale: float) -> None:
         translation_m, quaternion = reference_from_camera.translation_m / scale, reference_from_camera.quaternion_xyzw()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from slamfront.errors import BackendError, FrameError
 from slamfront.map import KeyframeMap
-from slamfront.map.window import apply
+from slamfront.map.window import apply, unchanged
 from slamfront.pipeline.adjusters import FinishingAdjuster
 from slamfront.pipeline.clock import Clock
 from slamfront.pipeline.journal import Journal
@@ -171,12 +171,21 @@ class Session:
             self.journal.solve_again(world, self.front.tracker_config)
 
     def _adjust(self, world: KeyframeMap, whole_map: WholeMapBackend) -> None:
-        """Adjust a whole map; where that is not possible it stays as it is."""
+        """Adjust a whole map; where that is not possible, or frames between its keyframes fit worse then, it stays as
+        it is.
+        """
+        window, config = self.front.whole_window(world), self.front.tracker_config
+        before = self.journal.misfit(world, config)
         try:
             with whole_map() as backend:
-                apply(world, backend.solve(self.front.whole_window(world)))
+                apply(world, backend.solve(window))
         except BackendError as error:
             log.warning("the map stays as it is, without a last adjustment: %s", error)
+            return
+        after = self.journal.misfit(world, config)
+        if after > before:
+            log.info("frames fit the map worse after its last adjustment (%.3g, before %.3g): undone", after, before)
+            apply(world, unchanged(window))
 
     def _scale_of(self, tracked: Tracked) -> float:
         return 1.0 if tracked.reference_id is None else self.front.world.scale(tracked.reference_id)

@@ -11,40 +11,36 @@ from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap
 from slamfront.solve.motion import MotionNoise, MotionState, PoseMeasurement, smooth
 from slamfront.solve.motion_noise import NoiseEstimator
-from slamfront.solve.pnp import PixelObservations, refine_pose
+from slamfront.solve.pnp import PixelObservations, PoseEstimate, refine_pose
 from slamfront.types import LandmarkObservations
 
 # Frames further apart do not belong to one motion, s
 _MAX_GAP_S = 0.5
 
 
-def measure_again(
-    world: KeyframeMap,
-    time_ns: int,
-    world_from_camera: Pose,
-    observed: LandmarkObservations,
-    config: TrackerConfig,
-) -> PoseMeasurement | None:
+def solve_frame(
+    world: KeyframeMap, world_from_camera: Pose, observed: LandmarkObservations, config: TrackerConfig
+) -> PoseEstimate | None:
     """Return a frame's pose by the landmarks of a map as they are now, near where it is thought to be; None where too
     few of the landmarks that it showed are left and agree.
     """
-    marks = world.landmarks
-    rows = marks.rows(observed.landmark_ids)
+    landmarks = world.landmarks
+    rows = landmarks.rows(observed.landmark_ids)
     known = rows >= 0
     if known.sum() < config.min_inliers:
         return None
+    # The offset of disparities may have been found since
+    offset_px = world.camera.disparity_offset_px - observed.disparity_offset_px
     observations = PixelObservations(
-        marks.positions_m[rows[known]],
+        landmarks.positions_m[rows[known]],
         observed.pixels_xy[known].astype(np.float64),
-        observed.right_x[known].astype(np.float64),
+        observed.right_x[known].astype(np.float64) + offset_px,
         observed.sigmas_px[known].astype(np.float64),
         observed.disparity_sigma_px,
-        marks.spreads_m[rows[known]],
+        landmarks.spreads_m[rows[known]],
     )
     found = refine_pose(world_from_camera.inverse(), observations, world.camera)
-    if found is None or found.inliers.sum() < config.min_inliers:
-        return None
-    return PoseMeasurement(time_ns, found.camera_from_world, found.covariance, None, found.depth_m)
+    return None if found is None or found.inliers.sum() < config.min_inliers else found
 
 
 def smoothed(measured: Sequence[PoseMeasurement]) -> list[MotionState]:

@@ -31,10 +31,11 @@ _DEPTH_NOISE_PX = 0.06
 
 
 class Ranging(Protocol):
-    """Pixels to x in the right image."""
+    """Pixels to x in the right image; `disparity_offset_px` is what their disparities were lowered by."""
 
     disparity_sigma_px: float
     measures: bool
+    disparity_offset_px: float
 
     def right_x(self, pixels_xy: FloatArray, expected_right_x: FloatArray | None) -> FloatArray:
         """Return x in the right image (N,) of pixels (N,2), NaN where unknown; `expected_right_x` says where to look
@@ -50,7 +51,7 @@ class Ranging(Protocol):
 class NoRanging:
     """One camera and nothing else."""
 
-    disparity_sigma_px, measures = 1.0, False
+    disparity_sigma_px, measures, disparity_offset_px = 1.0, False, 0.0
 
     def right_x(self, pixels_xy: FloatArray, expected_right_x: FloatArray | None = None) -> FloatArray:
         """Return NaN for every pixel."""
@@ -66,7 +67,7 @@ class DepthRanging:
 
     # With a baseline of 8 cm this is 2 cm at 1.3 m: more than the sensor's own noise, since the depths around a pixel
     # differ, and a moving camera captures them before or after its image (measured by tools/depth_delay.py)
-    disparity_sigma_px, measures = 0.5, True
+    disparity_sigma_px, measures, disparity_offset_px = 0.5, True, 0.0
 
     def __init__(self, depth_m: np.ndarray, camera: Camera, max_depth_m: float) -> None:
         self._surface = SurfaceDepth(depth_m, camera.disparity_times_depth, camera.fx, _DEPTH_NOISE_PX)
@@ -96,7 +97,7 @@ class StereoRanging:
         right_mask: BoolArray | None = None,
     ) -> None:
         """Search grey images; `right_mask` (H,W) is True where the right one may be used, None = everywhere."""
-        self._left, self._right, self._offset_px = left, right, camera.disparity_offset_px
+        self._left, self._right, self.disparity_offset_px = left, right, camera.disparity_offset_px
         self._right_mask = None
         if right_mask is not None:
             self._right = painted_over(right, right_mask)
@@ -113,7 +114,7 @@ class StereoRanging:
         levels, flags = 4, 0
         if expected_right_x is not None:
             known = np.isfinite(expected_right_x)
-            start[known, 0, 0] = expected_right_x[known] - self._offset_px
+            start[known, 0, 0] = expected_right_x[known] - self.disparity_offset_px
             levels, flags = (1 if known.all() else 4), cv2.OPTFLOW_USE_INITIAL_FLOW
         left, right = self._left, self._right
         options = {"winSize": _STEREO_WINDOW, "maxLevel": levels}
@@ -130,7 +131,7 @@ class StereoRanging:
         if self._right_mask is not None:
             sound &= at_pixels(self._right_mask, np.where(sound[:, None], found, 0.0))
         # A disparity below nought is noise of a far point, which keeps its direction alone
-        return np.where(sound, found[:, 0] + self._offset_px, np.nan)
+        return np.where(sound, found[:, 0] + self.disparity_offset_px, np.nan)
 
     def near(self, depths_m: FloatArray) -> np.ndarray:
         """Return which depths are within the configured number of baselines."""

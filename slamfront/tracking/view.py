@@ -176,6 +176,7 @@ class View:
             self.right_x[rows].astype(np.float32),
             self.sigmas_px[rows].astype(np.float32),
             self.ranging.disparity_sigma_px,
+            self.ranging.disparity_offset_px,
         )
 
     def forget(self) -> None:
