@@ -8,7 +8,7 @@ before translation (m).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import chi2
@@ -101,29 +101,35 @@ def process_covariance(interval_s: float, noise: MotionNoise) -> FloatArray:
     return np.kron(powers, psd)
 
 
-def update(predicted: MotionState, measured: PoseMeasurement, noise: MotionNoise) -> MotionState:
-    """Return the state after a measurement (Kalman 1960).
+def widened(predicted: MotionState, measured: PoseMeasurement, noise: MotionNoise) -> MotionState:
+    """Return a prediction as uncertain as a measurement shows it to be.
 
     Where hardly a measurement differs that much from its prediction the camera was pushed: the prediction is then
     taken to be as uncertain as the difference says (covariance matching, Mehra 1972).
     """
-    size = len(measured.covariance)
-    shift = (measured.camera_from_world @ predicted.camera_from_world.inverse()).log()
-    residual = shift
-    if measured.angular_velocity is not None:
-        residual = np.r_[shift, measured.angular_velocity - predicted.velocity[:3]]
-    own = _measurement_covariance(measured, predicted, noise)
-    p = predicted.covariance
-    total = p[:size, :size] + own
+    size, residual = len(measured.covariance), _innovation(predicted, measured)
+    total = predicted.covariance[:size, :size] + _measurement_covariance(measured, predicted, noise)
     surprise = float(residual @ np.linalg.solve(total, residual))
-    if surprise > _PUSHED[size]:
-        p = p * (surprise / size)
-        total = p[:size, :size] + own
+    return predicted if surprise <= _PUSHED[size] else replace(predicted, covariance=predicted.covariance * (surprise / size))
+
+
+def update(predicted: MotionState, measured: PoseMeasurement, noise: MotionNoise) -> MotionState:
+    """Return the state after a measurement (Kalman 1960)."""
+    size, residual, p = len(measured.covariance), _innovation(predicted, measured), predicted.covariance
+    total = p[:size, :size] + _measurement_covariance(measured, predicted, noise)
     gain = np.linalg.solve(total, p[:size]).T
     step = gain @ residual
     covariance = p - gain @ p[:size]
     pose = (Pose.exp(step[:6]) @ predicted.camera_from_world).normalized()
     return MotionState(measured.time_ns, pose, predicted.velocity + step[6:], 0.5 * (covariance + covariance.T))
+
+
+def _innovation(predicted: MotionState, measured: PoseMeasurement) -> FloatArray:
+    """Return what a measurement differs by from its prediction, (6,) or with an angular velocity (9,)."""
+    shift = (measured.camera_from_world @ predicted.camera_from_world.inverse()).log()
+    if measured.angular_velocity is None:
+        return shift
+    return np.r_[shift, measured.angular_velocity - predicted.velocity[:3]]
 
 
 def smooth(measured: Sequence[PoseMeasurement], noises: Sequence[MotionNoise]) -> list[MotionState]:
@@ -135,6 +141,7 @@ def smooth(measured: Sequence[PoseMeasurement], noises: Sequence[MotionNoise]) -
     states, steps = [first_state(measured[0], noises[0])], []
     for one, noise in zip(measured[1:], noises[1:]):
         predicted, transition = predict(states[-1], one.time_ns, noise)
+        predicted = widened(predicted, one, noise)
         steps.append((predicted, transition))
         states.append(update(predicted, one, noise))
     for row in range(len(states) - 2, -1, -1):

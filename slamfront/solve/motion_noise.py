@@ -22,6 +22,9 @@ _LEAST_SCALE = 0.1
 # Changes of velocity beyond this many deviations count as this many: a push is no roughness
 _LARGEST = 3.0
 
+# Columns of the sums: squares of changes of velocity along the motion, and along an axis across it, and what roughness,
+# the poses' covariances and time stamps have to be multiplied by to explain them
+_ALONG, _ACROSS, _ROUGHNESS, _POSES, _STAMPS = range(5)
 _TURNING, _MOVING = slice(0, 3), slice(3, 6)
 # Frames between the poses whose second differences are taken
 _STRIDES = (1, 4)
@@ -34,12 +37,13 @@ class NoiseEstimator:
     the power spectral density q of the acceleration and the variance r of the poses: one grows and the other shrinks
     with the interval, which separates them (as in the Allan variance, Allan 1966).
 
-    Time stamps that are off move poses along the motion, in turning and moving alike: both bound their variance. What
-    is left of the errors in moving is taken for a factor of the poses' covariances.
+    Time stamps that are off move poses along the motion, in turning and moving alike: what changes of velocity have
+    along the motion more than across it bounds their variance. What is left of the errors in moving is taken for a
+    factor of the poses' covariances.
     """
 
     def __init__(self) -> None:
-        self._sums = {axes.start: np.zeros((len(_STRIDES), 4)) for axes in (_TURNING, _MOVING)}
+        self._sums = {axes.start: np.zeros((len(_STRIDES), 5)) for axes in (_TURNING, _MOVING)}
         self._poses: list[PoseMeasurement] = []
         self._noise: MotionNoise | None = None
 
@@ -72,7 +76,7 @@ class NoiseEstimator:
         self._poses = [_moved(one, new_from_old_world) for one in self._poses]
         if scale != 1.0 and self._noise is not None:
             self._noise = replace(self._noise, moving_psd=self._noise.moving_psd * scale**2)
-            self._sums[_MOVING.start][:, [0, 2, 3]] *= scale**2
+            self._sums[_MOVING.start][:, [_ALONG, _ACROSS, _POSES, _STAMPS]] *= scale**2
 
     def _learn(self, row: int, first: PoseMeasurement, second: PoseMeasurement, third: PoseMeasurement) -> None:
         """Add the change of velocity between three poses."""
@@ -80,26 +84,34 @@ class NoiseEstimator:
         h1, h2 = (1e-9 * (b.time_ns - a.time_ns) for a, b in ((first, second), (second, third)))
         by_variance = 1 / h1**2 + (1 / h1 + 1 / h2) ** 2 + 1 / h2**2
         for axes in (_TURNING, _MOVING):
-            stated = np.trace(second.covariance[axes, axes])
-            moments = np.array([h1 + h2, by_variance * stated, by_variance * (after[axes] @ after[axes])])
-            expected, change = self._expected(axes, moments), after[axes] - before[axes]
+            # Errors of the three poses leave the mean velocity apart from its change
+            change, mean = after[axes] - before[axes], 0.5 * (before[axes] + after[axes])
+            speed2 = float(mean @ mean)
+            stated = np.trace(second.covariance[axes, axes]) / 3
+            moments = np.array([(h1 + h2) / 3, by_variance * stated, by_variance * speed2])
+            along, across = self._expected(axes, moments)
             sums = self._sums[axes.start][row]
             if not sums.any():
-                sums += _PRIOR_FRAMES * np.r_[expected, moments]
+                sums += _PRIOR_FRAMES * np.r_[along, across, moments]
+            squared = float(change @ change)
+            found = float(change @ mean) ** 2 / speed2 if speed2 else squared / 3
+            most = min(1.0, _LARGEST**2 * (along + 2 * across) / squared) if squared else 1.0
             sums *= 1.0 - 1.0 / _MEMORY
-            sums += np.r_[min(change @ change, _LARGEST**2 * expected), moments]
+            sums += np.r_[most * found, most * (squared - found) / 2, moments]
 
-    def _expected(self, axes: slice, moments: FloatArray) -> float:
-        """Return the mean square of a change of velocity, by the noise that is known."""
+    def _expected(self, axes: slice, moments: FloatArray) -> tuple[float, float]:
+        """Return the mean squares of a change of velocity along the motion, and along an axis across it, by the noise
+        that is known.
+        """
         noise = self.noise
         psd = noise.turning_psd if axes is _TURNING else noise.moving_psd
-        return float(moments @ (psd, noise.pose_scale, noise.stamp_sigma_s**2))
+        across = float(moments[:2] @ (psd, noise.pose_scale))
+        return across + float(moments[2]) * noise.stamp_sigma_s**2, across
 
     def _solved(self, depth_m: float) -> MotionNoise:
         turning, moving = self._sums[_TURNING.start], self._sums[_MOVING.start]
-        stamps = max(min(_errors(turning, 3, 2), _errors(moving, 3, 2)), 0.0)
-        known = moving - np.outer(moving[:, 3] * stamps, (1.0, 0.0, 0.0, 0.0))
-        scale = max(_errors(known, 2, None), _LEAST_SCALE)
+        stamps = max(min(_errors(one[:, _ALONG] - one[:, _ACROSS], one, _STAMPS) for one in (turning, moving)), 0.0)
+        scale = max(_errors(moving[:, _ACROSS], moving, _POSES, unknown=1.0), _LEAST_SCALE)
         return MotionNoise(
             max(_roughness(turning, scale, stamps), _LEAST * _PRIOR_TURNING_PSD),
             max(_roughness(moving, scale, stamps), _LEAST * _PRIOR_MOVING_PSD * depth_m**2),
@@ -121,18 +133,20 @@ def _moved(measured: PoseMeasurement, new_from_old_world: Sim3) -> PoseMeasureme
     return replace(measured, camera_from_world=pose, covariance=units[:, None] * measured.covariance * units)
 
 
-def _errors(sums: FloatArray, column: int, known: int | None) -> float:
-    """Return the factor of a column of moments, of errors, that explains the squares at both strides (2,4) together
-    with the roughness, while the column `known` counts as stated; 0 while only one stride is known.
+def _errors(squares: FloatArray, sums: FloatArray, column: int, unknown: float = 0.0) -> float:
+    """Return the factor of a column of moments, of errors, that explains squares at both strides (2,) together with the
+    roughness; `unknown` while only one stride is known.
     """
-    (a, b), (c, d) = sums[:, [1, column]]
-    near, far = sums[:, 0] - (0.0 if known is None else sums[:, known])
+    (a, b), (c, d) = sums[:, [_ROUGHNESS, column]]
+    near, far = squares
     determinant = a * d - b * c
-    return float((a * far - c * near) / determinant) if determinant else float(known is None)
+    return float((a * far - c * near) / determinant) if determinant else unknown
 
 
 def _roughness(sums: FloatArray, scale: float, stamps: float) -> float:
-    """Return the roughness that explains the squares together with the errors: where errors count for least."""
-    squares = sums[:, 0] - scale * sums[:, 2] - stamps * sums[:, 3]
-    row = -1 if sums[-1, 1] else 0
-    return float(squares[row] / sums[row, 1])
+    """Return the roughness, a mean of all axes, that explains the squares together with the errors: where errors count
+    for least.
+    """
+    squares = sums[:, _ALONG] + 2 * sums[:, _ACROSS] - 3 * scale * sums[:, _POSES] - stamps * sums[:, _STAMPS]
+    row = -1 if sums[-1, _ROUGHNESS] else 0
+    return float(squares[row] / (3 * sums[row, _ROUGHNESS]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import NamedTuple
 
 import numpy as np
 import poselib
@@ -73,7 +72,8 @@ class PoseEstimate:
     covariance  (6,6) of the left perturbation of camera_from_world, rotation (rad) before translation (m); (9,9) with
                 the angular velocity (rad/s) where that was estimated too. What observations do not determine has
                 deviations of half a turn and of a thousand median depths.
-    cost        squared residuals over their variances, each at most its gate (MSAC, Torr and Zisserman 2000), in sum
+    costs       (N,) squared residuals over their variances, each at most its gate (MSAC, Torr and Zisserman 2000)
+    cost        their sum, each as much as it counts
     shutter     the shutter with the estimated angular velocity; None where it was not estimated
     depth_m     median depth of the inliers
     """
@@ -81,6 +81,7 @@ class PoseEstimate:
     camera_from_world: Pose
     inliers: BoolArray
     covariance: FloatArray
+    costs: FloatArray
     cost: float
     shutter: Shutter | None = None
     depth_m: float = 1.0
@@ -93,17 +94,6 @@ def is_determined(covariance: FloatArray, depth_m: float, config: TrackerConfig)
     rotation, position = (float(np.linalg.eigvalsh(covariance[k : k + 3, k : k + 3])[-1]) for k in (0, 3))
     turn, move = np.deg2rad(config.max_rotation_sigma_deg), config.max_position_sigma * depth_m
     return rotation <= turn**2 and position <= move**2
-
-
-class TurningEstimate(NamedTuple):
-    """A camera pose with how the camera turned, and their support: `inliers` (N,), and `disagreement`, the sum of all
-    points' squared residuals in parts of the gates, at most 1 each (MSAC's cost, Torr and Zisserman 2000).
-    """
-
-    camera_from_world: Pose
-    shutter: Shutter
-    inliers: BoolArray
-    disagreement: float
 
 
 def ransac_pose(
@@ -216,8 +206,9 @@ def _refined(
     if turning is not None:
         shutter = Shutter(turning.shutter.camera, turning.shutter.angular_velocity + velocity)
     pose = Pose(rotation, translation).normalized()
-    cost = float(np.where(problem.in_front, np.minimum(problem.squared, problem.gates), problem.gates) @ problem.trust)
-    return PoseEstimate(pose, active, covariance, cost, shutter, depth_m), problem
+    costs = np.where(problem.in_front, np.minimum(problem.squared, problem.gates), problem.gates)
+    cost = float(costs @ problem.trust)
+    return PoseEstimate(pose, active, covariance, costs, cost, shutter, depth_m), problem
 
 
 def _covariance(hessian: FloatArray, variance_factor: float, depth_m: float) -> FloatArray:
@@ -230,55 +221,6 @@ def _covariance(hessian: FloatArray, variance_factor: float, depth_m: float) -> 
     units = np.sqrt(least)
     scaled = hessian / (variance_factor * _CORRELATED) / np.outer(units, units) + np.eye(len(hessian))
     return np.asarray(np.linalg.inv(scaled) / np.outer(units, units), np.float64)
-
-
-def refine_turning_pose(
-    camera_from_world: Pose,
-    shutter: Shutter,
-    landmarks_m: FloatArray,
-    image_xy: FloatArray,
-    sigmas_px: FloatArray,
-    doubt: float,
-    rounds: tuple[float, ...] = (9.0, 3.0, 1.0),
-    iterations: int = 4,
-) -> TurningEstimate | None:
-    """Refine the pose of a camera with a rolling shutter together with how it turned during the exposure; None where
-    these are not determined.
-
-    image_xy (N,2) are pixels of the image; doubt is the standard deviation of each component of the velocity that
-    `shutter` has, rad/s. The pose is that of the middle row's exposure. Rounds and weights are those of `refine_pose`.
-    Albl et al., "R6P - Rolling Shutter Absolute Camera Pose", CVPR 2015, without translation during the exposure.
-    """
-    rotation, translation = camera_from_world.rotation, camera_from_world.translation_m
-    expected = velocity = shutter.angular_velocity
-    motion = shutter.motion_by_velocity(image_xy)
-    by_velocity = (motion / sigmas_px[:, None, None]).transpose(2, 1, 0)
-    trust = np.r_[np.full(6, 1e-9), np.full(3, doubt**-2)]
-    active, unknown = np.ones(len(image_xy), bool), np.full(len(image_xy), np.nan)
-    for widen in rounds:
-        for _ in range(iterations):
-            seen = PixelObservations(landmarks_m, image_xy - motion @ velocity, unknown, sigmas_px)
-            problem = _Problem(seen, shutter.camera, follow=False)
-            problem.move(rotation, translation)
-            gates = problem.gates * widen
-            weights = _huber_weights(problem.squared, gates, active & problem.in_front)
-            if np.count_nonzero(weights) < 5:
-                return None
-            jacobian = np.concatenate([problem.jacobian()[:, :2], by_velocity])
-            weighted = (jacobian * weights).reshape(9, -1)
-            gradient = weighted @ problem.residuals[:2].ravel()
-            gradient[6:] += (velocity - expected) * trust[6:]
-            step = np.linalg.solve(weighted @ jacobian.reshape(9, -1).T + np.diag(trust), -gradient)
-            turn = rotation_exp(step[:3])
-            rotation, translation = turn @ rotation, turn @ translation + step[3:6]
-            velocity = velocity + step[6:]
-        active = problem.in_front & (problem.squared < gates)
-    if not (np.all(np.isfinite(translation)) and np.all(np.isfinite(velocity))):
-        return None
-    disagreement = float(np.where(problem.in_front, np.minimum(problem.squared / problem.gates, 1.0), 1.0).sum())
-    return TurningEstimate(
-        Pose(rotation, translation).normalized(), Shutter(shutter.camera, velocity), active, disagreement
-    )
 
 
 class _Problem:

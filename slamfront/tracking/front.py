@@ -20,7 +20,7 @@ from slamfront.map.window import apply, whole_window
 from slamfront.protocols import Adjuster, Extractor, Matcher
 from slamfront.tracking.initializer import Initializer
 from slamfront.tracking.keyframes import cull_collapsed
-from slamfront.tracking.local_map import align_view, is_credible, local_landmarks, solve_pose
+from slamfront.tracking.local_map import align_view, local_landmarks
 from slamfront.tracking.locator import Locator
 from slamfront.tracking.loops import Loop
 from slamfront.tracking.mapper import KeyframeListener, Mapper
@@ -33,6 +33,7 @@ from slamfront.tracking.ranging import disparity_offset_sigma_px, disparity_sigm
 from slamfront.tracking.revisits import Revisits
 from slamfront.tracking.stopwatch import Stopwatch
 from slamfront.tracking.view import View, origin_of
+from slamfront.tracking.view_pose import is_credible, solve_pose
 from slamfront.types import Frame, LandmarkObservations, Sensor, State, Tracked, Window
 
 log = logging.getLogger(__name__)
@@ -270,11 +271,11 @@ class FrontEnd:
         """Find the landmarks of the local map where the pose puts them, and refine the pose on all of them."""
         config, marks = self._config.tracker, self.world.landmarks
         start = view.pose
-        _, turning_sigma = self._motion.angular_velocity(view.frame.time_ns)
+        turning, turning_sigma = self._motion.turning(view.measured or origin_of(view))
         if not view.turn_measured:
-            view.turn(Shutter(self.camera, self._motion.mean_angular_velocity(view.frame.time_ns, start)))
+            view.turn(Shutter(self.camera, turning))
         local = local_landmarks(self.world, self._reference, config)
-        expected = align_view(view, self.world, local, config.max_landmarks)
+        looked_for = align_view(view, self.world, local, config.max_landmarks)
         inliers = solve_pose(view, self.world, start, config, ranged=True, turning_sigma_rad_s=turning_sigma)
         needed = config.min_inliers if self._state is not State.RELOCALIZED else 2 * config.min_inliers
         if inliers < needed:
@@ -283,7 +284,7 @@ class FrontEnd:
             return f"{inliers} landmarks leave the pose open"
         tracked = view.landmark_rows
         if not self._frozen:
-            marks.expected[expected] += 1
+            marks.expected[looked_for] += 1
             marks.seen[tracked] += 1
         ids, _ = self.world.keyframes_seeing(tracked)
         self._reference_id = int(ids[0])

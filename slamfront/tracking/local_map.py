@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from slamfront.config import TrackerConfig
 from slamfront.geometry.balance import balanced, cells_covered
@@ -16,19 +15,15 @@ from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.patches import align_patches
 from slamfront.protocols import Matcher
-from slamfront.solve.motion import MotionState, PoseMeasurement
 from slamfront.solve.pnp import (
     PixelObservations,
-    PoseEstimate,
-    TurningEstimate,
     TurningPrior,
     ransac_pose,
     refine_pose,
-    refine_turning_pose,
 )
 from slamfront.tracking.motion import MotionFilter
 from slamfront.tracking.projection import match_projection, project
-from slamfront.tracking.view import ALIGNED_SIGMA_PX, FLOW_LEVELS, FLOW_SIGMA_PX, FLOW_WINDOW, View
+from slamfront.tracking.view import ALIGNED_SIGMA_PX, FLOW_LEVELS, FLOW_SIGMA_PX, FLOW_WINDOW, View, exact_pose
 from slamfront.tracking.warps import landmark_warps
 from slamfront.types import BoolArray, Features, Float32Array, FloatArray, IntArray
 
@@ -36,15 +31,6 @@ from slamfront.types import BoolArray, Features, Float32Array, FloatArray, IntAr
 _FOLLOWED = 150
 _FLOW_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 0.03)
 _COLUMNS = 16
-# Frames in which a landmark must be found to count for a quarter of one that has been in its place for ever
-_PROVEN_AFTER = 10.0
-# A pose further from its prediction than this is one of a thousand true ones: the 99.9 % quantile for six components
-_CHI_SQUARE_POSE = 22.46
-# How far a hand's turning is from what it was on average since the frame before, after a leap, rad/s
-_TURN_DOUBT, _TURN_KNOWN = 1.0, 1e-3
-# The matches that tell it, and by what factor they must agree better than without: fewer, some of them wrong, agree
-# with any turning, which then takes the place of motion
-_TURN_LEAST, _TURN_BETTER = 40, 1.2
 _NOT_APART = Pose.identity()
 
 
@@ -123,11 +109,17 @@ def match_by_appearance(
     if result is None:
         return None
     pose, inliers = result
-    if world.camera.readout_s > 0:
-        expected = view.predicted_shutter
-        if motion is not None:
-            expected = Shutter(world.camera, motion.mean_angular_velocity(view.frame.time_ns, pose))
-        pose, inliers = _with_shutter(view, world, rows, keypoints, pose, inliers, expected)
+    if world.camera.readout_s > 0 and motion is not None:
+        expected, sigma_rad_s = motion.turning(exact_pose(view.frame.time_ns, pose))
+        view.turn(Shutter(world.camera, expected))
+        xy = view.features.keypoints_xy[keypoints].astype(np.float64)
+        sigmas_px = view.features.scales[keypoints].astype(np.float64)
+        seen = PixelObservations(world.landmarks.positions_m[rows], xy, np.full(len(xy), np.nan), sigmas_px)
+        refined = refine_pose(pose, seen, world.camera, turning=TurningPrior(view.shutter, sigma_rad_s))
+        if refined is not None and refined.shutter is not None:
+            pose, inliers = refined.camera_from_world, refined.inliers
+            view.turn(refined.shutter)
+            view.turn_measured = True
     rows, keypoints = rows[inliers], keypoints[inliers]
     view.observe(rows, view.features.keypoints_xy[keypoints], view.features.scales[keypoints])
     return pose
@@ -175,148 +167,6 @@ def _matched(keyframe: KeyframeRecord, features: Features, matcher: Matcher) -> 
     matches = matcher.match(keyframe.features, features)
     rows = keyframe.landmark_rows[matches.indices[:, 0]]
     return rows[rows >= 0], matches.indices[rows >= 0, 1]
-
-
-def _with_shutter(
-    view: View,
-    world: KeyframeMap,
-    rows: IntArray,
-    keypoints: IntArray,
-    pose: Pose,
-    inliers: BoolArray,
-    expected: Shutter,
-) -> tuple[Pose, BoolArray]:
-    """Refine a pose on matched landmarks and keypoints (M,) with the shutter that is expected of the view, or together
-    with the shutter where they agree clearly better then, and return the pose and which agree (M,).
-    """
-    landmarks_m, sigmas_px = world.landmarks.positions_m[rows], view.features.scales[keypoints].astype(np.float64)
-    image_xy = view.shutter.to_image(view.features.keypoints_xy[keypoints])
-
-    def refined(doubt: float) -> TurningEstimate | None:
-        return refine_turning_pose(pose, expected, landmarks_m, image_xy, sigmas_px, doubt)
-
-    bound = refined(_TURN_KNOWN)
-    if bound is None:
-        return pose, inliers
-    free = refined(_TURN_DOUBT) if len(rows) >= _TURN_LEAST else None
-    view.turn_measured = free is not None and _clearly_better(free, bound)
-    chosen = free if free is not None and view.turn_measured else bound
-    view.turn(chosen.shutter)
-    return chosen.camera_from_world, chosen.inliers
-
-
-def _clearly_better(free: TurningEstimate, bound: TurningEstimate) -> bool:
-    """Return whether enough matches agree with a turning, and many more, or much better, than with the expected one."""
-    count = int(free.inliers.sum())
-    more, closer = count >= _TURN_BETTER * bound.inliers.sum(), _TURN_BETTER * free.disagreement <= bound.disagreement
-    return count >= _TURN_LEAST and (more or closer)
-
-
-def likeliest_pose(
-    view: View, world: KeyframeMap, predicted: MotionState, config: TrackerConfig, seed: int
-) -> Pose | None:
-    """Return the pose, near the predicted one or found by RANSAC, that the landmarks which the view shows and the
-    motion before it make likelier; None where too few landmarks agree with either.
-
-    Where many are followed wrongly, along an edge or on something that moves, refinement alone ends where they lead.
-    """
-    observations = _observations(view, world)
-    starts = [predicted.camera_from_world]
-    found = ransac_pose(observations.landmarks_m, observations.pixels_xy, world.camera, config.max_error_px, seed)
-    if found is not None:
-        starts.append(found[0])
-    tried = [refine_pose(start, observations, world.camera, (3.0, 1.0)) for start in starts]
-    enough = [one for one in tried if one is not None and one.inliers.sum() >= config.min_inliers]
-    if not enough:
-        return None
-    return min(enough, key=lambda one: one.cost + surprise(predicted, one)).camera_from_world
-
-
-def surprise(predicted: MotionState, found: PoseEstimate | PoseMeasurement) -> float:
-    """Return the squared distance of a pose from a predicted one over their variances."""
-    shift = (found.camera_from_world @ predicted.camera_from_world.inverse()).log()
-    return float(shift @ np.linalg.solve(predicted.covariance[:6, :6] + found.covariance[:6, :6], shift))
-
-
-def reach_px(predicted: MotionState, world: KeyframeMap) -> float:
-    """Return how far landmarks at a typical distance may lie from where a predicted pose puts them, px: one standard
-    deviation.
-    """
-    turn, move = (float(np.linalg.eigvalsh(predicted.covariance[k : k + 3, k : k + 3])[-1]) for k in (0, 3))
-    distance_m = max(world.landmarks.typical_distance_m, 1e-9)
-    return world.camera.fx * float(np.sqrt(turn + move / distance_m**2))
-
-
-def is_credible(view: View, predicted: MotionState | None, config: TrackerConfig) -> bool:
-    """Return whether a view's pose can be believed: its landmarks determine it, or it agrees with the motion so far."""
-    if view.measured is None or view.determined(config):
-        return view.measured is not None
-    return predicted is not None and surprise(predicted, view.measured) < _CHI_SQUARE_POSE
-
-
-def _trust(found: NDArray[np.int32]) -> FloatArray:
-    """Return how much landmarks that were found in so many frames (N,) count for a pose, 0 to 1.
-
-    What has stayed in its place for long is not taken along by something that moves, whose landmarks are new wherever
-    it is, however many of them agree in one frame.
-    """
-    return np.asarray((found / (found + _PROVEN_AFTER)) ** 2)
-
-
-def _observations(view: View, world: KeyframeMap) -> PixelObservations:
-    """Return what the view shows of the landmarks, with how uncertain they are themselves."""
-    marks, rows = world.landmarks, view.landmark_rows
-    return PixelObservations(
-        marks.positions_m[rows],
-        view.xy,
-        view.right_x,
-        view.sigmas_px,
-        view.ranging.disparity_sigma_px,
-        marks.spreads_m[rows],
-        _trust(marks.seen[rows]),
-    )
-
-
-def solve_pose(
-    view: View,
-    world: KeyframeMap,
-    start: Pose,
-    config: TrackerConfig,
-    ranged: bool,
-    turning_sigma_rad_s: float | None = None,
-) -> int:
-    """Refine the view's pose on the landmarks it shows, drop those that disagree, and return how many agree; 0 = no
-    pose.
-
-    With `ranged`, distances are measured as well, where the sensor has any. With a deviation of the angular velocity
-    that the view's shutter has, a rolling shutter is refined too.
-    """
-    if len(view.xy) < config.min_inliers:
-        return 0
-    if ranged:
-        positions = world.landmarks.positions_m[view.landmark_rows]
-        view.right_x = view.find_right_x(view.xy, _expected_disparity(world, positions, start))
-    observations = _observations(view, world)
-    turning = None
-    if turning_sigma_rad_s is not None and world.camera.readout_s > 0:
-        turning = TurningPrior(view.shutter, turning_sigma_rad_s)
-    # A pose without distances only has to bring landmarks within reach of alignment: it is not polished
-    rounds = (3.0, 1.0, 1.0) if ranged else (3.0, 1.0)
-    estimate = refine_pose(start, observations, world.camera, rounds, turning=turning)
-    if estimate is None:
-        return 0
-    view.keep(estimate.inliers)
-    if estimate.shutter is not None:
-        view.turn(estimate.shutter)
-    view.camera_from_world, view.covariance = estimate.camera_from_world, estimate.covariance[:6, :6]
-    view.measured = PoseMeasurement(
-        view.frame.time_ns,
-        estimate.camera_from_world,
-        estimate.covariance,
-        None if estimate.shutter is None else estimate.shutter.angular_velocity,
-        estimate.depth_m,
-    )
-    return int(estimate.inliers.sum())
 
 
 def align_view(view: View, world: KeyframeMap, rows: IntArray, count: int) -> IntArray:
@@ -384,9 +234,3 @@ def _poses(world: KeyframeMap, keyframe_ids: IntArray) -> tuple[FloatArray, Floa
 def _spread(xy: FloatArray, proof: np.ndarray, width: int, count: int) -> IntArray:
     """Return at most `count` of the pixels (M,2), ascending, spread over the image, those of most proof first."""
     return np.sort(balanced(xy, proof, width, count, _COLUMNS))
-
-
-def _expected_disparity(world: KeyframeMap, positions_m: FloatArray, camera_from_world: Pose) -> FloatArray | None:
-    if world.camera.baseline_m is None:
-        return None
-    return world.camera.disparity_times_depth / np.maximum(camera_from_world.apply(positions_m)[:, 2], 1e-3)

@@ -13,7 +13,7 @@ from slamfront.map.depths import measure_depths
 from slamfront.map.window import local_window
 from slamfront.protocols import Adjuster
 from slamfront.tracking.keyframes import KeyframePolicy, cull_keyframes, cull_landmarks
-from slamfront.tracking.local_map import follow, solve_pose
+from slamfront.tracking.local_map import follow
 from slamfront.tracking.mapping import (
     fuse_with_neighbours,
     insert_keyframe,
@@ -24,7 +24,8 @@ from slamfront.tracking.mapping import (
 from slamfront.tracking.motion import MotionFilter
 from slamfront.tracking.ranging import disparity_offset_sigma_px, disparity_sigma_px
 from slamfront.tracking.recall import recall
-from slamfront.tracking.view import View
+from slamfront.tracking.view import View, origin_of
+from slamfront.tracking.view_pose import solve_pose
 from slamfront.types import KeyFrame, Sensor, Window
 
 # Keyframes at which the offset of disparities is asked for, of a window of all: any that is held would hold the offset
@@ -107,7 +108,7 @@ class Mapper:
             return
         follow(next_view, view, world, predicted)
         if solve_pose(next_view, world, predicted, self._config.tracker, ranged=False):
-            turning = motion.mean_angular_velocity(next_view.frame.time_ns, next_view.pose)
+            turning, _ = motion.turning(next_view.measured or origin_of(next_view))
             straighten(world, keyframe, view, Shutter(world.camera, turning))
             view.adopt(keyframe)
         next_view.forget()

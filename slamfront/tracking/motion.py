@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from slamfront.geometry.pose import Pose, Sim3, rotation_log
-from slamfront.solve.motion import MotionState, PoseMeasurement, first_state, predict, update
+from slamfront.geometry.pose import Sim3
+from slamfront.solve.motion import MotionNoise, MotionState, PoseMeasurement, first_state, predict, update, widened
 from slamfront.solve.motion_noise import NoiseEstimator
 from slamfront.types import FloatArray
 
@@ -39,13 +39,16 @@ class MotionFilter:
         sigma = float(np.sqrt(predicted.covariance[6:9, 6:9].diagonal().max()))
         return predicted.velocity[:3], min(sigma, _UNKNOWN_TURN_RAD_S)
 
-    def mean_angular_velocity(self, time_ns: int, camera_from_world: Pose) -> FloatArray:
-        """Return how the camera turned on average between the last pose and a later one, (3,) rad/s."""
+    def turning(self, measured: PoseMeasurement) -> tuple[FloatArray, float]:
+        """Return how the camera turns at the time of a measured pose, (3,) rad/s, and the standard deviation of each
+        component, in the light of it and of the motion before.
+        """
         state = self._state
-        if state is None or time_ns <= state.time_ns:
-            return self.angular_velocity(time_ns)[0]
-        motion = camera_from_world @ state.camera_from_world.inverse()
-        return rotation_log(motion.rotation) / (1e-9 * (time_ns - state.time_ns))
+        if state is None or measured.time_ns <= state.time_ns:
+            return self.angular_velocity(measured.time_ns)
+        known = _updated(self._predicted(state, measured.time_ns), measured, self._noise.noise)
+        sigma = float(np.sqrt(known.covariance[6:9, 6:9].diagonal().max()))
+        return known.velocity[:3], min(sigma, _UNKNOWN_TURN_RAD_S)
 
     def observe(self, measured: PoseMeasurement) -> MotionState:
         """Return pose and velocity at the time of a measured pose, in the light of it and of those before."""
@@ -55,7 +58,7 @@ class MotionFilter:
         if state is None or not 0 < gap_s <= _MAX_GAP_S:
             self._state = first_state(measured, noise)
         else:
-            self._state = update(predict(state, measured.time_ns, noise)[0], measured, noise)
+            self._state = _updated(predict(state, measured.time_ns, noise)[0], measured, noise)
         return self._state
 
     def moved(self, new_from_old_world: Sim3) -> None:
@@ -83,3 +86,7 @@ class MotionFilter:
         if gap_s > _MAX_GAP_S:
             state = replace(state, velocity=np.zeros(6))
         return predict(state, time_ns, self._noise.noise)[0] if gap_s > 0 else state
+
+
+def _updated(predicted: MotionState, measured: PoseMeasurement, noise: MotionNoise) -> MotionState:
+    return update(widened(predicted, measured, noise), measured, noise)

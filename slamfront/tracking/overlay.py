@@ -31,6 +31,8 @@ _MOST = 2.0
 _SURE = 7.0
 # The camera's motion puts points this far off, px, as landmarks are that it is told by
 _SHIFT_SIGMA_PX = 0.5
+# An image is compared with one that is at most this many frames older: later the light and the scene are others
+_OLDEST = 15
 # Cells of an overlay have others of it beside them
 _LEAST_BESIDE = 3
 
@@ -53,6 +55,7 @@ class OverlayFinder:
         self._middles_xy = np.stack([middle.ravel() for middle in np.meshgrid(x, y)], 1)
         self._pixels_xy = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in self._small)), 2)
         self._before: Float32Array | None = None
+        self._motion, self._age = Pose.identity(), 0
         self._cells: Image = np.zeros((rows, columns), np.uint8)
         self._mask: BoolArray | None = None
         self.evidence: FloatArray = np.zeros((rows, columns))
@@ -78,17 +81,26 @@ class OverlayFinder:
         nearest_m        no point of the scene is nearer
         depths_m         (R*C,) depths of the cells where they are measured, NaN elsewhere; None = nowhere
         """
-        small = self._averaged(image)
-        before, self._before = self._before, small
+        small, before = self._averaged(image), self._before
         if before is None or now_from_before is None:
+            self._keep(small)
             return
-        shifts_px = self._least_shifts(now_from_before, nearest_m, depths_m)
+        self._motion = now_from_before @ self._motion
+        self._age += 1
+        shifts_px = self._least_shifts(self._motion, nearest_m, depths_m)
+        if np.median(np.linalg.norm(shifts_px, axis=1)) < self._step and self._age < _OLDEST:
+            return
+        self._keep(small)
         says = self._says(small, before, shifts_px)
         # Where most of what the cells say is that they stay, the camera stands still, and its motion is wrong
         if says.sum() >= 0:
             return
         self.evidence = np.clip(self.evidence + says, -_SURE, 2 * _SURE)
         self._draw()
+
+    def _keep(self, small: Float32Array) -> None:
+        """Compare the next images with this one, until the scene has moved by an averaged pixel."""
+        self._before, self._motion, self._age = small, Pose.identity(), 0
 
     def _averaged(self, image: Image) -> Float32Array:
         (x, y), (width, height), step = self._corner, self._small, self._step

@@ -188,4 +188,9 @@ class View:
 
 def origin_of(view: View) -> PoseMeasurement:
     """Return the pose of a view with which a map begins: it is where it is by definition."""
-    return PoseMeasurement(view.frame.time_ns, view.pose, _EXACT * np.eye(6))
+    return exact_pose(view.frame.time_ns, view.pose)
+
+
+def exact_pose(time_ns: int, camera_from_world: Pose) -> PoseMeasurement:
+    """Return a pose that is taken as it is, at a time."""
+    return PoseMeasurement(time_ns, camera_from_world, _EXACT * np.eye(6))
