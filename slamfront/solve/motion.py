@@ -110,7 +110,11 @@ def widened(predicted: MotionState, measured: PoseMeasurement, noise: MotionNois
     size, residual = len(measured.covariance), _innovation(predicted, measured)
     total = predicted.covariance[:size, :size] + _measurement_covariance(measured, predicted, noise)
     surprise = float(residual @ np.linalg.solve(total, residual))
-    return predicted if surprise <= _PUSHED[size] else replace(predicted, covariance=predicted.covariance * (surprise / size))
+    return (
+        predicted
+        if surprise <= _PUSHED[size]
+        else replace(predicted, covariance=predicted.covariance * (surprise / size))
+    )
 
 
 def update(predicted: MotionState, measured: PoseMeasurement, noise: MotionNoise) -> MotionState:

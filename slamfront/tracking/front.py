@@ -286,6 +286,7 @@ class FrontEnd:
         if not self._frozen:
             marks.expected[looked_for] += 1
             marks.seen[tracked] += 1
+            self.world.remove_landmarks(view.moving_rows)
         ids, _ = self.world.keyframes_seeing(tracked)
         self._reference_id = int(ids[0])
         if self._state is not State.RELOCALIZED:

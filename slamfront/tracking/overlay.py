@@ -131,13 +131,14 @@ class OverlayFinder:
     def _says(self, small: Float32Array, before: Float32Array, shifts_px: FloatArray) -> FloatArray:
         """Return what two averaged images say for each cell (R,C): a logarithm of likelihoods, positive = it stays.
 
-        Changes of pixels are taken as normal with a variance of noise alone, or of noise and of what the shift makes.
+        Changes of pixels are taken as normal with a variance of noise alone, or of what the shift makes, which has the
+        image's noise in it too: a shift that changes no more than noise does says nothing, however often.
         """
         shifts = (shifts_px / self._step).astype(np.float32).reshape(*self.evidence.shape, 2)
         moved = self._pixels_xy + cv2.resize(shifts, self._small, interpolation=cv2.INTER_LINEAR)
         shifted = cv2.remap(small, moved, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         stays = 2 * _CHANGE_SIGMA**2
-        moves = stays + self._variances(small - shifted)
+        moves = np.maximum(stays, self._variances(small - shifted))
         found = self._variances(small - before)
         count = _CELL**2 / _TOGETHER
         says = count / 2 * (np.log(moves / stays) - found * (1 / stays - 1 / moves))

@@ -49,7 +49,8 @@ class View:
     precisely; right_x (K,) their x in the right image, px, NaN = unknown; landmark_ids (K,) their ids, once the view
     is settled. All pixels of a view but those of its images are where they would be had all rows been exposed at once:
     `shutter` converts. `turn_measured` says that its matches have shown how the camera turned. `measured` is the pose
-    that its landmarks alone show, `camera_from_world` that in the light of the motion, once it is known.
+    that its landmarks alone show, `camera_from_world` that in the light of the motion, once it is known. `moving_rows`
+    are landmarks which were found in it and do not belong to the scene.
 
     Features and the like are made when first asked for: most frames are tracked without them.
     """
@@ -184,6 +185,7 @@ class View:
         self.observe(np.zeros(0, np.int64), np.zeros((0, 2)), 1.0)
         self.camera_from_world = self.covariance = self.measured = None
         self.turn_measured = False
+        self.moving_rows = np.zeros(0, np.int64)
 
 
 def origin_of(view: View) -> PoseMeasurement:

@@ -14,6 +14,7 @@ from slamfront.solve.pnp import (
     PixelObservations,
     PoseEstimate,
     TurningPrior,
+    is_determined,
     ransac_pose,
     refine_pose,
 )
@@ -96,6 +97,7 @@ def solve_pose(
     if found is None:
         return 0
     estimate, scene = found
+    view.moving_rows = view.landmark_rows[~scene]
     view.keep(scene)
     view.keep(estimate.inliers)
     if estimate.shutter is not None:
@@ -125,20 +127,49 @@ def _scene_pose(
     Landmarks that lie at the pixel where they were seen first may be of the scene, or of what is fixed to the camera,
     such as a robot's arm. Which of both is likelier decides for all of them together.
     """
-    observations, all_of_them = observations_of(view, world), np.ones(len(view.xy), bool)
+    observations = observations_of(view, world)
     together = refine_pose(start, observations, world.camera, rounds, turning=turning)
     if together is None:
         return None
+    everything = np.ones(len(view.xy), bool)
     shift = (view.xy - world.landmarks.anchor_xy[view.landmark_rows]) / view.sigmas_px[:, None]
     squared = np.einsum("ni,ni->n", shift, shift)
     stay = squared < CHI_SQUARE_MONO
     scene, better = ~stay, float(together.costs.sum() - squared[stay].sum()) - _CHI_SQUARE_POSE
-    if not stay.any() or scene.sum() < config.min_inliers or better < 0:
-        return together, all_of_them
-    alone = refine_pose(start, observations.take(scene), world.camera, rounds, turning=turning)
-    if alone is None or alone.inliers.sum() < config.min_inliers or alone.costs.sum() > better:
-        return together, all_of_them
-    return alone, scene
+    if stay.any() and scene.sum() >= config.min_inliers and better > 0:
+        alone = refine_pose(start, observations.take(scene), world.camera, rounds, turning=turning)
+        if alone is not None and alone.inliers.sum() >= config.min_inliers and alone.costs.sum() < better:
+            together, everything = alone, scene
+    return _proven_pose(view, world, observations, together, everything, config)
+
+
+def _proven_pose(
+    view: View,
+    world: KeyframeMap,
+    observations: PixelObservations,
+    together: PoseEstimate,
+    scene: BoolArray,
+    config: TrackerConfig,
+) -> tuple[PoseEstimate, BoolArray]:
+    """Return the pose by the landmarks of a scene (K,) that have been in their places for long, and which these are,
+    where it differs from the pose by all of them by more than it can; else that pose and all of them.
+
+    Something that moves brings new landmarks along, wherever it is, and all of them agree on one motion.
+    """
+    proven = scene & (world.landmarks.seen[view.landmark_rows] >= _PROVEN_AFTER)
+    if not config.min_inliers <= proven.sum() < scene.sum():
+        return together, scene
+    alone = refine_pose(together.camera_from_world, observations.take(proven), world.camera, (1.0,))
+    if alone is None or alone.inliers.sum() < config.min_inliers:
+        return together, scene
+    shift = (alone.camera_from_world @ together.camera_from_world.inverse()).log()
+    if shift @ np.linalg.solve(alone.covariance[:6, :6], shift) < _CHI_SQUARE_POSE:
+        return together, scene
+    young = refine_pose(alone.camera_from_world, observations.take(scene & ~proven), world.camera, (1.0,), 0)
+    fit = young is None or 2 * young.inliers.sum() >= len(young.inliers)
+    if fit or not is_determined(alone.covariance, alone.depth_m, config):
+        return together, scene
+    return alone, proven
 
 
 def _trust(found: NDArray[np.int32]) -> FloatArray:
