@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +65,24 @@ def test_a_run_follows_the_truth() -> None:
     assert summary.journal.tracked_count == len(summary.trajectory) == COUNT
     # A few times the pixel's footprint: 1 px is 4 mm at the 1.3 m of this room's near walls
     assert evaluate(source.reference, summary.trajectory).se3.translation_m.rmse < 0.015
+
+
+class Bending:
+    """A backend of the last adjustment that bends the map: every landmark nearer by a fifth."""
+
+    def solve(self, window: Window) -> Correction:
+        return replace(NullBackend().solve(window), landmarks_m=0.8 * window.landmarks_m)
+
+
+def test_a_last_adjustment_that_fits_frames_worse_is_undone() -> None:
+    bent = run_on(Recorded(), whole_map=lambda: nullcontext(Bending()))
+    as_it_was = run_on(Recorded(), whole_map=None)
+    assert bent.world is not None and as_it_was.world is not None
+    ids = as_it_was.world.landmarks.ids(np.flatnonzero(as_it_was.world.landmarks.alive))
+    rows = bent.world.landmarks.rows(ids)
+    kept = as_it_was.world.landmarks.positions_m[as_it_was.world.landmarks.rows(ids)]
+    np.testing.assert_allclose(bent.world.landmarks.positions_m[rows], kept, atol=1e-9)
+    np.testing.assert_allclose(bent.trajectory.positions_m, as_it_was.trajectory.positions_m, atol=1e-6)
 
 
 def test_a_threaded_run_answers_every_frame_in_order() -> None:

@@ -110,7 +110,7 @@ class NoiseEstimator:
 
     def _solved(self, depth_m: float) -> MotionNoise:
         turning, moving = self._sums[_TURNING.start], self._sums[_MOVING.start]
-        stamps = max(min(_errors(one[:, _ALONG] - one[:, _ACROSS], one, _STAMPS) for one in (turning, moving)), 0.0)
+        stamps = _stamps(turning, moving)
         scale = max(_errors(moving[:, _ACROSS], moving, _POSES, unknown=1.0), _LEAST_SCALE)
         return MotionNoise(
             max(_roughness(turning, scale, stamps), _LEAST * _PRIOR_TURNING_PSD),
@@ -150,3 +150,15 @@ def _roughness(sums: FloatArray, scale: float, stamps: float) -> float:
     squares = sums[:, _ALONG] + 2 * sums[:, _ACROSS] - 3 * scale * sums[:, _POSES] - stamps * sums[:, _STAMPS]
     row = -1 if sums[-1, _ROUGHNESS] else 0
     return float(squares[row] / (3 * sums[row, _ROUGHNESS]))
+
+
+def _stamps(turning: FloatArray, moving: FloatArray) -> float:
+    """Return the variance of the time stamps: that which turning or moving shows better, whichever it is, and no more
+    than the other allows with two of its standard deviations.
+    """
+    estimates = [_errors(one[:, _ALONG] - one[:, _ACROSS], one, _STAMPS) for one in (turning, moving)]
+    # A mean of so many squares of normal deviates varies by the root of two over their number
+    varies = [np.hypot(np.sqrt(2) * one[0, _ALONG], one[0, _ACROSS]) / np.sqrt(_MEMORY) for one in (turning, moving)]
+    sigmas = [float(v / max(one[0, _STAMPS], 1e-12)) for v, one in zip(varies, (turning, moving))]
+    better = int(sigmas[1] < sigmas[0])
+    return max(min(estimates[better], estimates[1 - better] + 2 * sigmas[1 - better]), 0.0)

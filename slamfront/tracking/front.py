@@ -219,7 +219,8 @@ class FrontEnd:
     def _observe(self, frame: Frame) -> View:
         ranging = ranging_of(frame, self.camera, self._sensor, self._config.tracker)
         shutter = Shutter(self.camera, self._motion.angular_velocity(frame.time_ns)[0])
-        view = View(frame, ranging, self._extractor, shutter)
+        before = () if self.view is None else (self.view.landmark_ids,)
+        view = View(frame, ranging, self._extractor, shutter, *before)
         if self._sensor == "stereo" and frame.right is not None and not self._pairs.done:
             self._pairs.look(view.grey, grey(frame.right))
         if self._atlas.active is None:

@@ -38,6 +38,7 @@ FLOW_WINDOW = (17, 17)
 FLOW_LEVELS = 3
 # Variance of a pose that is exact by definition: far below what images show, and well conditioned
 _EXACT = 1e-12
+_NOTHING: IntArray = np.zeros(0, np.int64)
 # Columns of the grid over which kept observations are spread
 _COLUMNS = 16
 
@@ -50,7 +51,8 @@ class View:
     is settled. All pixels of a view but those of its images are where they would be had all rows been exposed at once:
     `shutter` converts. `turn_measured` says that its matches have shown how the camera turned. `measured` is the pose
     that its landmarks alone show, `camera_from_world` that in the light of the motion, once it is known. `moving_rows`
-    are landmarks which were found in it and do not belong to the scene.
+    are landmarks which were found in it and do not belong to the scene, `shown_before` the ids of those that the view
+    before showed.
 
     Features and the like are made when first asked for: most frames are tracked without them.
     """
@@ -61,9 +63,12 @@ class View:
     landmark_rows: IntArray
     landmark_ids: IntArray
 
-    def __init__(self, frame: Frame, ranging: Ranging, extractor: Extractor, shutter: Shutter) -> None:
+    def __init__(
+        self, frame: Frame, ranging: Ranging, extractor: Extractor, shutter: Shutter, shown_before: IntArray = _NOTHING
+    ) -> None:
         self.frame, self.ranging, self.shutter = frame, ranging, shutter
         self.predicted_shutter = shutter
+        self.shown_before = shown_before
         self.camera_from_world: Pose | None = None
         self.covariance: FloatArray | None = None
         self.measured: PoseMeasurement | None = None

@@ -23,6 +23,8 @@ from slamfront.types import BoolArray, FloatArray
 
 # Frames in which a landmark must be found to count for a quarter of one that has been in its place for ever
 _PROVEN_AFTER = 10.0
+# Keyframes within which the scene has moved away from what is fixed to the camera
+_NEWEST = 5
 # What is further from its prediction than this is one of a thousand true ones: the 99.9 % quantile for six components
 _CHI_SQUARE_POSE = 22.46
 
@@ -124,8 +126,9 @@ def _scene_pose(
     """Return the pose near a first one by the landmarks that the view shows, and which of them are of the scene, (K,);
     None where it is not determined.
 
-    Landmarks that lie at the pixel where they were seen first may be of the scene, or of what is fixed to the camera,
-    such as a robot's arm. Which of both is likelier decides for all of them together.
+    Landmarks of the newest keyframes that lie at the pixel where they were seen first may be of the scene, or of what
+    is fixed to the camera, such as a robot's arm. Which of both is likelier decides for all of them together. Older
+    ones lie there where the camera has come back.
     """
     observations = observations_of(view, world)
     together = refine_pose(start, observations, world.camera, rounds, turning=turning)
@@ -134,7 +137,7 @@ def _scene_pose(
     everything = np.ones(len(view.xy), bool)
     shift = (view.xy - world.landmarks.anchor_xy[view.landmark_rows]) / view.sigmas_px[:, None]
     squared = np.einsum("ni,ni->n", shift, shift)
-    stay = squared < CHI_SQUARE_MONO
+    stay = (squared < CHI_SQUARE_MONO) & (world.landmarks.anchor_ids[view.landmark_rows] >= world.next_id - _NEWEST)
     scene, better = ~stay, float(together.costs.sum() - squared[stay].sum()) - _CHI_SQUARE_POSE
     if stay.any() and scene.sum() >= config.min_inliers and better > 0:
         alone = refine_pose(start, observations.take(scene), world.camera, rounds, turning=turning)
@@ -151,12 +154,14 @@ def _proven_pose(
     scene: BoolArray,
     config: TrackerConfig,
 ) -> tuple[PoseEstimate, BoolArray]:
-    """Return the pose by the landmarks of a scene (K,) that have been in their places for long, and which these are,
-    where it differs from the pose by all of them by more than it can; else that pose and all of them.
+    """Return the pose by the landmarks of a scene (K,) that have been in their places for long and until now, and which
+    these are, where it differs from the pose by all of them by more than it can, and few of the others agree with it;
+    else that pose and all of them.
 
     Something that moves brings new landmarks along, wherever it is, and all of them agree on one motion.
     """
-    proven = scene & (world.landmarks.seen[view.landmark_rows] >= _PROVEN_AFTER)
+    landmarks, rows = world.landmarks, view.landmark_rows
+    proven = scene & (landmarks.seen[rows] >= _PROVEN_AFTER) & np.isin(landmarks.ids(rows), view.shown_before)
     if not config.min_inliers <= proven.sum() < scene.sum():
         return together, scene
     alone = refine_pose(together.camera_from_world, observations.take(proven), world.camera, (1.0,))

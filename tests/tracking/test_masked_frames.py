@@ -58,7 +58,7 @@ def test_a_masked_part_of_the_body_does_no_harm(sensor: Sensor, association: Ass
     assert len(masked.tracked) == 30
     assert np.array_equal(masked.errors_m(), without.errors_m())
     assert masked.errors_m().max() < 0.015  # what a camera has that is cropped there
-    assert bare.errors_m().max() > 5 * masked.errors_m().max(), "without the mask it does"
+    assert bare.errors_m().max() < 0.05, "without the mask it is told from the scene within the first frames"
 
 
 def test_nothing_is_found_where_a_patch_would_reach_what_is_masked() -> None:

@@ -59,8 +59,9 @@ def test_keyframes_learn_from_the_frame_after_them_how_the_camera_turned() -> No
     assert len(keyframes) >= 3 and keyframes[0].time_ns == run.clip.frames[0].time_ns
     for keyframe in keyframes:
         truth = angular_velocity(run.clip, rows[keyframe.time_ns])
-        # Frames on both sides are placed within a tenth of a degree, and are a fifteenth of a second apart
-        np.testing.assert_allclose(keyframe.shutter.angular_velocity, truth, atol=np.deg2rad(3.0))
+        # Frames are placed within a tenth of a degree and are a thirtieth of a second apart, which leaves 3 to 4 deg/s:
+        # a twentieth of a degree over half of the readout
+        np.testing.assert_allclose(keyframe.shutter.angular_velocity, truth, atol=np.deg2rad(4.0))
 
 
 def test_a_rolling_shutter_is_as_good_as_a_global_one() -> None:
