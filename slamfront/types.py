@@ -49,15 +49,24 @@ class _Frozen:
                 object.__setattr__(self, name, read_only(value.view()))
 
     def __repr__(self) -> str:
-        shown = (f"{name}={_short(getattr(self, name))}" for name in self.__dataclass_fields__)  # type: ignore[attr-defined]
-        return f"{type(self).__name__}({', '.join(shown)})"
+        shown = ((name, getattr(self, name)) for name in self.__dataclass_fields__)  # type: ignore[attr-defined]
+        texts = [f"{name}={_short(value)}" for name, value in shown if value is not None and not _is_empty(value)]
+        return f"{type(self).__name__}({', '.join(texts)})"
+
+
+def _is_empty(value: object) -> bool:
+    return isinstance(value, (str, Mapping)) and not value
 
 
 def _short(value: object) -> str:
-    """Return what a value looks like in a few words: of an array its type and shape."""
+    """Return what a value looks like in a few words: of an array its type and shape, of times their sum."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape}"
-    return repr(value)
+    if isinstance(value, Camera):
+        return f"Camera({value.model} {value.width}x{value.height})"
+    if isinstance(value, Mapping):
+        return f"{len(value)} of {sum(value.values()):.1f}"
+    return value.value if isinstance(value, StrEnum) else repr(value)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
