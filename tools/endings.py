@@ -124,17 +124,22 @@ def _raising(when: int) -> Callable[..., None]:
 
 def unclosed(count: int) -> bool:
     """Return whether a program that makes `count` Slams and closes none ends well and leaves nothing behind."""
-    before = set(os.listdir(tempfile.gettempdir())) | set(os.listdir("/dev/shm"))
-    done = subprocess.run(
-        [sys.executable, "-c", _UNCLOSED, str(count)],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).resolve().parents[1],
-        timeout=_PATIENCE_S,
-    )
-    left = (set(os.listdir(tempfile.gettempdir())) | set(os.listdir("/dev/shm"))) - before
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-c", _UNCLOSED, str(count)],
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).resolve().parents[1],
+            env={**os.environ, "TMPDIR": folder},
+            timeout=_PATIENCE_S,
+        )
+        left = sorted(os.listdir(folder))
     living = [number for number in done.stdout.split() if Path("/proc", number).exists()]
-    print(f"exit code {done.returncode}, processes left {living}, files left {sorted(left)}{done.stderr[-300:]}")
+    started = len(done.stdout.split())
+    print(
+        f"{count} Slams that nobody closed: exit code {done.returncode}, {len(living)} of {started} processes left, "
+        f"files left {left}{done.stderr[-300:]}"
+    )
     return done.returncode == 0 and not living and not left and not done.stderr
 
 

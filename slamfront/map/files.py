@@ -34,7 +34,7 @@ from slamfront.map import archives
 from slamfront.map.archives import Archive
 from slamfront.map.arrays import Arrays, Sizes, from_arrays, layout, to_arrays
 from slamfront.map.keyframe_map import KeyframeMap
-from slamfront.reading import brief
+from slamfront.reading import brief, check_is_file
 from slamfront.types import Sensor
 
 FORMAT_VERSION = 2
@@ -208,8 +208,7 @@ class _Tensors:
 
 def _opened(path: Path) -> Archive | _Tensors:
     """Return what opens a map file of one version or the other; MapFileError for a file that is neither."""
-    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would be waited for
-        raise MapFileError(f"{path} is not a file")
+    check_is_file(path, MapFileError)
     with path.open("rb") as file:
         start = file.read(_LENGTH_BYTES + len(_START))
     if start.startswith(archives.START):

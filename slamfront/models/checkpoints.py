@@ -18,6 +18,7 @@ from slamfront.models.lightglue import LightGlue, canonical_names
 from slamfront.models.superglue import SuperGlue
 from slamfront.models.superpoint import Interpolation, OpenSuperPoint, SuperPoint, SuperPointLite
 from slamfront.models.weights import shards_of, verified
+from slamfront.reading import check_is_file
 
 Network = SuperPoint | SuperPointLite | OpenSuperPoint | SuperGlue | LightGlue
 
@@ -135,6 +136,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _check_readable(path: Path) -> None:
     try:
+        check_is_file(path, WeightsError)
         with path.open("rb"):
             pass
     except (OSError, ValueError) as error:
