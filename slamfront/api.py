@@ -123,6 +123,7 @@ class Slam:
         depth_m: NDArray[np.floating[Any]] | None = None,
         mask: NDArray[np.bool_] | Image | None = None,
         right_mask: NDArray[np.bool_] | Image | None = None,
+        guess: Pose | None = None,
     ) -> Tracked:
         """Return where the camera was when a frame was taken, with state, covariance and number of inliers.
 
@@ -133,6 +134,9 @@ class Slam:
                  later as the calibration's `depth_delay_s` says
         mask     bool or uint8 (H,W), 0 where the image may not be used, since it shows what stays with the camera or is
                  not of the scene; right_mask  the same of the right image. They may differ from frame to frame
+        guess    pose by other odometry, odom_from_camera in a frame of its own that does not jump: of the camera that
+                 poses are of, `camera`. Only its motion since the last frame that was tracked is used, and only where
+                 images do not show one: to look for the map's landmarks near it, or else as the pose (State.GUESSED)
 
         A frame without the right image or the depth of its sensor is tracked as one camera's would be; what the sensor
         does not use is refused. Arrays are copied. Raises FrameError for a frame that cannot be used, after which the
@@ -140,7 +144,7 @@ class Slam:
         back costs one frame.
         """
         with self._one_push():
-            frame = self._frame(image, time_ns, right, depth_m, mask, right_mask)
+            frame = self._frame(image, time_ns, right, depth_m, mask, right_mask, guess)
             tracked = self._serve(lambda: self._session.take(self._prepare(frame)))
             self._deliver()
             return tracked
@@ -351,6 +355,7 @@ class Slam:
         depth_m: NDArray[Any] | None,
         mask: NDArray[Any] | None,
         right_mask: NDArray[Any] | None,
+        guess: Pose | None,
     ) -> Frame:
         """Return what is pushed as a frame that has been checked."""
         number, self._count = self._count, self._count + 1
@@ -372,8 +377,11 @@ class Slam:
                 0.0 if depth_m is None else self._pushed.depth_delay_s,
                 self._masks[0](mask),
                 self._masks[1](right_mask),
+                guess,
             )
             frame.check()
+            if guess is not None and not _is_rigid(guess):
+                raise FrameError(f"frame {number}: the guess must be a Pose with a rotation and finite numbers")
             if not -(2**63) <= frame.time_ns < 2**63:
                 raise FrameError(f"frame {number}: its time is out of the range of 64 bits")
             return frame if frame.depth_m is None else replace(frame, depth_m=_metres(frame.depth_m))
@@ -412,6 +420,14 @@ def _prepared(
         return frame
 
     return prepare, last.camera
+
+
+def _is_rigid(guess: object) -> bool:
+    """Return whether something is a pose that turns and moves, within the rounding of float32."""
+    if not isinstance(guess, Pose) or not np.isfinite(guess.matrix()).all():
+        return False
+    apart = guess.rotation @ guess.rotation.T - np.eye(3)
+    return bool(np.abs(apart).max() < 1e-4 and np.linalg.det(guess.rotation) > 0)
 
 
 def _metres(depth_m: NDArray[Any]) -> NDArray[np.float32]:

@@ -154,6 +154,22 @@ class TrackerConfig(Settings, section="tracker"):
 
 
 @dataclass(frozen=True)
+class GuessConfig(Settings, section="guess"):
+    """How far poses of other odometry, which a program pushes with its frames, may be off: standard deviations. The
+    defaults are those of good wheels or a good inertial sensor, with a margin for what is between it and the camera.
+    """
+
+    turning_share: Share = 0.03
+    """Of what was turned."""
+    turning_deg_per_s: Annotated[float, Interval(ge=0, le=180)] = 0.3
+    """Degrees a second."""
+    moving_share: Share = 0.05
+    """Of the way that was gone."""
+    moving_m_per_s: Annotated[float, Interval(ge=0, le=1000)] = 0.01
+    """Metres a second."""
+
+
+@dataclass(frozen=True)
 class KeyframeConfig(Settings, section="keyframes"):
     """When a frame becomes a keyframe, and when a keyframe is no longer worth its place."""
 
@@ -252,6 +268,7 @@ class RunConfig(Settings):
     extractor: ExtractorConfig = field(default_factory=ExtractorConfig)
     matcher: MatcherConfig = field(default_factory=MatcherConfig)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
+    guess: GuessConfig = field(default_factory=GuessConfig)
     keyframes: KeyframeConfig = field(default_factory=KeyframeConfig)
     backend: BackendConfig = field(default_factory=BackendConfig)
     loops: LoopConfig = field(default_factory=LoopConfig)

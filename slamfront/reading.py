@@ -33,9 +33,18 @@ def brief(value: object) -> str:
         return f"a {type(value).__name__} of very many digits"
 
 
+def check_is_file(path: Path, kind: type[SlamfrontError]) -> None:
+    """Raise an error of `kind` for a pipe or a device, which would be read for ever; one that is missing, or a folder,
+    is left to whoever opens it.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise kind(f"cannot read {path}: it is a pipe or a device, and has to be a file")
+
+
 def read_text(path: Path, kind: type[SlamfrontError], most_bytes: int = MOST_TEXT_BYTES) -> str:
     """Return a text file without its byte order mark; an error of `kind` when it is not one, or too large."""
     with refused_as(kind, f"cannot read {path}"):
+        check_is_file(path, kind)
         size = path.stat().st_size
         if size > most_bytes:
             raise kind(f"{path} has {size >> 20} MB: what is looked for has at most {most_bytes >> 20}")

@@ -49,15 +49,24 @@ class _Frozen:
                 object.__setattr__(self, name, read_only(value.view()))
 
     def __repr__(self) -> str:
-        shown = (f"{name}={_short(getattr(self, name))}" for name in self.__dataclass_fields__)  # type: ignore[attr-defined]
-        return f"{type(self).__name__}({', '.join(shown)})"
+        shown = ((name, getattr(self, name)) for name in self.__dataclass_fields__)  # type: ignore[attr-defined]
+        texts = [f"{name}={_short(value)}" for name, value in shown if value is not None and not _is_empty(value)]
+        return f"{type(self).__name__}({', '.join(texts)})"
+
+
+def _is_empty(value: object) -> bool:
+    return isinstance(value, (str, Mapping)) and not value
 
 
 def _short(value: object) -> str:
-    """Return what a value looks like in a few words: of an array its type and shape."""
+    """Return what a value looks like in a few words: of an array its type and shape, of times their sum."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape}"
-    return repr(value)
+    if isinstance(value, Camera):
+        return f"Camera({value.model} {value.width}x{value.height})"
+    if isinstance(value, Mapping):
+        return f"{len(value)} of {sum(value.values()):.1f}"
+    return value.value if isinstance(value, StrEnum) else repr(value)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -74,6 +83,8 @@ class Frame(_Frozen):
     mask        bool (H,W), True where the image may be used: nothing is tracked where it shows something that stays
                 with the camera, or is not of the scene; None = everywhere
     right_mask  the same of the right image
+    guess       pose by other odometry, odom_from_camera in any frame that does not jump, or None: only motion from
+                frame to frame is taken from it, where images do not show it
     """
 
     id: int
@@ -85,6 +96,7 @@ class Frame(_Frozen):
     depth_delay_s: float = 0.0
     mask: BoolArray | None = None
     right_mask: BoolArray | None = None
+    guess: Pose | None = None
 
     def check(self) -> None:
         """Raise FrameError when the images do not fit the camera or each other."""
@@ -203,12 +215,17 @@ class KeyFrame(_Frozen):
 
 
 class State(StrEnum):
-    """What the front end knows about where it is."""
+    """What the front end knows about where it is.
+
+    RELOCALIZED is the first frame that is found again. GUESSED is lost as far as images go: the pose is the last one
+    that an image has shown, carried on by other odometry.
+    """
 
     INITIALIZING = "initializing"
     TRACKING = "tracking"
     LOST = "lost"
     RELOCALIZED = "relocalized"
+    GUESSED = "guessed"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -219,14 +236,15 @@ class Tracked(_Frozen):
     `world_from_camera = world_from_keyframe @ reference_from_camera`.
 
     reference_id            keyframe id, None while there is no pose
-    reference_from_camera   pose, None while initialising or lost
+    reference_from_camera   pose, None while initialising or lost, unless other odometry carries it on (GUESSED)
     online_world_from_camera  the pose as it was known when the frame was answered, None without a pose
     odom_from_camera        the same pose in a frame in which corrections of the map move nothing: the map's own at
                             first, then apart from it (the `odom` frame of ROS REP-105); None without a pose
     inliers                 landmarks whose observation agrees with the pose
     covariance              (6,6) of the camera's pose, tangent of the camera frame, rotation (rad) before
-                            translation (m): it grows as fewer landmarks, or nearer to each other, agree. None without
-                            a pose, which is then unknown without bound: nothing is made up for a frame that is lost
+                            translation (m): it grows as fewer landmarks, or nearer to each other, agree, and with
+                            the way of a pose that is GUESSED. None without a pose, which is then unknown without
+                            bound: nothing is made up for a frame that is lost
     stage_ms                time of each stage, ms
     reason                  why there is no pose, or what was unusual; empty when all is well
     map_id                  the map whose world the pose is in: 0, until tracking was lost for long and a new map was

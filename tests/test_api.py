@@ -5,13 +5,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import slamfront
 from slamfront.config import BackendConfig
-from slamfront.errors import MapError
+from slamfront.errors import FrameError, MapError
 from slamfront.evaluation.trajectory import evaluate
 from slamfront.geometry.camera import Camera
 from slamfront.types import Frame
@@ -122,6 +123,40 @@ def test_a_keyframe_that_is_handed_out_does_not_stop_the_map() -> None:
         slam.on_keyframe(lambda keyframe: None)
         answers = push_all(slam, source.frames)
     assert all(answer.reference_id is not None for answer in answers)
+
+
+def test_a_guess_carries_on_frames_without_a_view() -> None:
+    source = Recorded(20)
+    assert source.reference is not None
+    poses = [source.reference.pose(row) for row in range(len(source.reference))]
+    nearest = [int(np.abs(source.reference.times_ns - frame.time_ns).argmin()) for frame in source.frames]
+    with slamfront.Slam(INLINE, camera=source.camera, sensor="rgbd") as slam:
+        for row, frame in enumerate(source.frames):
+            image = frame.image if row < 14 or row > 16 else np.zeros_like(frame.image)
+            tracked = slam.push(image, frame.time_ns, depth_m=frame.depth_m, guess=poses[nearest[row]])
+            dark = 14 <= row <= 16
+            assert (tracked.state is slamfront.State.GUESSED) == dark == (slam.state is slamfront.State.GUESSED)
+            assert tracked.covariance is not None and slam.pose is not None and bool(tracked.reason) == dark
+        assert len(slam.trajectory()) == 20
+
+
+@pytest.mark.parametrize(
+    "guess",
+    [
+        np.eye(4),
+        slamfront.Pose(np.eye(3), np.array([0.0, np.nan, 0.0])),
+        slamfront.Pose(2 * np.eye(3), np.zeros(3)),
+        slamfront.Pose(-np.eye(3), np.zeros(3)),
+    ],
+    ids=["matrix", "nan", "scaled", "mirrored"],
+)
+def test_a_guess_that_is_no_pose_is_refused(guess: Any) -> None:
+    source = Recorded(1)
+    with slamfront.Slam(INLINE, camera=source.camera, sensor="rgbd") as slam:
+        frame = source.frames[0]
+        with pytest.raises(FrameError, match="frame 0: the guess must be a Pose"):
+            slam.push(frame.image, frame.time_ns, depth_m=frame.depth_m, guess=guess)
+        slam.push(frame.image, frame.time_ns, depth_m=frame.depth_m)
 
 
 def test_a_wrong_frame_is_refused_and_the_next_one_is_taken() -> None:

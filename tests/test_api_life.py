@@ -333,7 +333,8 @@ def test_values_are_shown_in_one_short_line() -> None:
     with new(source) as slam:
         answers = [push(slam, frame) for frame in source]
         shown = [repr(slam), repr(slam.map()), repr(slam.trajectory()), repr(answers[-1]), repr(source.frames[0])]
-    assert all("\n" not in text and len(text) < 1500 for text in shown)
+    assert all("\n" not in text and len(text) < 600 for text in shown)
+    assert "state=tracking" in shown[1] and "camera=Camera(pinhole 320x240)" in shown[4] and "mask" not in shown[4]
     assert shown[0].startswith("Slam(rgbd, tracking, 3 frames, ")
 
 

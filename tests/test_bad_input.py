@@ -9,6 +9,7 @@ line, files and folders.
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from slamfront.evaluation.results import read_result
 from slamfront.sources.camera import open_camera
 from slamfront.trajectories import read_tum
 from slamfront.types import State
-from tests.frames import COUNT, INLINE, THREADED, Recorded, copy_sample, run_on
+from tests.frames import COUNT, INLINE, SAMPLE, THREADED, Recorded, copy_sample, run_on
 from tests.sources.test_camera import FakeDevice
 
 FAST = ["--extractor.kind", "orb", "--extractor.max-keypoints", "300", "--no-plots", "--no-threads"]
@@ -171,6 +172,28 @@ def test_a_wrong_checkpoint_is_refused(option: str, tmp_path: Path, capsys: pyte
     kinds = ["--extractor.kind", "superpoint"] + (["--matcher.kind", "lightglue"] if option == "matcher" else [])
     words = [*kinds, f"--{option}.weights", str(tmp_path / "wrong.pth"), "--output", str(tmp_path / "out")]
     assert "wrong.pth" in refusal(["run", str(source), *words], capsys)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", str(SAMPLE), "--config", "PIPE"],
+        ["run", str(SAMPLE), "--source.calibration", "PIPE"],
+        ["run", str(SAMPLE), "--source.mask", "PIPE"],
+        ["run", str(SAMPLE), "--load-map", "PIPE"],
+        ["run", str(SAMPLE), "--extractor.kind", "superpoint", "--extractor.weights", "PIPE"],
+        ["eval", str(SAMPLE / "groundtruth.txt"), "PIPE"],
+        ["map", "info", "PIPE"],
+        ["train", "PIPE"],
+    ],
+    ids=lambda words: " ".join(word for word in words if "/" not in word),
+)
+def test_a_pipe_that_nobody_writes_to_is_refused(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    line = refusal([word.replace("PIPE", str(tmp_path / "pipe.png")) for word in words], capsys)
+    assert "pipe" in line
 
 
 def test_choices_that_exclude_each_other_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

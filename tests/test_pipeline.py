@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from slamfront.backend import NullBackend, RemoteBackend
-from slamfront.build import whole_map_backend
+from slamfront.build import adjuster_of, build_front, resolve, whole_map_backend
 from slamfront.config import MapsConfig, RunConfig
 from slamfront.errors import BackendError, OutputError
 from slamfront.evaluation.results import read_result, read_stage_times
 from slamfront.evaluation.trajectory import evaluate
 from slamfront.geometry.pose import Pose
-from slamfront.pipeline import Audience, Journal, ThreadedAdjuster
+from slamfront.pipeline import Audience, Journal, ThreadedAdjuster, run
+from slamfront.pipeline.endings import Endings
 from slamfront.pipeline.folder import Claim
 from slamfront.pipeline.results import RunFolder
 from slamfront.protocols import Source
@@ -192,6 +193,17 @@ def test_closing_the_window_ends_the_run_with_its_results(config: RunConfig) -> 
     assert 4 <= len(summary.journal) < COUNT
     assert summary.ended == "the window was closed"
     assert len(summary.trajectory) == len(summary.journal)
+
+
+@pytest.mark.parametrize("threads", [False, True], ids=["inline", "threaded"])
+def test_a_run_that_is_ended_while_it_starts_ends(threads: bool) -> None:
+    source, ends = Recorded(), Endings()
+    with ends.keeping(), adjuster_of(INLINE) as adjuster:
+        ends.take(signal.SIGTERM)
+        front = build_front(resolve(INLINE), source.camera, source.sensor, adjuster)
+        summary = run(source, front, adjuster, threads=threads, ends=ends)
+    assert (summary.ended, summary.failure) == ("told to end", None)
+    assert len(summary.journal) <= 2  # those that were read before the channel was closed
 
 
 @pytest.mark.parametrize("config", [INLINE, THREADED], ids=["inline", "threaded"])

@@ -13,7 +13,9 @@ code 1 when there are any.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
+import json
 import os
 import random
 import re
@@ -24,12 +26,15 @@ import sys
 import tempfile
 import time
 import traceback
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from safetensors.numpy import load, save
 
 from slamfront import config
 from slamfront.build import build_front, resolve, write_map
@@ -49,7 +54,9 @@ from slamfront.training.recipe import Recipe
 from slamfront.training.tasks import task_of
 from slamfront.trajectories import read_trajectory
 
-SAMPLE = Path(__file__).resolve().parents[1] / "datasets" / "sample"
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE = ROOT / "datasets" / "sample"
+OLD_MAP = ROOT / "tests" / "map" / "version-1.map"
 
 _FRAMES = 3
 _FAST = ["--extractor.kind", "orb", "--extractor.max-keypoints", "200", "--no-plots", "--no-threads"]
@@ -330,10 +337,12 @@ def _weights(rng: random.Random, folder: Path) -> None:
 
 
 def _maps(rng: random.Random, folder: Path) -> None:
-    path = folder / "room.map"
-    path.write_bytes(_map_bytes())
+    path, old = folder / "room.map", rng.random() < 0.3
+    path.write_bytes(OLD_MAP.read_bytes() if old else _map_bytes())
     if rng.random() < 0.3:
         path.write_bytes(damage_bytes(path.read_bytes(), rng))
+    elif old:
+        _reseal_archive(path, rng)
     else:
         _reseal(path, rng)
     load_map(path)
@@ -362,10 +371,43 @@ _MAP: list[bytes] = []
 
 
 def _reseal(path: Path, rng: random.Random) -> None:
-    """Change one entry of a map file and seal it again, so that its digest is right."""
-    import hashlib
-    import zipfile
+    """Change the text or an array of a map file and seal it again, so that its digest is right."""
+    data = path.read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    contents, arrays = header["__metadata__"]["slamfront map"], load(data)
+    del arrays["sha256"]
+    if rng.random() < 0.5:
+        contents = damage_text(contents, rng).encode("utf-8", "replace").decode()
+    else:
+        name = rng.choice(sorted(arrays))
+        changed = _damage_array(arrays.pop(name), rng)
+        if changed is not None:
+            arrays[name] = changed
+    digest = hashlib.sha256(contents.encode())
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype.name} {arrays[name].shape}".encode() + arrays[name].tobytes())
+    arrays["sha256"] = np.frombuffer(digest.digest(), np.uint8)
+    path.write_bytes(save(arrays, {"slamfront map": contents}))
 
+
+def _damage_array(array: np.ndarray[Any, Any], rng: random.Random) -> np.ndarray[Any, Any] | None:
+    """Return an array with other values, of another type or shape, or None where it is to be missing."""
+    data = array.tobytes()
+    changes: list[Callable[[], np.ndarray[Any, Any] | None]] = [
+        lambda: np.frombuffer(damage_bytes(data, rng)[: len(data)].ljust(len(data), b"\xff"), array.dtype),
+        lambda: np.full_like(array, rng.choice((-1, 0, 1, 127)) if array.dtype.kind != "f" else np.nan),
+        lambda: array.astype(rng.choice((np.uint8, np.float16, np.float64, np.int32, np.bool_))),
+        lambda: array[: len(array) // 2],
+        lambda: array.reshape(-1, 1),
+        lambda: None,
+    ]
+    pick = rng.randrange(len(changes))
+    changed = changes[pick]()
+    return changed.reshape(array.shape) if pick == 0 and changed is not None else changed
+
+
+def _reseal_archive(path: Path, rng: random.Random) -> None:
+    """Change one entry of a map file of version 1 and seal it again, so that its digest is right."""
     with zipfile.ZipFile(path) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     name = "map.json" if rng.random() < 0.5 else rng.choice(sorted(entries))

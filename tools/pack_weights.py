@@ -3,13 +3,12 @@
 
     python tools/pack_weights.py training/superpoint-lite/checkpoint.pt slamfront/weights/superpoint-lite.safetensors
 
-Prints what the model card needs: steps, hours, seed, and the file's SHA-256.
+Prints what the model card needs: steps, hours, seed, and the file's SHA-256, which SHA256SUMS beside it gets too.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 from pathlib import Path
 
 import torch
@@ -18,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from slamfront.models.checkpoints import how_to_read
+from slamfront.models.weights import sha256_of
 from slamfront.training.checkpoints import load_training
 from slamfront.training.tasks import network_of
 
@@ -35,6 +35,15 @@ def shards(state: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         groups[-1][name] = tensor
         room -= tensor.nbytes
     return groups
+
+
+def note_sum(path: Path, digest: str) -> None:
+    """Let SHA256SUMS beside a file say what the file is, if there is one: packaged weights are compared with it."""
+    sums = path.with_name("SHA256SUMS")
+    if sums.is_file():
+        others = [line for line in sums.read_text().splitlines() if line.partition("  ")[2] != path.name]
+        lines = sorted([*others, f"{digest}  {path.name}"], key=lambda line: line.partition("  ")[2])
+        sums.write_text("\n".join(lines) + "\n")
 
 
 def main() -> None:
@@ -63,7 +72,9 @@ def main() -> None:
             path = path.with_name(f"{path.stem}-{number:05d}-of-{len(parts):05d}{path.suffix}")
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(part, path, metadata=facts)
-        print(f"{path}: {path.stat().st_size} bytes, SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}")
+        digest = sha256_of(path)
+        note_sum(path, digest)
+        print(f"{path}: {path.stat().st_size} bytes, SHA-256 {digest}")
     print("  ".join(f"{name}: {value}" for name, value in facts.items()))
 
 

@@ -16,7 +16,13 @@ from slamfront.types import State
 
 _REFRESH_S = 0.2
 _PLAIN_S = 5.0
-_STYLES = {State.TRACKING: "green", State.RELOCALIZED: "yellow", State.LOST: "red", State.INITIALIZING: "yellow"}
+_STYLES = {
+    State.TRACKING: "green",
+    State.RELOCALIZED: "yellow",
+    State.GUESSED: "yellow",
+    State.LOST: "red",
+    State.INITIALIZING: "yellow",
+}
 
 
 class Progress:

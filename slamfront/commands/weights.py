@@ -21,13 +21,13 @@ class Weights:
     """List, show, fetch and check the weights of the networks.
 
     list shows all that are known, info the terms of some; fetch gets official ones after you have agreed to their
-    licence; check compares fetched files with the official ones.
+    licence; check compares the files that were fetched, and those that come with slamfront, with their SHA-256.
     """
 
     action: Positional[Literal["list", "info", "fetch", "check"]]
     """What to do."""
     names: Positional[tuple[str, ...]] = ()
-    """Names as `list` shows them; check without names looks at all that were fetched."""
+    """Names as `list` shows them; check without names looks at all that are here."""
     yes: Flag = False
     """Agree to the licence without being asked."""
     source: Annotated[str | None, arg(name="from", metavar="FILE")] = None
@@ -67,6 +67,7 @@ def _info(given: Weights) -> None:
                 "licence": entry.licence,
                 "terms": entry.terms,
                 "address": entry.url,
+                "SHA-256": entry.sha256 or "not published: known by its git blob id",
                 "git blob id": entry.blob_id,
                 "file": str(path) if path.is_file() else f"not here: slamfront weights fetch {name}",
             }
@@ -97,13 +98,12 @@ def _agreed() -> bool:
 
 
 def _check(given: Weights) -> None:
-    names = given.names or [name for name, entry in REGISTRY.items() if cached_path(entry).is_file()]
-    for name in names:
-        if name not in packaged_weights():
+    packaged = packaged_weights()
+    fetched = [name for name, entry in REGISTRY.items() if cached_path(entry).is_file()]
+    for name in given.names or [*packaged, *fetched]:
+        if name not in packaged:
             print(f"{name}: {check(entry_named(name))} is the official file")
             continue
         from slamfront.models.checkpoints import load_network
 
         print(f"{name}: comes with slamfront, and is a whole {type(load_network(name)).__name__}")
-    if not names:
-        print("nothing was fetched")

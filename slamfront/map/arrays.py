@@ -45,7 +45,8 @@ class Sizes:
 
 
 def layout(sizes: Sizes) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
-    """Return type and shape of every array of a map of these sizes, by name."""
+    """Return type and shape of every array of a map of these sizes, by name; ValueError for sizes that no map has."""
+    _require(0 < sizes.descriptor_width <= _WIDEST_DESCRIPTOR, "a descriptor has no such width")
     k, n, m, r = sizes.keyframes, sizes.features, sizes.landmarks, sizes.retired
     i8, f8, f4 = np.dtype("<i8"), np.dtype("<f8"), np.dtype("<f4")
     nothing = np.zeros((0, sizes.descriptor_width), np.uint8 if sizes.binary else np.float32)
@@ -157,7 +158,6 @@ def _records(camera: Camera, arrays: Mapping[str, NDArray[Any]]) -> list[Keyfram
 
 def _check(sizes: Sizes, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Raise ValueError for arrays that no map has."""
-    _require(0 < sizes.descriptor_width <= _WIDEST_DESCRIPTOR, "a descriptor has no such width")
     ids, counts = arrays["keyframes/ids"], arrays["keyframes/feature_counts"]
     retired, heirs = arrays["retired/ids"], arrays["retired/heirs"]
     rows, seen = arrays["landmarks/rows"], arrays["features/landmark_rows"]

@@ -1,46 +1,52 @@
 """Maps in files.
 
-A map file is a plain zip archive without compression: `map.json` tells what it is and what it was made with, and each
-`NAME.npy` holds one array (see `slamfront.map.arrays`). The archive's comment, its last bytes, holds a SHA-256 digest
-of every byte before it, so that a file that is not whole to the last bit is known for it before anything is made of it.
-Nothing is unpacked to disk, unpickled, or given more memory than the file has bytes.
+A map file is a safetensors file: its arrays (see `slamfront.map.arrays`) by their names, types and shapes, and as its
+only metadata, under "slamfront map", a JSON text that tells what the map was made with. The array "sha256" is a digest
+of that text and of all other arrays, so that a file that is not whole to the last bit is known for it before anything
+is made of it. Nothing is unpickled, or given more memory than the file has bytes.
+
+Files of version 1 (see `slamfront.map.archives`) are still read.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import json
 import os
-import zipfile
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from slamfront.config import from_mapping
 from slamfront.environment import version_of
 from slamfront.errors import CalibrationError, ConfigError, MapFileError, OutputError, refused_as
 from slamfront.geometry.camera import Camera
-from slamfront.map.arrays import Sizes, from_arrays, layout, to_arrays
+from slamfront.map import archives
+from slamfront.map.archives import Archive
+from slamfront.map.arrays import Arrays, Sizes, from_arrays, layout, to_arrays
 from slamfront.map.keyframe_map import KeyframeMap
+from slamfront.reading import brief, check_is_file
 from slamfront.types import Sensor
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Version of the files that are written, and the newest that is read."""
 
-_FORMAT = "slamfront map"
-_CONTENTS = "map.json"
-_MAX_CONTENTS_BYTES = 1 << 16
-_MARK = b"slamfront map sha256 "
-_DIGEST_BYTES = 64
-_ZIP_START = b"PK\x03\x04"
-_CHUNK = 1 << 20
+_KEY = "slamfront map"
+_DIGEST = "sha256"
+# What a file of ours begins with, behind eight bytes for the length of its header
+_START = f'{{"__metadata__":{{"{_KEY}":'.encode()
+_LENGTH_BYTES = 8
+# The header of a map has some four thousand bytes, whatever the map's size: forty arrays and the text about it
+_MAX_HEADER_BYTES = 1 << 16
 # Calibrations that differ by less than this share of themselves are one
 _SAME = 1e-6
 
@@ -93,8 +99,8 @@ def save_map(world: KeyframeMap, path: Path, header: MapHeader) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("w+b") as file:
-                _write(file, world, header)
+            with temporary.open("wb") as file:
+                file.write(_to_bytes(world, header))
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
@@ -113,10 +119,9 @@ def load_map(path: Path) -> tuple[KeyframeMap, MapHeader]:
     """
     path = Path(path)
     try:
-        with refused_as(MapFileError, f"cannot read the map {path}"), path.open("rb") as file:
-            _check_digest(file, path)
-            with refused_as(MapFileError, f"{path} contradicts itself"), zipfile.ZipFile(file) as archive:
-                return _read(archive, path, os.fstat(file.fileno()).st_size)
+        unreadable = refused_as(MapFileError, f"cannot read the map {path}")
+        with unreadable, _opened(path) as file, refused_as(MapFileError, f"{path} contradicts itself"):
+            return _read(file, path)
     except (CalibrationError, ConfigError) as error:
         raise MapFileError(f"{path} contradicts itself: {error}") from error
 
@@ -136,96 +141,97 @@ def check_fits(path: Path, world: KeyframeMap, header: MapHeader, other: MapHead
             raise MapFileError(f"{path} was made with another camera: its {field.name} is {mine}, not {theirs}")
 
 
-def _write(file: IO[bytes], world: KeyframeMap, header: MapHeader) -> None:
+def _to_bytes(world: KeyframeMap, header: MapHeader) -> bytes:
+    """Return the content of a map file."""
     sizes, arrays = to_arrays(world)
-    contents = {
-        "format": _FORMAT,
+    values = {
         "version": FORMAT_VERSION,
         "header": asdict(header),
         "camera": asdict(world.camera),
         "sizes": asdict(sizes),
     }
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        _add(archive, _CONTENTS, json.dumps(contents, indent=1).encode("utf-8"))
-        for name, array in arrays.items():
-            buffer = io.BytesIO()
-            np.lib.format.write_array(buffer, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
-            _add(archive, f"{name}.npy", buffer.getvalue())
-        archive.comment = _MARK + b"0" * _DIGEST_BYTES
-    digest = _digest(file, file.seek(0, os.SEEK_END) - _DIGEST_BYTES)
-    file.seek(-_DIGEST_BYTES, os.SEEK_END)
-    file.write(digest)
+    contents = json.dumps(values)
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    return save({**whole, _DIGEST: _digest(contents, whole, whole.__getitem__)}, {_KEY: contents})
 
 
-def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    """Add an entry that depends on its name and content alone."""
-    entry = zipfile.ZipInfo(name)
-    entry.external_attr = 0o644 << 16
-    archive.writestr(entry, data)
+def _digest(contents: str, names: Iterable[str], array_of: Callable[[str], NDArray[Any]]) -> NDArray[np.uint8]:
+    """Return the SHA-256 of what a file tells of its map and of its arrays, by order of their names, uint8 (32,)."""
+    digest = hashlib.sha256(contents.encode("utf-8"))
+    for name in sorted(names):
+        array = array_of(name)
+        digest.update(f"{name} {array.dtype.name} {array.shape}".encode())
+        digest.update(array.tobytes() if sys.byteorder == "little" else array.byteswap().tobytes())
+    return np.frombuffer(digest.digest(), np.uint8)
 
 
-def _digest(file: IO[bytes], size: int) -> bytes:
-    """Return the SHA-256 of the first `size` bytes of a file, as hexadecimal digits."""
-    file.seek(0)
-    digest = hashlib.sha256()
-    while size > 0:
-        chunk = file.read(min(size, _CHUNK))
-        if not chunk:
-            break
-        digest.update(chunk)
-        size -= len(chunk)
-    return digest.hexdigest().encode("ascii")
+class _Tensors:
+    """An open map file of the newest version; raises MapFileError for one that is not whole to the last bit."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> _Tensors:
+        damaged = f"{self._path} is damaged, or was not written to its end: it cannot be used"
+        with refused_as(MapFileError, damaged, told=False):
+            self._file = safe_open(self._path, framework="np").__enter__()
+            try:
+                self._contents = self._file.metadata()[_KEY]
+                names = set(self._file.keys()) - {_DIGEST}
+                found = _digest(self._contents, names, self._file.get_tensor)
+                if not np.array_equal(found, self._file.get_tensor(_DIGEST)):
+                    raise MapFileError(damaged)
+            except BaseException:
+                self._file.__exit__(None, None, None)
+                raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.__exit__(None, None, None)
+
+    def contents(self) -> Any:
+        """Return what the file tells of its map, as JSON values."""
+        return json.loads(self._contents)
+
+    def arrays(self, sizes: Sizes) -> Arrays:
+        """Return the arrays, each exactly as large as the sizes say; ValueError for any other."""
+        arrays, wanted = {}, layout(sizes)
+        for name, (dtype, shape) in wanted.items():
+            found = tuple(self._file.get_slice(name).get_shape())
+            if found != shape:  # told before memory is taken
+                raise ValueError(f"{name} is {found}, not {shape}")
+            arrays[name] = self._file.get_tensor(name)
+            if arrays[name].dtype != dtype:
+                raise ValueError(f"{name} is {arrays[name].dtype}, not {dtype}")
+        return arrays
 
 
-def _check_digest(file: IO[bytes], path: Path) -> None:
-    """Raise MapFileError unless a file is a map file and whole to the last bit."""
-    start = file.read(64)
-    if not start.startswith(_ZIP_START) or _CONTENTS.encode() not in start:
+def _opened(path: Path) -> Archive | _Tensors:
+    """Return what opens a map file of one version or the other; MapFileError for a file that is neither."""
+    check_is_file(path, MapFileError)
+    with path.open("rb") as file:
+        start = file.read(_LENGTH_BYTES + len(_START))
+    if start.startswith(archives.START):
+        return Archive(path)
+    length = int.from_bytes(start[:_LENGTH_BYTES], "little")
+    if start[_LENGTH_BYTES:] != _START or length > _MAX_HEADER_BYTES:
         raise MapFileError(f"{path} is not a map file, or its beginning is damaged")
-    size = file.seek(0, os.SEEK_END)
-    tail = len(_MARK) + _DIGEST_BYTES
-    file.seek(max(size - tail, 0))
-    end = file.read()
-    if not end.startswith(_MARK) or end[len(_MARK) :] != _digest(file, size - _DIGEST_BYTES):
-        raise MapFileError(f"{path} is damaged, or was not written to its end: it cannot be used")
+    return _Tensors(path)
 
 
-def _read(archive: zipfile.ZipFile, path: Path, file_size: int) -> tuple[KeyframeMap, MapHeader]:
-    stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
-    if not stored or sum(entry.file_size for entry in archive.infolist()) > file_size:
-        raise ValueError("its entries are compressed, or lie within each other")
-    entries = {entry.filename: entry for entry in archive.infolist()}
-    if entries[_CONTENTS].file_size > _MAX_CONTENTS_BYTES:
-        raise ValueError(f"{_CONTENTS} is too long")
-    values = json.loads(archive.read(_CONTENTS))
-    if not isinstance(values, dict) or values.get("format") != _FORMAT:
-        raise ValueError(f"{_CONTENTS} tells of no map")
-    if values.get("version") != FORMAT_VERSION:
+def _read(file: Archive | _Tensors, path: Path) -> tuple[KeyframeMap, MapHeader]:
+    values = file.contents()
+    if not isinstance(values, dict):
+        raise ValueError("it tells of no map")
+    if values.get("version") != (archives.VERSION if isinstance(file, Archive) else FORMAT_VERSION):
         raise MapFileError(
-            f"{path} is a map file of version {values.get('version')}, this slamfront reads version {FORMAT_VERSION}: "
-            "use the slamfront that wrote it, or a newer one"
+            f"{path} is a map file of version {brief(values.get('version'))}, this slamfront reads version "
+            f"{archives.VERSION} to {FORMAT_VERSION}: use the slamfront that wrote it, or a newer one"
         )
     header = from_mapping(MapHeader, values.get("header"), "header")
     camera = from_mapping(Camera, values.get("camera"), "camera")
     sizes = from_mapping(Sizes, values.get("sizes"), "sizes")
-    world = from_arrays(camera, sizes, _arrays(archive, entries, sizes))
-    return world, header
-
-
-def _arrays(archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo], sizes: Sizes) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an archive, each exactly as large as the sizes say; ValueError for any other."""
-    arrays = {}
-    for name, (dtype, shape) in layout(sizes).items():
-        entry = entries[f"{name}.npy"]
-        data = io.BytesIO(archive.read(entry))
-        if np.lib.format.read_magic(data) != (1, 0):
-            raise ValueError(f"{name} is no array")
-        found_shape, by_columns, found_dtype = np.lib.format.read_array_header_1_0(data)
-        if (found_shape, by_columns, found_dtype) != (shape, False, dtype):
-            raise ValueError(f"{name} is {found_dtype} {found_shape}, not {dtype} {shape}")
-        values = np.frombuffer(data.getbuffer()[data.tell() :], dtype)
-        arrays[name] = values.reshape(shape).astype(dtype.newbyteorder("="))
-    return arrays
+    return from_arrays(camera, sizes, file.arrays(sizes)), header
 
 
 def _same(first: object, second: object) -> bool:

@@ -17,7 +17,8 @@ from slamfront.errors import WeightsError, refused_as
 from slamfront.models.lightglue import LightGlue, canonical_names
 from slamfront.models.superglue import SuperGlue
 from slamfront.models.superpoint import Interpolation, OpenSuperPoint, SuperPoint, SuperPointLite
-from slamfront.models.weights import resolve, shards_of
+from slamfront.models.weights import shards_of, verified
+from slamfront.reading import check_is_file
 
 Network = SuperPoint | SuperPointLite | OpenSuperPoint | SuperGlue | LightGlue
 
@@ -65,9 +66,10 @@ def load_network(name_or_path: str | Path) -> Network:
     """Build the network that a checkpoint is of, at its size, with its weights, ready for inference in float32.
 
     name_or_path: packaged weights, a fetched official checkpoint, or a file. Raises WeightsError where it is missing,
-    damaged, of no known layout, or not exactly that layout.
+    damaged, of no known layout, or not exactly that layout. Packaged and official files are compared with their SHA-256
+    first.
     """
-    path = resolve(name_or_path)
+    path = verified(name_or_path)
     state = canonical_names(load_checkpoint(path))
     for architecture in NETWORKS:
         if architecture.signature in state:
@@ -134,6 +136,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _check_readable(path: Path) -> None:
     try:
+        check_is_file(path, WeightsError)
         with path.open("rb"):
             pass
     except (OSError, ValueError) as error:

@@ -5,6 +5,7 @@ Nothing here needs torch. Reading a checkpoint into a network is `slamfront.mode
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import hashlib
@@ -39,7 +40,8 @@ class WeightsEntry:
     """An official checkpoint: what it is, under which terms, where it lies and how to know that it is the right one.
 
     name: as in `slamfront weights fetch NAME`. architecture: class in slamfront.models. blob_id: git's id of the file,
-    sha1 of `blob SIZE\\0` and the content. size_bytes: None where it is not known beforehand.
+    sha1 of `blob SIZE\\0` and the content. sha256: that of the content, None where nobody has published it; a file is
+    then known by git's id alone. size_bytes: None where it is not known beforehand.
     """
 
     name: str
@@ -50,6 +52,7 @@ class WeightsEntry:
     url: str
     file_name: str
     blob_id: str
+    sha256: str | None = None
     size_bytes: int | None = None
 
 
@@ -60,19 +63,37 @@ _MAGIC_LEAP_TERMS = (
 _MAGIC_LEAP_URL = "https://raw.githubusercontent.com/magicleap/SuperGluePretrainedNetwork/master/models/weights/"
 
 
-def _magic_leap(name: str, model: str, architecture: str, blob_id: str) -> WeightsEntry:
+def _magic_leap(name: str, model: str, architecture: str, blob_id: str, sha256: str) -> WeightsEntry:
     file_name = f"{name}.pth"
     licence = "Magic Leap, non-commercial research only"
     url = _MAGIC_LEAP_URL + file_name
-    return WeightsEntry(name, model, architecture, licence, _MAGIC_LEAP_TERMS, url, file_name, blob_id)
+    return WeightsEntry(name, model, architecture, licence, _MAGIC_LEAP_TERMS, url, file_name, blob_id, sha256)
 
 
 REGISTRY: dict[str, WeightsEntry] = {
     entry.name: entry
     for entry in (
-        _magic_leap("superpoint_v1", "superpoint", "SuperPoint", "107a444ca318d487390137d619d49f2f0a3b1ad8"),
-        _magic_leap("superglue_indoor", "superglue", "SuperGlue", "2b54532f1b7321505cac79ee3a2863ef2ab2d163"),
-        _magic_leap("superglue_outdoor", "superglue", "SuperGlue", "5ca3392bd5349790d7bc1c246961fc041b88c1e8"),
+        _magic_leap(
+            "superpoint_v1",
+            "superpoint",
+            "SuperPoint",
+            "107a444ca318d487390137d619d49f2f0a3b1ad8",
+            "52b6708629640ca883673b5d5c097c4ddad37d8048b33f09c8ca0d69db12c40e",
+        ),
+        _magic_leap(
+            "superglue_indoor",
+            "superglue",
+            "SuperGlue",
+            "2b54532f1b7321505cac79ee3a2863ef2ab2d163",
+            "0e710469be25ebe1e2ccf68edcae8b2945b0617c8e7e68412251d9d47f5052b1",
+        ),
+        _magic_leap(
+            "superglue_outdoor",
+            "superglue",
+            "SuperGlue",
+            "5ca3392bd5349790d7bc1c246961fc041b88c1e8",
+            "2f5f5e9bb3febf07b69df633c4c3ff7a17f8af26a023aae2b9303d22339195bd",
+        ),
         WeightsEntry(
             name="superpoint_v6",
             model="superpoint",
@@ -108,6 +129,12 @@ def git_blob_id(path: Path) -> str:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def entry_named(name: str) -> WeightsEntry:
@@ -172,16 +199,57 @@ def resolve(name_or_path: str | Path) -> Path:
 def check(entry: WeightsEntry, path: Path | None = None) -> Path:
     """Verify that a file, by default the fetched one, is the official checkpoint; returns its path.
 
-    Raises WeightsError where the file is missing or its git blob id differs.
+    Raises WeightsError where the file is missing, or its git blob id or its SHA-256 differs.
     """
     path = resolve(entry.name) if path is None else path
+    _compare(entry, path, str(path))
+    return path
+
+
+def verified(name_or_path: str | Path) -> Path:
+    """Return what `resolve` does; a file that comes with slamfront, or was fetched, has been compared with what it
+    should be. Raises WeightsError where it differs.
+    """
+    path = resolve(name_or_path)
+    if path.parent == PACKAGED_FOLDER:
+        check_packaged(path)
+    for entry in REGISTRY.values():
+        if path == cached_path(entry):
+            check(entry, path)
+    return path
+
+
+def check_packaged(path: Path) -> None:
+    """Raise WeightsError unless all parts of weights that ship with slamfront have the SHA-256 that SHA256SUMS, beside
+    them, has of them.
+    """
+    sums = _packaged_sums()
+    for part in shards_of(path):
+        found = _of_file(sha256_of, part)
+        if found != sums.get(part.name):
+            raise WeightsError(f"{part}: damaged or changed since it was packaged: install slamfront again")
+
+
+def _packaged_sums() -> dict[str, str]:
+    """Return the SHA-256 of each packaged file by its name, as `sha256sum` writes them."""
+    path = PACKAGED_FOLDER / "SHA256SUMS"
+    lines = _of_file(lambda file: file.read_text(encoding="utf-8", errors="replace"), path).splitlines()
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def _of_file(read: Callable[[Path], str], path: Path) -> str:
     try:
-        found = git_blob_id(path)
+        return read(path)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({_reason(error)})") from error
-    if found != entry.blob_id:
-        raise WeightsError(f"{path}: not the official {entry.file_name}: its git id is {found}, not {entry.blob_id}")
-    return path
+
+
+def _compare(entry: WeightsEntry, path: Path, origin: str) -> None:
+    """Raise WeightsError, which names the origin of a file, unless it is the official checkpoint."""
+    for what, wanted, digest in (("SHA-256", entry.sha256, sha256_of), ("git id", entry.blob_id, git_blob_id)):
+        found = wanted and _of_file(digest, path)
+        if found != wanted:
+            raise WeightsError(f"{origin}: not the official {entry.file_name}: its {what} is {found}, not {wanted}")
 
 
 def fetch(
@@ -195,8 +263,8 @@ def fetch(
     """Fetch an official checkpoint into a folder (default: the cache), verify it and return its path.
 
     source: a local file, or another http(s) address, to take it from instead of the entry's. Proxies are those of the
-    environment (http_proxy, https_proxy, no_proxy). The file appears under its name only when it is whole and its git
-    blob id is right; one that is already there and right is left as it is.
+    environment (http_proxy, https_proxy, no_proxy). The file appears under its name only when it is whole and its
+    SHA-256 and git blob id are right; one that is already there and right is left as it is.
 
     Raises WeightsError without consent to the licence, where the address does not answer, where the file is cut short
     or another one, and where the folder cannot be written.
@@ -204,14 +272,13 @@ def fetch(
     if not consent:
         raise WeightsError(f"{entry.name} is under the licence '{entry.licence}': fetching it needs your consent")
     target = cached_path(entry, folder)
-    if target.is_file() and git_blob_id(target) == entry.blob_id:
-        return target
+    if target.is_file():
+        with contextlib.suppress(WeightsError):
+            return check(entry, target)
     with _written_whole(target) as (file, temporary):
         with _opened(source if source is not None else entry.url) as (stream, total, origin):
             _copy(stream, file, total or entry.size_bytes, origin, progress)
-        found = git_blob_id(temporary)
-        if found != entry.blob_id:
-            raise WeightsError(f"{origin}: not the official {entry.file_name}: git id {found}, not {entry.blob_id}")
+        _compare(entry, temporary, origin)
     return target
 
 

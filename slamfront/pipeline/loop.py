@@ -197,6 +197,8 @@ def _drive_threads(source: Source, session: Session, audience: Audience, stop: E
         snapshots.close()
 
     stop.actions.append(frames.close)
+    if stop.reason:  # it came while things were being made, before there was anything to close
+        frames.close()
     reader = Worker("source", read, frames.close).start()
     tracker = Worker("front", track, end).start()
     try:

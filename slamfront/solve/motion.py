@@ -74,13 +74,21 @@ class MotionState:
 
 def first_state(measured: PoseMeasurement, noise: MotionNoise) -> MotionState:
     """Return the state after a first measurement: of the velocity only what a shutter shows is known."""
-    covariance, velocity = np.zeros((12, 12)), np.zeros(6)
-    covariance[6:, 6:] = np.diag(np.repeat([_FIRST_TURN, _FIRST_MOVE * measured.depth_m], 3) ** 2)
+    covariance, velocity = unknown_velocity(measured.depth_m), np.zeros(6)
     size = len(measured.covariance)
     covariance[:size, :size] = noise.pose_scale * measured.covariance
     if measured.angular_velocity is not None:
         velocity[:3] = measured.angular_velocity
     return MotionState(measured.time_ns, measured.camera_from_world, velocity, covariance)
+
+
+def unknown_velocity(depth_m: float) -> FloatArray:
+    """Return the covariance (12,12) of a state whose pose is exact, and whose velocity may be any, where landmarks have
+    a median depth.
+    """
+    covariance = np.zeros((12, 12))
+    covariance[6:, 6:] = np.diag(np.repeat([_FIRST_TURN, _FIRST_MOVE * depth_m], 3) ** 2)
+    return covariance
 
 
 def predict(state: MotionState, time_ns: int, noise: MotionNoise) -> tuple[MotionState, FloatArray]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from slamfront.errors import FrameError, SourceError, refused_as
 from slamfront.image_headers import JPEG, MOST_PIXELS, check_complete, kind_of, size_in
+from slamfront.reading import check_is_file
 from slamfront.sources.decoder_warnings import with_jpeg_warnings
 from slamfront.types import Float32Array, Image
 
@@ -146,6 +147,7 @@ def _decode(data: NDArray[np.uint8], flags: int, jpeg: bool) -> tuple[NDArray[An
 def read_bytes(path: Path) -> NDArray[np.uint8]:
     """Return the bytes of an image file; FrameError when it cannot be read."""
     with refused_as(FrameError, f"cannot read {path}"):
+        check_is_file(path, FrameError)
         if path.stat().st_size > _MOST_BYTES:
             raise FrameError(f"{path} is larger than any picture of a camera")
         return np.fromfile(path, np.uint8)

@@ -18,6 +18,7 @@ from slamfront.map.atlas import Atlas
 from slamfront.map.depths import measure_depths
 from slamfront.map.window import apply, whole_window
 from slamfront.protocols import Adjuster, Extractor, Matcher
+from slamfront.tracking.guesses import Guesses
 from slamfront.tracking.initializer import Initializer
 from slamfront.tracking.keyframes import cull_collapsed
 from slamfront.tracking.local_map import align_view, local_landmarks
@@ -82,6 +83,7 @@ class FrontEnd:
         self._revisits = Revisits(config, sensor, self._atlas, matcher, place_matcher or matcher, adjuster.closer)
         self._motion = MotionFilter()
         self._odometry = Odometry()
+        self._guesses = Guesses(config.guess, config.tracker, sensor, matcher, config.seed)
         self._pairs = PairCheck()
         self._state = State.INITIALIZING if world is None else State.LOST
         self._lost_ns = 0
@@ -209,6 +211,7 @@ class FrontEnd:
         self._overlay = Overlay(self._camera)
         self._state = State.LOST if self._frozen else State.INITIALIZING
         self._odometry, self._pairs = Odometry(), PairCheck()
+        self._guesses.restart()
         self._lost_ns = 0
         if not self._frozen:
             self._revisits.forget(*self.maps.values())
@@ -252,9 +255,17 @@ class FrontEnd:
         return ""
 
     def _locate(self, view: View, last: View | None) -> str:
-        """Find the view's pose by the view before it, or else among all keyframes; return why not, if so."""
+        """Find the view's pose by the view before it, or else near its guess, or among all keyframes; return why not,
+        if so.
+        """
         lost, map_id = self._state is State.LOST, self._atlas.active_id
         if not lost and self._locator.locate(view, last, self.world, self._reference, self._motion):
+            return ""
+        guessed = self._guesses.find(view, self.world)
+        if guessed is not None:
+            self._reference_id, expected = guessed
+            self._state = State.RELOCALIZED if lost else self._state
+            self._motion.assume(expected)
             return ""
         found = self._revisits.find(view, everywhere=lost)
         if isinstance(found, str):
@@ -408,12 +419,33 @@ class FrontEnd:
             stage_ms, number = watch.times_ms(), self._atlas.active_id
             reason = "; ".join(filter(None, (reason, self._pairs.finding)))
             self._overlay.observe(view, self.world, None)
-            return Tracked(frame.id, frame.time_ns, state, stage_ms=stage_ms, reason=reason, map_id=number)
+            lost = Tracked(frame.id, frame.time_ns, state, stage_ms=stage_ms, reason=reason, map_id=number)
+            return self._carried_on(lost, frame) if state is State.LOST else lost
         answer = self._tracked(view, self._reference.id, watch.times_ms(), "", is_keyframe)
         self._odometry.observe(answer.odom_from_camera)
+        self._guesses.observe(frame.guess, answer, self.world)
         self._overlay.observe(view, self.world, answer.odom_from_camera)
         if state is State.RELOCALIZED:
             self._state = State.TRACKING
+        return answer
+
+    def _carried_on(self, lost: Tracked, frame: Frame) -> Tracked:
+        """Return the answer to a frame that is lost, with the pose that other odometry carries on, where it tells."""
+        carried = self._guesses.carry_on(frame, self.world)
+        if carried is None:
+            return lost
+        reference_id, expected = carried
+        world_from_camera = expected.camera_from_world.inverse()
+        answer = replace(
+            lost,
+            state=State.GUESSED,
+            reference_id=reference_id,
+            reference_from_camera=self.world.world_from_keyframe(reference_id).inverse() @ world_from_camera,
+            online_world_from_camera=world_from_camera,
+            odom_from_camera=self._odometry.place(world_from_camera),
+            covariance=expected.covariance[:6, :6],
+        )
+        self._odometry.observe(answer.odom_from_camera)
         return answer
 
     def _tracked(

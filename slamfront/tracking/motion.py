@@ -55,11 +55,16 @@ class MotionFilter:
         self._noise.observe(measured)
         noise, state = self._noise.noise, self._state
         gap_s = np.inf if state is None else 1e-9 * (measured.time_ns - state.time_ns)
-        if state is None or not 0 < gap_s <= _MAX_GAP_S:
+        if state is None or not 0 <= gap_s <= _MAX_GAP_S:
             self._state = first_state(measured, noise)
         else:
             self._state = _updated(predict(state, measured.time_ns, noise)[0], measured, noise)
         return self._state
+
+    def assume(self, state: MotionState) -> None:
+        """Take a state that other odometry tells for what was known before the next measured pose."""
+        self.reset()
+        self._state = state
 
     def moved(self, new_from_old_world: Sim3) -> None:
         """Follow a correction of the map about the camera, which may also change the unit of length."""

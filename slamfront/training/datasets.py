@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from slamfront.errors import FrameError, TrainingError, refused_as
 from slamfront.image_headers import MOST_PIXELS, check_complete, size_in
 from slamfront.models.detection import CELL
+from slamfront.reading import check_is_file
 from slamfront.training.homographies import WarpConfig, carry, random_homography, warp, warped_area
 from slamfront.training.labels import load_labels, photographs_in
 from slamfront.training.photometric import change_light
@@ -221,6 +222,7 @@ def read_photograph(path: Path) -> Image:
 
 def _decoded(path: Path) -> Image:
     with refused_as(TrainingError, f"{path}: not an image that can be read"):
+        check_is_file(path, TrainingError)
         data = path.read_bytes()
         width, height = size_in(data, str(path))
         if width * height > MOST_PIXELS:

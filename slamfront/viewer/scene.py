@@ -26,6 +26,7 @@ STATE_COLOURS: dict[State, Colour] = {
     State.TRACKING: (74, 222, 148),
     State.LOST: (248, 82, 96),
     State.RELOCALIZED: (180, 130, 255),
+    State.GUESSED: (240, 150, 90),
 }
 
 _HEIGHT_COLOURS = np.array(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import http.server
 import os
 import subprocess
@@ -8,16 +9,19 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from slamfront.errors import WeightsError
 from slamfront.models import weights
-from slamfront.models.weights import REGISTRY, WeightsEntry, check, fetch, git_blob_id, resolve
+from slamfront.models.checkpoints import load_network
+from slamfront.models.weights import REGISTRY, WeightsEntry, check, fetch, git_blob_id, resolve, verified
 
 CONTENT = bytes(range(256)) * 4000
 BLOB_ID = "f4e52af7c3bcfb694703d38c47dfde5b76cc6881"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -77,7 +81,7 @@ def address(server: http.server.ThreadingHTTPServer, path: str) -> str:
 
 
 def entry(url: str = "http://127.0.0.1:9/whole") -> WeightsEntry:
-    return WeightsEntry("toy", "superpoint", "SuperPoint", "MIT", "free", url, "toy.pth", BLOB_ID)
+    return WeightsEntry("toy", "superpoint", "SuperPoint", "MIT", "free", url, "toy.pth", BLOB_ID, SHA256)
 
 
 def assert_nothing_left(folder: Path) -> None:
@@ -94,7 +98,7 @@ def test_registry_holds_the_four_official_files_with_terms() -> None:
     assert set(REGISTRY) == {"superpoint_v1", "superglue_indoor", "superglue_outdoor", "superpoint_v6"}
     for name, known in REGISTRY.items():
         assert known.name == name and known.licence and known.terms
-        assert len(known.blob_id) == 40
+        assert len(known.blob_id) == 40 and len(known.sha256 or 64 * "0") == 64
         assert known.url.startswith("https://") and known.url.endswith(known.file_name)
 
 
@@ -144,7 +148,7 @@ def test_a_local_file_or_another_address_can_be_the_source(
     [
         ("/absent", "the server answers 404"),
         ("/cut", "cut short after 300000 of 1024000 bytes"),
-        ("/other", "not the official toy.pth: git id"),
+        ("/other", "not the official toy.pth: its SHA-256 is"),
     ],
 )
 def test_a_bad_answer_is_told_and_leaves_nothing(
@@ -213,6 +217,50 @@ def test_check_tells_a_right_file_from_another(tmp_path: Path) -> None:
         check(entry(), path)
     with pytest.raises(WeightsError, match="cannot be read"):
         check(entry(), tmp_path / "absent")
+
+
+@pytest.mark.parametrize("field", ["blob_id", "sha256"])
+def test_either_digest_tells_another_file(tmp_path: Path, field: str) -> None:
+    path = tmp_path / "toy.pth"
+    path.write_bytes(CONTENT)
+    with pytest.raises(WeightsError, match="not the official toy.pth: its"):
+        check(replace(entry(), **{field: "0" * 40}), path)
+    assert check(replace(entry(), sha256=None), path) == path
+
+
+def test_a_fetched_file_that_was_changed_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(REGISTRY, "toy", entry())
+    path = weights.cached_path(entry())
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    assert verified("toy") == verified(path) == path
+    path.write_bytes(CONTENT[:-1] + b"x")
+    with pytest.raises(WeightsError, match="not the official toy.pth"):
+        verified("toy")
+    with pytest.raises(WeightsError, match="not the official toy.pth"):
+        load_network("toy")
+
+
+def test_packaged_weights_that_were_changed_are_not_used() -> None:
+    names = ("big-00001-of-00002.safetensors", "big-00002-of-00002.safetensors")
+    weights.PACKAGED_FOLDER.mkdir()
+    for name in names:
+        (weights.PACKAGED_FOLDER / name).write_bytes(CONTENT)
+    with pytest.raises(WeightsError, match="SHA256SUMS: cannot be read"):
+        verified("big")
+    (weights.PACKAGED_FOLDER / "SHA256SUMS").write_text("".join(f"{SHA256}  {name}\n" for name in names))
+    assert verified("big").name == names[0]
+    (weights.PACKAGED_FOLDER / names[1]).write_bytes(CONTENT[:-1] + b"x")
+    with pytest.raises(WeightsError, match="big-00002-of-00002.safetensors: damaged or changed"):
+        load_network("big")
+
+
+def test_all_packaged_weights_are_what_they_were() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weights, "PACKAGED_FOLDER", Path(weights.__file__).parents[1] / "weights")
+        assert len(weights.packaged_weights()) >= 5
+        for name in weights.packaged_weights():
+            verified(name)
 
 
 def test_names_and_paths_resolve_to_files(tmp_path: Path) -> None:
