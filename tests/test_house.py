@@ -30,6 +30,7 @@ LAYERS = (
         "environment",
         "image_headers",
         "imaging",
+        "jobs",
         "patches",
         "protocols",
         "reading",

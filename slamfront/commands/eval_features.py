@@ -55,7 +55,7 @@ class EvalFeatures:
     """Pairs of each kind whose matches are drawn, from the worst to the best."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks run."""
-    extractor: ExtractorConfig = field(default_factory=lambda: ExtractorConfig(max_keypoints=512, grid=0))
+    extractor: ExtractorConfig = field(default_factory=lambda: ExtractorConfig(max_keypoints=512))
     matcher: MatcherConfig = field(default_factory=lambda: MatcherConfig(kind="nearest", ratio=1.0))
     matching: MatchingProtocol = field(default_factory=MatchingProtocol)
     photographs: PhotographProtocol = field(default_factory=PhotographProtocol)

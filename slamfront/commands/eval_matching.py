@@ -37,6 +37,7 @@ from slamfront.evaluation.match_times import matching_times
 from slamfront.evaluation.pairs import evenly_spread
 from slamfront.solve.essential import opencv_pose, poselib_pose
 from slamfront.sources.guess import open_source
+from slamfront.training.rendered_file import holds_views
 
 _ESTIMATORS: dict[str, PoseEstimator] = {"PoseLib": poselib_pose, "OpenCV": opencv_pose}
 
@@ -45,8 +46,8 @@ _ESTIMATORS: dict[str, PoseEstimator] = {"PoseLib": poselib_pose, "OpenCV": open
 class EvalMatching:
     """Measure matches: precision, recall, the homographies and poses that follow from them, and time.
 
-    PAIRS is a folder as of eval-features (HPatches, images with homographies, photographs), a file of
-    tools/render_pairs.py, or with --gaps a posed sequence as of run.
+    PAIRS is a folder as of eval-features (HPatches, images with homographies, photographs), what
+    tools/render_pairs.py made, or with --gaps a posed sequence as of run.
     """
 
     pairs: Annotated[str, Positional, arg(metavar="PAIRS")]
@@ -82,7 +83,7 @@ class EvalMatching:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks run."""
     source: SourceConfig = field(default_factory=SourceConfig)
-    extractor: ExtractorConfig = field(default_factory=lambda: ExtractorConfig(max_keypoints=512, grid=0))
+    extractor: ExtractorConfig = field(default_factory=lambda: ExtractorConfig(max_keypoints=512))
     matcher: MatcherConfig = field(default_factory=lambda: MatcherConfig(kind="nearest", ratio=1.0))
     matching: MatchingProtocol = field(default_factory=MatchingProtocol)
     pose: PoseProtocol = field(default_factory=PoseProtocol)
@@ -130,7 +131,7 @@ def _pairs(given: EvalMatching) -> KnownPairs:
     if given.gaps:
         source = open_source(given.pairs, replace(given.source, prefetch=0), given.sensor)
         return sequence_pairs(source, given.gaps, given.count, given.source.start, given.time_offset_ms)
-    if path.is_file():
+    if path.is_file() or holds_views(path):
         return rendered_pairs(path, given.count)
     return plane_pairs(path, given.photographs, given.short_side)
 

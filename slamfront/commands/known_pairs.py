@@ -43,7 +43,7 @@ def sequence_pairs(source: Source, gaps: Sequence[int], count: int, start: int, 
 
 
 def rendered_pairs(path: Path, count: int) -> KnownPairs:
-    """Return at most `count` pairs of a file of tools/render_pairs.py, evenly spread; TrainingError for another one."""
+    """Return at most `count` pairs of what tools/render_pairs.py made, evenly spread; TrainingError for another one."""
     pairs = RenderedPairs(path)
     rows = evenly_spread(len(pairs), count)
     return KnownPairs(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from slamfront.config import ExtractorConfig
 from slamfront.errors import ConfigError, WeightsError
-from slamfront.geometry.balance import balanced
+from slamfront.geometry.balance import COLUMNS, CROWDING, spread
 from slamfront.models.checkpoints import load_network
 from slamfront.models.compiled import CompiledExtractor
 from slamfront.models.detection import (
@@ -31,7 +31,7 @@ _BORDER_PX = 4
 class SuperPointExtractor:
     """Learned corners with learned descriptors (DeTone et al., CVPRW 2018).
 
-    Keypoints are balanced over the grid before they are refined and described. An instance belongs to one thread, the
+    Keypoints are spread over the image before they are refined and described. An instance belongs to one thread, the
     front's: it neither locks nor may it run twice at a time.
     """
 
@@ -79,13 +79,20 @@ class SuperPointExtractor:
         scores = self._network.score_map(dense.logits)
         suppressed = suppress_non_maxima(scores, config.nms_radius)[0]
         pixels, strengths = select_keypoints(suppressed, None, config.threshold, _BORDER_PX)
-        rows = balanced(_array(pixels.float()), _array(strengths), size[0], config.max_keypoints, config.grid)
+        places = _array(pixels.float()), _array(strengths)
+        rows = spread(*places, size[0], config.max_keypoints, *_spreading(config))
         chosen = torch.from_numpy(rows).to(self._device)
         pixels, strengths = pixels[chosen], strengths[chosen]
         keypoints_xy = refine_subpixel(scores[0], pixels) if config.subpixel else pixels.float()
         descriptors = self._network.describe(dense.descriptors[0], keypoints_xy)
         ones = np.ones(len(rows), np.float32)
         return Features(_array(keypoints_xy), _array(strengths), _array(descriptors), size, ones)
+
+
+def _spreading(config: ExtractorConfig) -> tuple[int, float]:
+    """Return columns and crowding by which keypoints are spread."""
+    columns = COLUMNS if config.grid is None else config.grid
+    return columns, CROWDING if config.crowding is None else config.crowding
 
 
 def _loaded(config: ExtractorConfig) -> DenseExtractor:

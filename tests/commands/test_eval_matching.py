@@ -12,13 +12,12 @@ import pytest
 from slamfront.cli import main
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose, rotation_exp
-from slamfront.training.rendered import RenderedPair
-from slamfront.training.rendered_file import save_pairs
+from slamfront.training.rendered_file import RenderedView, save_views
 from tests.commands.test_eval_features import photographs
 from tests.features.warps import textured
 from tests.frames import SAMPLE
 
-QUICK = ["--extractor.max-keypoints", "200", "--counts", "--pictures", "1"]
+QUICK = ["--extractor.max-keypoints", "200", "--extractor.grid", "0", "--counts", "--pictures", "1"]
 TWO = ["--compare", "sift", "sift+nearest,ratio=0.8"]
 
 
@@ -36,8 +35,9 @@ def rendered_file(path: Path) -> Path:
     inverse_depths = np.full((2, 240, 320), 0.5, np.float32)
     moved = Pose(np.eye(3), np.array([-0.2, 0.0, 0.0]))
     away = Pose(rotation_exp([0.0, 3.0, 0.0]), np.zeros(3))
-    pairs = [RenderedPair(images, inverse_depths, (camera, camera), pose) for pose in (moved, away)]
-    save_pairs(path, pairs, "two walls")
+    poses = Pose.identity(), moved.inverse(), away.inverse()
+    views = [RenderedView(images[i], inverse_depths[i], camera, pose) for i, pose in zip((0, 1, 1), poses)]
+    save_views(path, views, [(0, 1), (0, 2)], "two walls")
     return path
 
 

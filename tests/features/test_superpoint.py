@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from slamfront.errors import FrameError, WeightsError
 from slamfront.features.superpoint import SuperPointExtractor
 from slamfront.matching.nearest import Nearest
 from slamfront.models.superglue import SuperGlue
-from slamfront.models.superpoint import OpenSuperPoint, SuperPoint
+from slamfront.models.superpoint import DenseExtractor, OpenSuperPoint, SuperPoint
 from tests.features.warps import assert_well_formed, precision, recall, textured
 from tests.models.reference import seeded
 
@@ -31,12 +32,15 @@ def extractor(dtype: torch.dtype = torch.float32, **changes: object) -> SuperPoi
 @pytest.mark.parametrize("size", [(160, 120), (165, 123)])
 @pytest.mark.parametrize("subpixel", [False, True])
 @pytest.mark.parametrize("network", [small, lambda: seeded(OpenSuperPoint((8, 8, 16, 16, 32), 32))])
-def test_without_a_grid_the_features_are_the_networks_own(size: tuple[int, int], subpixel: bool, network) -> None:
+@pytest.mark.parametrize("grid", [0, 8])
+def test_the_features_are_the_networks_own(
+    size: tuple[int, int], subpixel: bool, network: Callable[[], DenseExtractor], grid: int
+) -> None:
     image = textured(*size)
-    config = replace(CONFIG, subpixel=subpixel)
+    config = replace(CONFIG, subpixel=subpixel, grid=grid, max_keypoints=60)
     features = SuperPointExtractor(config, "cpu", network=network(), dtype=torch.float32).extract(image)
     batch = torch.from_numpy(image)[None, None].float() / 255
-    (expected,) = network().extract(batch, 200, config.threshold, config.nms_radius, subpixel=subpixel)
+    (expected,) = network().extract(batch, 60, config.threshold, config.nms_radius, subpixel=subpixel, columns=grid)
     assert_well_formed(features, image)
     assert len(features) == len(expected.scores) > 20
     # Equal scores may come in another order, and nothing else may differ
@@ -59,9 +63,9 @@ def test_keypoints_and_descriptors_move_with_the_image() -> None:
     assert precision(first, second, matches, shift, 0.1) > 0.75
 
 
-def test_balanced_keypoints_cover_all_cells() -> None:
+def test_crowded_keypoints_make_room_for_others_until_all_cells_have_some() -> None:
     image = textured()
-    spread = extractor(grid=8, max_keypoints=96).extract(image)
+    spread = extractor(grid=8, crowding=5.0, max_keypoints=96).extract(image)
     cells = np.unique((spread.keypoints_xy // 40).astype(int), axis=0)
     strongest = extractor(max_keypoints=96).extract(image)
     assert len(spread) == len(strongest) == 96
