@@ -36,7 +36,9 @@ def spread(
         return balanced(keypoints_xy, scores, image_width, count, columns)
     if columns <= 0 or crowding <= 0 or len(scores) <= count:
         return np.argsort(-scores, kind="stable")[:count]
-    stronger = _turns(keypoints_xy, scores, image_width, columns)
+    order, turns = _turns(keypoints_xy, scores, image_width, columns)
+    stronger = np.empty(len(order), np.int64)
+    stronger[order] = turns
     return np.argsort(crowding * stronger - np.log(np.maximum(scores, _LEAST_SCORE)), kind="stable")[:count]
 
 
@@ -50,7 +52,8 @@ def balanced(
     """
     if columns <= 0 or len(scores) <= count:
         return np.argsort(-scores, kind="stable")[:count]
-    return np.lexsort((-scores, _turns(keypoints_xy, scores, image_width, columns)))[:count]
+    order, turns = _turns(keypoints_xy, scores, image_width, columns)
+    return order[np.lexsort((-scores[order], turns))[:count]]
 
 
 def cells_covered(pixels_xy: NDArray[Any], image_width: int, columns: int) -> int:
@@ -58,15 +61,15 @@ def cells_covered(pixels_xy: NDArray[Any], image_width: int, columns: int) -> in
     return len(np.unique(_cells(pixels_xy, image_width, columns)))
 
 
-def _turns(keypoints_xy: NDArray[Any], scores: NDArray[Any], image_width: int, columns: int) -> NDArray[np.int64]:
-    """Return how many stronger keypoints lie in the cell of each keypoint (N,)."""
+def _turns(
+    keypoints_xy: NDArray[Any], scores: NDArray[Any], image_width: int, columns: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of keypoints cell by cell, each from its strongest on, and how many come before in the cell."""
     cells = _cells(keypoints_xy, image_width, columns)
     order = np.lexsort((-scores, cells))
     sorted_cells = cells[order]
     starts = np.flatnonzero(np.r_[True, sorted_cells[1:] != sorted_cells[:-1]])
-    turns = np.empty(len(order), np.int64)
-    turns[order] = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
-    return turns
+    return order, np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
 
 
 def _cells(pixels_xy: NDArray[Any], image_width: int, columns: int) -> NDArray[np.int64]:
