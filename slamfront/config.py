@@ -100,6 +100,9 @@ class ExtractorConfig(Settings, section="extractor"):
     """Smallest score of a keypoint (SuperPoint)."""
     nms_radius: Annotated[int, Interval(ge=0, le=64)] = 4
     """No two keypoints are closer than this, px (SuperPoint)."""
+    octaves: Annotated[int, Interval(ge=1, le=5)] = 1
+    """Sizes in which an image is searched, each half of the one before: with 2 or 3 what is seen from two or four times
+    as far is found again, in up to a third more time, but less of what is seen from as near (SuperPoint)."""
     subpixel: bool = True
     """Refine keypoints below the pixel (SuperPoint)."""
     weights: str = "superpoint-lite"

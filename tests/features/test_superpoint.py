@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -140,3 +141,37 @@ def test_a_matchers_weights_and_missing_ones_are_refused(tmp_path: Path) -> None
         SuperPointExtractor(replace(CONFIG, weights=str(tmp_path / "glue.safetensors")))
     with pytest.raises(WeightsError, match="no such checkpoint"):
         SuperPointExtractor(replace(CONFIG, weights=str(tmp_path / "absent.pth")))
+
+
+def test_an_octave_finds_what_the_image_made_smaller_shows() -> None:
+    image = textured(320, 240)
+    half = cv2.resize(image, (160, 120), interpolation=cv2.INTER_AREA)
+    alone = extractor(max_keypoints=2000).extract(half)
+    both = extractor(max_keypoints=2000, octaves=2).extract(image)
+    assert_well_formed(both, image)
+    assert set(both.scales) == {1.0, 2.0}
+    # Strongest first, over all octaves
+    assert (np.diff(both.scores) <= 0).all()
+    coarse = both.take(both.scales == 2)
+    order = [np.lexsort(features.keypoints_xy.T) for features in (coarse, alone)]
+    np.testing.assert_allclose(coarse.keypoints_xy[order[0]], 2 * alone.keypoints_xy[order[1]] + 0.5, atol=1e-4)
+    np.testing.assert_allclose(coarse.descriptors[order[0]], alone.descriptors[order[1]], atol=1e-5)
+
+
+def test_octaves_match_an_image_with_one_half_its_size() -> None:
+    image = textured(320, 240)
+    half = cv2.resize(image, (160, 120), interpolation=cv2.INTER_AREA)
+    shrunk = np.array([[0.5, 0, -0.25], [0, 0.5, -0.25], [0, 0, 1]])
+    found = []
+    for octaves in (1, 3):
+        features = [extractor(max_keypoints=1000, octaves=octaves).extract(one) for one in (image, half)]
+        matches = Nearest(ratio=1.0).match(*features)
+        found.append(recall(*features, matches, shrunk, error_px=3))
+    assert found[1] > 2 * found[0]
+
+
+def test_octaves_too_small_for_the_network_are_left_out() -> None:
+    image = textured(80, 40)
+    scales = extractor(max_keypoints=500, octaves=5, threshold=0.0).extract(image).scales
+    # An eighth would have 5 rows, all within the border
+    assert {1.0, 2.0} <= set(scales.tolist()) <= {1.0, 2.0, 4.0}
