@@ -148,3 +148,31 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert main(["eval-matching", *words, *orb]) == 2
         lines = capsys.readouterr().err.strip().splitlines()
         assert len(lines) == 1 and told in lines[0], lines
+
+
+def test_pairs_by_overlap_are_measured_as_papers_do(tmp_path: Path) -> None:
+    words = [str(SAMPLE), "--overlap", "0.6", "0.9", "--source.end", "30", "--count", "3", "--compare", "sift", *QUICK]
+    ((own,), _), ((published,), page) = (
+        measured([*words, *more], tmp_path / str(k)) for k, more in enumerate([[], ["--protocol", "published"]])
+    )
+    first, second = (one["groups"]["overlap 0.6 to 0.9"] for one in (own, published))
+    assert first["pairs"] == second["pairs"] == 3
+    # Directions of the short steps between frames count too
+    assert second["directions"] == 1.0
+    assert "symmetric epipolar distance below 0.0005" in page and "evenly spread by that" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--overlap", "0.4"], "least and the greatest share"),
+        (["--overlap", "0.8", "0.4"], "least and the greatest share"),
+        (["--overlap", "0.4", "0.8", "--gaps", "3"], "two ways"),
+        (["--protocol", "published"], "needs --gaps or --overlap"),
+    ],
+)
+def test_choices_of_pairs_that_cannot_be_are_one_line(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["eval-matching", str(SAMPLE), *words]) == 2
+    assert told in capsys.readouterr().err
