@@ -154,8 +154,7 @@ class TrackerConfig(Settings, section="tracker"):
     association: Association = "flow"
     """How landmarks are looked for in a frame at first: by optical flow from the frame before, so that features are
     extracted for keyframes and where that fails only; among the frame's features near where motion puts them; or by
-    matching its features with those of the local map as motion puts them. Where the first fails the others are
-    tried, and the reference keyframe's features."""
+    matching its features with the reference keyframe's. Where the first fails the others are tried."""
     max_depth_baselines: Annotated[float, Interval(ge=1, le=1e6)] = 60.0
     """Depths beyond this many baselines do not start a landmark (stereo)."""
     max_depth_m: Annotated[float, Interval(ge=0.01, le=1e6)] = 6.0

@@ -59,12 +59,8 @@ class Sighting:
 
 def local_landmarks(world: KeyframeMap, reference: KeyframeRecord, config: TrackerConfig) -> IntArray:
     """Return rows of the landmarks that the reference keyframe and those covisible with it observe."""
-    return world.observed_by(local_keyframes(world, reference, config))
-
-
-def local_keyframes(world: KeyframeMap, reference: KeyframeRecord, config: TrackerConfig) -> IntArray:
-    """Return the ids of the reference keyframe and of those covisible with it, most landmarks in common first."""
-    return np.r_[reference.id, world.covisible(reference, minimum=5)[: config.local_keyframes - 1]]
+    ids = np.r_[reference.id, world.covisible(reference, minimum=5)[: config.local_keyframes - 1]]
+    return world.observed_by(ids)
 
 
 def follow(view: View, last: View, world: KeyframeMap, predicted: Pose) -> None:
@@ -107,29 +103,21 @@ def match_by_projection(view: View, world: KeyframeMap, rows: IntArray, radius_p
 
 
 def match_by_appearance(
-    view: View, world: KeyframeMap, keyframe: KeyframeRecord, matcher: Matcher, max_error_px: float, seed: int
-) -> Pose | None:
-    """Find the landmarks of one keyframe among the view's features by appearance; return the pose by RANSAC, or
-    None.
-    """
-    return pose_of_matches(view, world, match_landmarks(keyframe, view.features, matcher), max_error_px, seed)
-
-
-def pose_of_matches(
     view: View,
     world: KeyframeMap,
-    matched: tuple[IntArray, IntArray],
+    keyframe: KeyframeRecord,
+    matcher: Matcher,
     max_error_px: float,
     seed: int,
     motion: MotionFilter | None = None,
 ) -> Pose | None:
-    """Let the view show matched landmarks, rows (M,), at its features, rows (M,), where they agree; return the pose by
-    RANSAC, or None.
+    """Find the landmarks of one keyframe among the view's features by appearance; return the pose by RANSAC, or
+    None.
 
     Since a rolling shutter bends what a camera that leaps sees in a way that motion does not foretell, the view's
     shutter is refined with the pose; where the camera was before (`motion`) tells how it turned on average since.
     """
-    rows, keypoints = matched
+    rows, keypoints = _matched(keyframe, view.features, matcher)
     xy = np.asarray(view.features.keypoints_xy[keypoints], np.float64)
     result = widest_pose(world.landmarks.positions_m[rows], xy, world.camera, max_error_px, seed)
     if result is None:
@@ -173,7 +161,7 @@ def pose_by_appearance(
     """Return where the camera of some features stands by the landmarks of a keyframe that they match and that agree, by
     RANSAC; None where too few do.
     """
-    rows, keypoints = match_landmarks(keyframe, features, matcher)
+    rows, keypoints = _matched(keyframe, features, matcher)
     xy = np.asarray(features.keypoints_xy[keypoints], np.float64)
     result = ransac_pose(world.landmarks.positions_m[rows], xy, world.camera, max_error_px, seed)
     if result is None:
@@ -182,7 +170,7 @@ def pose_by_appearance(
     return Sighting(pose, rows[inliers], keypoints[inliers])
 
 
-def match_landmarks(keyframe: KeyframeRecord, features: Features, matcher: Matcher) -> tuple[IntArray, IntArray]:
+def _matched(keyframe: KeyframeRecord, features: Features, matcher: Matcher) -> tuple[IntArray, IntArray]:
     """Return the rows of a keyframe's landmarks, and of the keypoints that match them, (M,) each."""
     matches = matcher.match(keyframe.features, features)
     rows = keyframe.landmark_rows[matches.indices[:, 0]]

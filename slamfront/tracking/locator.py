@@ -6,21 +6,18 @@ from slamfront.config import TrackerConfig
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.protocols import Matcher
 from slamfront.solve.motion import MotionState
-from slamfront.tracking.expected import match_local_map
 from slamfront.tracking.local_map import (
     follow,
     is_credible,
     likeliest_pose,
     local_landmarks,
+    match_by_appearance,
     match_by_projection,
-    match_landmarks,
-    pose_of_matches,
     reach_px,
     solve_pose,
 )
 from slamfront.tracking.motion import MotionFilter
 from slamfront.tracking.view import FLOW_LEVELS, FLOW_WINDOW, View
-from slamfront.types import IntArray
 
 # After motion has been misjudged, landmarks are looked for this many times as far about where it puts them
 _WIDER = 2.5
@@ -42,17 +39,11 @@ class Locator:
         """Find the view's pose, and return whether it was found; it is good enough to look for landmarks closely.
 
         Landmarks are followed from the last view by optical flow, looked for near where motion puts them among the
-        view's features, or matched with these by appearance: by configuration, with all of the local map where motion
-        puts it; or with the reference keyframe's, first of all where motion leaves them anywhere within more than
-        optical flow reaches, as after the first view.
+        view's features, or the features are matched with the reference keyframe's: first of all where motion leaves
+        them anywhere within more than optical flow reaches, as after the first view.
         """
         association, predicted = self._config.association, motion.predict(view.frame.time_ns)
         beyond = predicted is not None and reach_px(predicted, world) > FLOW_REACH_PX
-        if association == "matcher" and predicted is not None and not beyond:
-            expected = predicted.camera_from_world
-            matched = match_local_map(world, reference, expected, view.features, self._matcher, self._config)
-            if self._refine(view, world, reference, matched, motion):
-                return True
         if (association == "matcher" or beyond) and self._match(view, world, reference, motion):
             return True
         if predicted is not None:
@@ -72,20 +63,8 @@ class Locator:
 
     def _match(self, view: View, world: KeyframeMap, reference: KeyframeRecord, motion: MotionFilter) -> bool:
         """Return whether landmarks of the reference keyframe determine the view's pose."""
-        matched = match_landmarks(reference, view.features, self._matcher)
-        return self._refine(view, world, reference, matched, motion)
-
-    def _refine(
-        self,
-        view: View,
-        world: KeyframeMap,
-        reference: KeyframeRecord,
-        matched: tuple[IntArray, IntArray],
-        motion: MotionFilter,
-    ) -> bool:
-        """Return whether matched landmarks, rows (M,) and rows of the view's features (M,), determine its pose."""
         config = self._config
-        pose = pose_of_matches(view, world, matched, config.max_error_px, self._seed, motion)
+        pose = match_by_appearance(view, world, reference, self._matcher, config.max_error_px, self._seed, motion)
         if pose is None or not solve_pose(view, world, pose, config, ranged=False):
             return False
         # Guided by them, others are found among the features nearby
