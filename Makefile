@@ -16,7 +16,7 @@ $(VENV)/.ready: $(REQUIREMENTS)
 	touch $@
 
 $(VENV)/.ready-dev: $(REQUIREMENTS)
-	tools/setup $(VENV) '[bags,dev]'
+	tools/setup $(VENV) '[bags,cluster,dev,render]'
 	touch $(VENV)/.ready $@
 
 clean:

@@ -85,8 +85,13 @@ class ExtractorConfig(Settings, section="extractor"):
     """`auto` takes SuperPoint where weights are installed that may be used freely, else ORB."""
     max_keypoints: Annotated[int, Interval(ge=1, le=20000)] = 1000
     """Most keypoints of an image."""
-    grid: Annotated[int, Interval(ge=0, le=256)] = 16
-    """Keypoints are balanced over this many columns of cells; 0 takes the strongest wherever they are."""
+    grid: Annotated[int, Interval(ge=0, le=256)] | None = None
+    """Keypoints are spread over this many columns of cells; 0 takes the strongest wherever they are. None takes 8 for
+    SuperPoint and 16 for ORB and SIFT."""
+    crowding: Annotated[float, Interval(ge=0, le=100)] | None = None
+    """Each stronger keypoint in its cell makes a keypoint count for exp(-crowding) as much: more spreads them more
+    evenly, and 100 lets cells take turns. None takes .05 for SuperPoint, whose scores tell how surely a keypoint is
+    found again, and turns for ORB and SIFT, whose scores do not."""
     levels: Annotated[int, Interval(ge=1, le=16)] = 8
     """Pyramid levels (ORB)."""
     scale_factor: Annotated[float, Interval(ge=1.01, le=2)] = 1.2
@@ -95,6 +100,9 @@ class ExtractorConfig(Settings, section="extractor"):
     """Smallest score of a keypoint (SuperPoint)."""
     nms_radius: Annotated[int, Interval(ge=0, le=64)] = 4
     """No two keypoints are closer than this, px (SuperPoint)."""
+    octaves: Annotated[int, Interval(ge=1, le=5)] = 1
+    """Sizes in which an image is searched, each half of the one before: with 2 or 3 what is seen from two or four times
+    as far is found again, in up to a third more time, but less of what is seen from as near (SuperPoint)."""
     subpixel: bool = True
     """Refine keypoints below the pixel (SuperPoint)."""
     weights: str = "superpoint-lite"

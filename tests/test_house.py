@@ -30,6 +30,7 @@ LAYERS = (
         "environment",
         "image_headers",
         "imaging",
+        "jobs",
         "patches",
         "protocols",
         "reading",
@@ -200,3 +201,9 @@ def test_the_version_is_that_of_the_package_metadata() -> None:
     declared = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
     assert declared is not None
     assert declared.group(1) == slamfront.__version__
+
+
+def test_the_notice_names_every_network_that_ships() -> None:
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    networks = [path.stem for path in (PACKAGE / "weights").glob("*.md")]
+    assert networks and not [name for name in networks if not re.search(rf"\b{name}\b", notice)]

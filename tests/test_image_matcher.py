@@ -52,3 +52,15 @@ def test_images_without_keypoints_have_no_matches() -> None:
 def test_what_is_no_image_is_refused_in_one_line(wrong: np.ndarray) -> None:
     with pytest.raises(FrameError, match="the second image must be uint8"):
         slamfront.ImageMatcher(CLASSICAL).match(textured(160, 120), wrong)
+
+
+def test_octaves_match_images_of_which_one_shows_things_much_larger() -> None:
+    first = textured(480, 360)
+    second = cv2.resize(first, (200, 150), interpolation=cv2.INTER_AREA)
+    right = []
+    for octaves in (1, 3):
+        config = RunConfig(device="cpu", extractor=ExtractorConfig(octaves=octaves))
+        found = slamfront.ImageMatcher(config).match(first, second)
+        expected = (found.first_xy + 0.5) * (200 / 480) - 0.5
+        right.append(int((np.linalg.norm(expected - found.second_xy, axis=1) < 2.0).sum()))
+    assert right[1] > 2 * right[0] and right[1] > 40

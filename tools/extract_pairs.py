@@ -1,10 +1,10 @@
 """Extracts the features of pairs of images, and which of them are the same, into one file that matchers learn from.
 
     python tools/extract_pairs.py PHOTOS photograph-features.npz --count 12000
-    python tools/extract_pairs.py rendered.npz rendered-features.npz --repeats 3
+    python tools/extract_pairs.py worlds rendered-features.npz --repeats 3
     python tools/extract_pairs.py rgbd_dataset_freiburg1_desk desk-features.npz --posed --stride 5
 
-A folder of photographs gives pairs by homographies, a file of tools/render_pairs.py pairs with parallax and occlusion,
+A folder of photographs gives pairs by homographies, what tools/render_pairs.py made pairs with parallax and occlusion,
 and an RGB-D sequence with known poses (TUM, 7-Scenes, any that slamfront reads) pairs of its frames.
 """
 
@@ -33,7 +33,7 @@ from slamfront.training.homographies import WarpConfig
 from slamfront.training.photometric import PhotometricConfig
 from slamfront.training.posed import posed_pairs
 from slamfront.training.rendered import RenderedPair
-from slamfront.training.rendered_file import RenderedPairs
+from slamfront.training.rendered_file import RenderedPairs, holds_views
 from slamfront.training.tasks import network_of
 
 _TOLD_EVERY = 500
@@ -42,10 +42,10 @@ _TOLD_EVERY = 500
 def main() -> None:
     """Write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path, help="folder of photographs, or file of rendered pairs")
+    parser.add_argument("source", type=Path, help="folder of photographs, or of rendered pairs")
     parser.add_argument("out", type=Path, help="file to write")
     parser.add_argument("--weights", default="superpoint-lite", help="extractor: known weights or a file")
-    parser.add_argument("--keypoints", type=int, default=256, help="the strongest so many of an image are kept")
+    parser.add_argument("--keypoints", type=int, default=256, help="at most so many of an image are kept")
     parser.add_argument("--count", type=int, default=12000, help="pairs of photographs, or of a sequence's frames")
     parser.add_argument("--posed", action="store_true", help="the source is an RGB-D sequence with known poses")
     parser.add_argument("--stride", type=int, default=1, help="take every n-th frame of a sequence")
@@ -70,7 +70,7 @@ def pairs_of(given: argparse.Namespace) -> tuple[Iterator[PlanePair | RenderedPa
     light = PhotometricConfig()
     if given.posed:
         return posed(given, light)
-    if given.source.is_dir():
+    if given.source.is_dir() and not holds_views(given.source):
         size = (given.width, given.height)
         return photograph_pairs(given.source, given.count, given.seed, size, WarpConfig(), light), size
     rendered = RenderedPairs(given.source)

@@ -1,41 +1,39 @@
-"""Renders pairs of views, with exact depth and pose, into one file for training.
+"""Renders pairs of views of path-traced rooms and streets, with exact depth and pose, into a folder for training.
 
-python tools/render_pairs.py PHOTOS pairs.npz --count 1200
+python tools/render_pairs.py PHOTOS worlds --parts 100
+
+Goes on where it stopped: parts that are there are left alone. Needs slamfront[render] and libllvm.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
 import cv2
 import tyro
 
 from slamfront.errors import SlamfrontError
-from slamfront.training.rendered import RenderConfig, RenderedPair, render_pairs
-from slamfront.training.rendered_file import save_pairs
+from slamfront.training.parts import PartConfig, make_parts
 
 
 def main(
+    photographs: tyro.conf.Positional[Path],
     folder: tyro.conf.Positional[Path],
-    out: tyro.conf.Positional[Path],
-    count: int = 1200,
+    parts: int = 100,
     seed: int = 0,
-    config: tyro.conf.OmitArgPrefixes[RenderConfig] = RenderConfig(),  # noqa: B008 - its values are the defaults
+    workers: int = 1,
+    cluster: str = "",
+    config: tyro.conf.OmitArgPrefixes[PartConfig] = PartConfig(),  # noqa: B008 - its values are the defaults
 ) -> None:
-    """Render `count` pairs of worlds with the photographs of a folder in them."""
+    """Render `parts` files, with the photographs of a folder on walls and screens, by processes or a Dask cluster."""
     cv2.setNumThreads(1)
-    origin = f"render_pairs --count {count} --seed {seed} with {config}"
-    save_pairs(out, _counted(render_pairs(folder, count, seed, config), count), origin)
-    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
-
-
-def _counted(pairs: Iterator[RenderedPair], count: int) -> Iterator[RenderedPair]:
-    for done, pair in enumerate(pairs, 1):
-        yield pair
-        if done % 100 == 0:
-            print(f"{done} of {count}", flush=True)
+    started, total = time.monotonic(), 0
+    for part, pairs in make_parts(folder, photographs, parts, seed, config, workers, cluster):
+        total += pairs
+        rate = 3600 * total / (time.monotonic() - started)
+        print(f"{part.path.name}: {pairs} pairs, {rate:.0f} an hour", flush=True)
 
 
 if __name__ == "__main__":

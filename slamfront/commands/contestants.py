@@ -94,7 +94,8 @@ def pictures_of(
 
 def keypoints_told(config: ExtractorConfig) -> str:
     """Return how many keypoints are taken and which, as a sentence."""
-    which = "the strongest" if config.grid == 0 else f"balanced over {config.grid} columns"
+    chosen = [f"{name} {value:g}" for name in ("grid", "crowding") if (value := getattr(config, name)) is not None]
+    which = "the strongest" if 0 in (config.grid, config.crowding) else f"spread as {', '.join(chosen) or 'by default'}"
     return f"At most {config.max_keypoints} keypoints of an image, {which}."
 
 

@@ -29,7 +29,7 @@ from slamfront.evaluation.feature_report import feature_comparison
 from slamfront.evaluation.features import MatchingProtocol, pair_result
 from slamfront.evaluation.homographies import PhotographProtocol
 from slamfront.evaluation.match_pictures import telling_pairs
-from slamfront.sources.homographies import PairFolder, open_pairs
+from slamfront.sources.homographies import Ladder, PairFolder, open_pairs
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,15 @@ class EvalFeatures:
     """Resample HPatches and images with homographies to this short side, px; as they are without it."""
     apart: Flag = False
     """Measure photographs with the viewpoint and with the light changed alone as well."""
+    scales: tuple[Annotated[float, Interval(ge=0.05, le=1)], ...] = ()
+    """Measure photographs against themselves at these sizes instead, such as 0.71 0.5 0.35."""
+    rotations: tuple[Annotated[float, Interval(ge=-180, le=180)], ...] = ()
+    """Measure photographs against themselves turned by so many degrees instead, such as 15 30 45 90."""
     pictures: Annotated[int, Interval(ge=0, le=1000)] = 3
     """Pairs of each kind whose matches are drawn, from the worst to the best."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks run."""
-    extractor: ExtractorConfig = field(default_factory=lambda: ExtractorConfig(max_keypoints=512, grid=0))
+    extractor: ExtractorConfig = field(default_factory=lambda: ExtractorConfig(max_keypoints=512))
     matcher: MatcherConfig = field(default_factory=lambda: MatcherConfig(kind="nearest", ratio=1.0))
     matching: MatchingProtocol = field(default_factory=MatchingProtocol)
     photographs: PhotographProtocol = field(default_factory=PhotographProtocol)
@@ -64,7 +68,9 @@ class EvalFeatures:
 def main(arguments: Sequence[str]) -> None:
     """Measure, print the figures, and write the report."""
     given = parse(EvalFeatures, arguments, "eval-features")
-    pairs = open_pairs(given.folder, given.photographs, given.short_side, given.apart)
+    pairs = open_pairs(
+        given.folder, given.photographs, given.short_side, given.apart, Ladder(given.scales, given.rotations)
+    )
     configs = configs_of(
         given.compare, RunConfig(device=given.device, extractor=given.extractor, matcher=given.matcher)
     )

@@ -23,7 +23,7 @@ from slamfront.commands.contestants import (
 )
 from slamfront.commands.known_pairs import KnownPairs, plane_pairs, rendered_pairs, sequence_pairs
 from slamfront.commands.parsing import Flag, parse
-from slamfront.config import ExtractorConfig, MatcherConfig, RunConfig, SourceConfig
+from slamfront.config import ExtractorConfig, MatcherConfig, RunConfig, Share, SourceConfig
 from slamfront.environment import environment
 from slamfront.errors import ConfigError
 from slamfront.evaluation.comparison import Compared
@@ -31,28 +31,37 @@ from slamfront.evaluation.contestants import Aligned, Competitor, Contestant, ju
 from slamfront.evaluation.features import MatchingProtocol
 from slamfront.evaluation.homographies import PhotographProtocol
 from slamfront.evaluation.match_pictures import telling_pairs
-from slamfront.evaluation.match_quality import DIFFICULTIES, PoseEstimator, PoseProtocol, matching_result
+from slamfront.evaluation.match_quality import DIFFICULTIES, PUBLISHED, PoseEstimator, PoseProtocol, matching_result
 from slamfront.evaluation.match_report import Times, matching_comparison
 from slamfront.evaluation.match_times import matching_times
 from slamfront.evaluation.pairs import evenly_spread
 from slamfront.solve.essential import opencv_pose, poselib_pose
+from slamfront.sources.frame_pairs import Overlap
 from slamfront.sources.guess import open_source
+from slamfront.training.rendered_file import holds_views
 
 _ESTIMATORS: dict[str, PoseEstimator] = {"PoseLib": poselib_pose, "OpenCV": opencv_pose}
+_PUBLISHED_WIDTH = 640
 
 
 @dataclass(frozen=True)
 class EvalMatching:
     """Measure matches: precision, recall, the homographies and poses that follow from them, and time.
 
-    PAIRS is a folder as of eval-features (HPatches, images with homographies, photographs), a file of
-    tools/render_pairs.py, or with --gaps a posed sequence as of run.
+    PAIRS is a folder as of eval-features (HPatches, images with homographies, photographs), what
+    tools/render_pairs.py made, or with --gaps or --overlap a posed sequence as of run.
     """
 
     pairs: Annotated[str, Positional, arg(metavar="PAIRS")]
     """What to measure on."""
     gaps: tuple[Annotated[int, Interval(ge=1, le=10**6)], ...] = ()
     """Take pairs of frames of a sequence, so many frames apart."""
+    overlap: tuple[Share, ...] = ()
+    """Take pairs of frames of a sequence with depth of which a share between these two is seen in either, such as 0.4
+    0.8, however many frames apart."""
+    protocol: Literal["own", "published"] = "own"
+    """`published` measures poses as papers do on ScanNet since SuperGlue: images at a width of 640 px, the direction of
+    every pair counts, and the epipolar precision is that at a squared symmetric epipolar distance of 5e-4."""
     compare: tuple[str, ...] = ()
     """Compare several, each as EXTRACTOR[:WEIGHTS][+MATCHER[:WEIGHTS]], either with options of its own, such as
     superpoint+nearest,ratio=0.85 superpoint+lightglue,adaptive=false; the others hold for all. Without, it is the one
@@ -66,7 +75,7 @@ class EvalMatching:
     output: Path | None = None
     """Folder for report.html and report.json; runs/matching-TIME without it."""
     count: Annotated[int, Interval(ge=1, le=10**6)] = 50
-    """Most rendered pairs, or first frames of a sequence, evenly spread over it."""
+    """Most rendered pairs, or first frames of a sequence, evenly spread over it, or pairs of its frames by overlap."""
     counts: tuple[Annotated[int, Interval(ge=1, le=20000)], ...] = (256, 512, 1024)
     """Measure the time with so many keypoints; none leaves that out."""
     timed: Annotated[int, Interval(ge=1, le=10**5)] = 10
@@ -82,7 +91,7 @@ class EvalMatching:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks run."""
     source: SourceConfig = field(default_factory=SourceConfig)
-    extractor: ExtractorConfig = field(default_factory=lambda: ExtractorConfig(max_keypoints=512, grid=0))
+    extractor: ExtractorConfig = field(default_factory=lambda: ExtractorConfig(max_keypoints=512))
     matcher: MatcherConfig = field(default_factory=lambda: MatcherConfig(kind="nearest", ratio=1.0))
     matching: MatchingProtocol = field(default_factory=MatchingProtocol)
     pose: PoseProtocol = field(default_factory=PoseProtocol)
@@ -93,6 +102,8 @@ def main(arguments: Sequence[str]) -> None:
     """Measure, print the figures, and write the report."""
     given = parse(EvalMatching, arguments, "eval-matching")
     _check(given)
+    if given.protocol == "published":
+        given = replace(given, pose=PUBLISHED, source=replace(given.source, width=_PUBLISHED_WIDTH))
     configs = configs_of(
         given.compare, RunConfig(device=given.device, extractor=given.extractor, matcher=given.matcher)
     )
@@ -122,15 +133,22 @@ def main(arguments: Sequence[str]) -> None:
 def _check(given: EvalMatching) -> None:
     if given.gaps and given.source.stride != 1:
         raise ConfigError("--gaps says how many frames apart the frames of a pair are: --source.stride must be 1")
+    if given.gaps and given.overlap:
+        raise ConfigError("--gaps and --overlap are two ways to choose pairs of frames: give one of them")
+    if given.overlap and (len(given.overlap) != 2 or given.overlap[0] >= given.overlap[1]):
+        raise ConfigError("--overlap needs the least and the greatest share, as in --overlap 0.4 0.8")
+    if given.protocol == "published" and not (given.gaps or given.overlap):
+        raise ConfigError("--protocol published measures frames of a sequence: it needs --gaps or --overlap")
 
 
 def _pairs(given: EvalMatching) -> KnownPairs:
     """Return the pairs that are named."""
     path = Path(given.pairs).expanduser()
-    if given.gaps:
+    if given.gaps or given.overlap:
         source = open_source(given.pairs, replace(given.source, prefetch=0), given.sensor)
-        return sequence_pairs(source, given.gaps, given.count, given.source.start, given.time_offset_ms)
-    if path.is_file():
+        chosen = Overlap(*given.overlap) if given.overlap else given.gaps
+        return sequence_pairs(source, chosen, given.count, given.source.start, given.time_offset_ms)
+    if path.is_file() or holds_views(path):
         return rendered_pairs(path, given.count)
     return plane_pairs(path, given.photographs, given.short_side)
 
@@ -168,7 +186,7 @@ def _protocol(given: EvalMatching) -> list[str]:
         f"{keypoints_told(given.extractor)} {given.matching.describe('Precision and recall')}",
         "Where depth is known, it carries points of the first image into the second; matches of points without a depth "
         "are not judged. The epipolar precision is the share of matches within that distance of each other's epipolar "
-        "line under the true pose, in both images.",
+        "line under the true pose, in both images, where nothing else is said below.",
         given.pose.describe(list(_ESTIMATORS)),
         f"Overlap is the smaller of the shares of either image that the other shows as well: easy pairs have at least "
         f"{easy:.2f}, medium ones {medium:.2f}, hard ones less. Times are medians of matching alone, features given: "

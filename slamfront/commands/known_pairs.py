@@ -14,7 +14,7 @@ from slamfront.evaluation.homographies import PhotographProtocol
 from slamfront.evaluation.match_quality import KnownPair
 from slamfront.evaluation.pairs import PairReference, PosedPair, Warp, evenly_spread
 from slamfront.protocols import Source
-from slamfront.sources.frame_pairs import frame_pairs
+from slamfront.sources.frame_pairs import Overlap, frame_pairs, overlapping_pairs
 from slamfront.sources.homographies import open_pairs
 from slamfront.training.rendered import RenderedPair
 from slamfront.training.rendered_file import RenderedPairs
@@ -29,21 +29,32 @@ class KnownPairs:
     told: str
 
 
-def sequence_pairs(source: Source, gaps: Sequence[int], count: int, start: int, time_offset_ms: float) -> KnownPairs:
-    """Return pairs of frames of a posed sequence, see `frame_pairs`."""
-    found = frame_pairs(source, gaps, count, start, round(1e6 * time_offset_ms))
+def sequence_pairs(
+    source: Source, chosen: Sequence[int] | Overlap, count: int, start: int, time_offset_ms: float
+) -> KnownPairs:
+    """Return pairs of frames of a posed sequence, so many frames apart or by overlap: `frame_pairs` and
+    `overlapping_pairs`.
+    """
+    offset_ns = round(1e6 * time_offset_ms)
+    if isinstance(chosen, Overlap):
+        found = overlapping_pairs(source, chosen, count, start, offset_ns)
+        which = (
+            f"of which {chosen.least:g} to {chosen.greatest:g} of either is seen in the other, evenly spread by that"
+        )
+    else:
+        found = frame_pairs(source, chosen, count, start, offset_ns)
+        which = f"{' and '.join(map(str, chosen))} apart, evenly spread"
     left_out = f" {found.left_out} more lack a frame or its true pose." if found.left_out else ""
     return KnownPairs(
         found.references,
-        f"{len(found.references)} pairs of frames of {source.name}, {' and '.join(map(str, gaps))} apart, evenly "
-        f"spread.{left_out} Poses are the sequence's truth, interpolated to the frames' times {time_offset_ms:+g} ms; "
-        "where rows are exposed one after the other, keypoints are first moved to where they were when the middle row "
-        "was, by the true turning of the camera.",
+        f"{len(found.references)} pairs of frames of {source.name}, {which}.{left_out} Poses are the sequence's truth, "
+        f"interpolated to the frames' times {time_offset_ms:+g} ms; where rows are exposed one after the other, "
+        "keypoints are first moved to where they were when the middle row was, by the true turning of the camera.",
     )
 
 
 def rendered_pairs(path: Path, count: int) -> KnownPairs:
-    """Return at most `count` pairs of a file of tools/render_pairs.py, evenly spread; TrainingError for another one."""
+    """Return at most `count` pairs of what tools/render_pairs.py made, evenly spread; TrainingError for another one."""
     pairs = RenderedPairs(path)
     rows = evenly_spread(len(pairs), count)
     return KnownPairs(

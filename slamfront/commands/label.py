@@ -1,4 +1,4 @@
-"""`slamfront label`: the keypoints of photographs, by homographic adaptation."""
+"""`slamfront label`: the keypoints of photographs and of rendered views, by homographic adaptation."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from slamfront.training.adaptation import AdaptationConfig, label
 
 @dataclass(frozen=True)
 class Label:
-    """Find the keypoints of photographs under many homographies, for training; the same command goes on."""
+    """Find the keypoints of photographs, or of rendered views, for training; the same command goes on."""
 
     photographs: Positional[Path]
-    """Folder of photographs."""
+    """Folder of photographs, or of what tools/render_pairs.py made."""
     output: Positional[Path]
     """File for the labels, .npz."""
     weights: str
@@ -52,4 +52,4 @@ def main(arguments: Sequence[str]) -> None:
             given.adaptation,
             lambda done, total: progress.update(row, completed=done, total=total),
         )
-    print(f"{given.output} holds the keypoints of {count} photographs")
+    print(f"{given.output} holds the keypoints of {count} images")

@@ -143,10 +143,31 @@ def photograph_pair(photograph: Image, protocol: PhotographProtocol, index: int,
     second = cv2.warpPerspective(first, homography, size)
     if group != "viewpoint":
         second = changed_light(second, protocol.light, np.random.default_rng([protocol.seed, _LIGHT, index]))
-    inside = cv2.warpPerspective(np.ones_like(first), homography, size, flags=cv2.INTER_NEAREST)
+    return _with_void(first, second, homography, protocol.void_px)
+
+
+def scaled_pair(photograph: Image, protocol: PhotographProtocol, scale: float) -> HomographyPair:
+    """Return a grey photograph (H,W) and the same resampled by area to `scale` times its size, from above 0 to 1."""
+    first = resampled(photograph, protocol.short_side_px)
+    second = resampled(first, max(round(scale * protocol.short_side_px), 1))
+    return HomographyPair(first, second, resampling(first, second))
+
+
+def turned_pair(photograph: Image, protocol: PhotographProtocol, rotation_deg: float) -> HomographyPair:
+    """Return a grey photograph (H,W) and the same turned about its centre, of the same size; void is black."""
+    first = resampled(photograph, protocol.short_side_px)
+    size = (first.shape[1], first.shape[0])
+    homography = np.eye(3)
+    homography[:2] = cv2.getRotationMatrix2D(((size[0] - 1) / 2, (size[1] - 1) / 2), rotation_deg, 1.0)
+    return _with_void(first, cv2.warpPerspective(first, homography, size), homography, protocol.void_px)
+
+
+def _with_void(first: Image, second: NDArray[Any], homography: NDArray[np.float64], void_px: int) -> HomographyPair:
+    """Return the pair of an image and the same through a homography, black where it sees beyond the photograph."""
+    inside = cv2.warpPerspective(np.ones_like(first), homography, first.shape[::-1], flags=cv2.INTER_NEAREST)
     # What lies beyond the image's own edge is no void: there the photograph may well go on
     second[inside == 0] = 0
-    reach = np.ones((2 * protocol.void_px + 1,) * 2, np.uint8)
+    reach = np.ones((2 * void_px + 1,) * 2, np.uint8)
     usable = cv2.erode(inside, reach, borderType=cv2.BORDER_CONSTANT, borderValue=1) > 0
     return HomographyPair(first, second, homography, usable)
 

@@ -24,7 +24,7 @@ from slamfront.evaluation.matching import (
 from slamfront.evaluation.pairs import PairReference, PosedPair
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
-from slamfront.types import FloatArray
+from slamfront.types import BoolArray, FloatArray
 
 PoseEstimator = Callable[[FloatArray, FloatArray, Camera, Camera, float], "tuple[Pose, int] | None"]
 """Matched pixels (N,2) twice, both cameras, and the threshold in px to second_from_first and its inliers."""
@@ -47,15 +47,28 @@ class PoseProtocol(Settings, section="pose"):
     least_baseline: Annotated[float, Interval(ge=0, le=1000)] = 0.05
     """The direction of a translation counts where it is at least this share of the median depth, or that is unknown:
     below, an error of one pixel at a focal length of 500 px turns it by more than 2 degrees."""
+    epipolar: Annotated[float, Interval(ge=1e-12, le=1)] | None = None
+    """Largest squared symmetric epipolar distance, at a focal length of 1, of a match that counts as right among the
+    epipolar precision; None takes the distance to the epipolar lines in pixels at which matches are right."""
 
     def describe(self, estimators: Sequence[str]) -> str:
         """Return the protocol in sentences."""
+        epipolar = ""
+        if self.epipolar is not None:
+            epipolar = (
+                " The epipolar precision is the share of matches at a squared symmetric epipolar distance below "
+                f"{self.epipolar:g}, at a focal length of 1."
+            )
         return (
             f"Relative poses are those of the essential matrix by {' and by '.join(estimators)} at {self.ransac_px:g} "
             "px; the error is the larger of the angles of rotation and of the direction of translation. The direction "
             f"counts where the true translation is at least {self.least_baseline:g} of the median depth (or depth is "
-            "unknown): a camera that only turns has none. The rotation alone is scored beside."
+            f"unknown): a camera that only turns has none. The rotation alone is scored beside.{epipolar}"
         )
+
+
+PUBLISHED = PoseProtocol(ransac_px=1.0, least_baseline=0.0, epipolar=5e-4)
+"""As on ScanNet since Sarlin et al., "SuperGlue" (CVPR 2020): the direction of every pair counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +158,7 @@ def matching_result(
         estimate = estimated_homography(*points, protocol.ransac_px)
         corner_error_px = homography_corner_error(estimate, pair.second_from_first, matched.first.image_size)
     elif related:
-        near = pair.epipolar_distance_px(*points) <= protocol.max_distance_px
+        near = _near_lines(pair, points, protocol, pose)
         epipolar = float(near.sum()) / max(len(near), 1)
         poses = {name: pose_error(estimate, points, pair, pose) for name, estimate in estimators.items()}
     return MatchingResult(
@@ -164,6 +177,15 @@ def matching_result(
         wall_ms=found.wall_ms,
         layers=float("nan") if found.layers is None else float(found.layers),
     )
+
+
+def _near_lines(
+    pair: PosedPair, points: tuple[FloatArray, FloatArray], protocol: MatchingProtocol, pose: PoseProtocol
+) -> BoolArray:
+    """Return which matched points (N,2) lie near to each other's epipolar line."""
+    if pose.epipolar is None:
+        return np.asarray(pair.epipolar_distance_px(*points) <= protocol.max_distance_px)
+    return np.asarray(pair.symmetric_epipolar(*points) < pose.epipolar)
 
 
 def pose_error(

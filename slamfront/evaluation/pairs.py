@@ -9,7 +9,12 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from slamfront.geometry.camera import Camera
-from slamfront.geometry.epipolar import epipolar_lines, fundamental_matrix
+from slamfront.geometry.epipolar import (
+    epipolar_lines,
+    essential_matrix,
+    fundamental_matrix,
+    symmetric_epipolar_distance,
+)
 from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
 from slamfront.types import BoolArray, Features, Float32Array, FloatArray, Image
@@ -121,6 +126,13 @@ class PosedPair:
             _distance_to_line(epipolar_lines(fundamental, first_xy), second_xy),
             _distance_to_line(epipolar_lines(fundamental.T, second_xy), first_xy),
         )
+
+    def symmetric_epipolar(self, first_xy: FloatArray, second_xy: FloatArray) -> FloatArray:
+        """Return for matched points (N,2) the squared symmetric epipolar distance at a focal length of 1; nan without a
+        translation.
+        """
+        rays = self.cameras[0].normalized(first_xy), self.cameras[1].normalized(second_xy)
+        return symmetric_epipolar_distance(essential_matrix(self.second_from_first), *rays)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from slamfront.config import ExtractorConfig
-from slamfront.geometry.balance import balanced
+from slamfront.geometry.balance import COLUMNS_OF_TURNS, TURNS, spread
 from slamfront.types import Features, Image
 
 # Detect this many times the wanted keypoints, so that balancing finds some in the faint parts of the image too
@@ -34,7 +34,7 @@ class Orb:
         return f"Orb {cv2.__version__} {self._config}"
 
     def extract(self, image: Image) -> Features:
-        """Return balanced ORB features of a grey image (H,W); one with no room for a descriptor has none."""
+        """Return ORB features of a grey image (H,W), spread over it; one with no room for a descriptor has none."""
         # ORB keeps this far from the edge, and fails on an image that its pyramid shrinks to nothing
         if min(image.shape) <= 2 * self._detector.getEdgeThreshold():
             return _nothing(image, np.zeros((0, 32), np.uint8))
@@ -56,7 +56,7 @@ class Sift:
         return f"Sift {cv2.__version__} {self._config}"
 
     def extract(self, image: Image) -> Features:
-        """Return balanced RootSIFT features of a grey image (H,W)."""
+        """Return RootSIFT features of a grey image (H,W), spread over it."""
         keypoints, descriptors = _keypoints(self._detector, image, self._config)
         # 1.6 is SIFT's first scale, and a keypoint's size is twice its scale
         scales = np.maximum(np.array([k.size for k in keypoints], np.float32) / 3.2, 1.0)
@@ -69,13 +69,15 @@ class Sift:
 def _keypoints(
     detector: cv2.Feature2D, image: Image, config: ExtractorConfig
 ) -> tuple[Sequence[cv2.KeyPoint], np.ndarray | None]:
-    """Return balanced keypoints and their descriptors; those that balance leaves out are never described."""
+    """Return keypoints spread over the image and their descriptors; those that are left out are never described."""
     found = detector.detect(image, None)
     if len(found) == 0:
         return [], None
     xy = cv2.KeyPoint_convert(found).astype(np.float32).reshape(-1, 2)
     scores = np.array([k.response for k in found], np.float32)
-    rows = balanced(xy, scores, image.shape[1], config.max_keypoints, config.grid)
+    columns = COLUMNS_OF_TURNS if config.grid is None else config.grid
+    crowding = TURNS if config.crowding is None else config.crowding
+    rows = spread(xy, scores, image.shape[1], config.max_keypoints, columns, crowding)
     return detector.compute(image, [found[row] for row in rows.tolist()])
 
 

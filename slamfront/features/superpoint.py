@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from slamfront.config import ExtractorConfig
 from slamfront.errors import ConfigError, WeightsError
-from slamfront.geometry.balance import balanced
+from slamfront.geometry.balance import COLUMNS, CROWDING, spread
 from slamfront.models.checkpoints import load_network
 from slamfront.models.compiled import CompiledExtractor
 from slamfront.models.detection import (
@@ -22,7 +23,7 @@ from slamfront.models.detection import (
 )
 from slamfront.models.precision import prepare_for_inference
 from slamfront.models.superpoint import DenseExtractor, DenseFeatures
-from slamfront.types import Features, Image
+from slamfront.types import Features, Float32Array, Image, IntArray
 
 # The network sees nothing beyond the edge, so what it says this close to it, px, is not trusted
 _BORDER_PX = 4
@@ -31,8 +32,8 @@ _BORDER_PX = 4
 class SuperPointExtractor:
     """Learned corners with learned descriptors (DeTone et al., CVPRW 2018).
 
-    Keypoints are balanced over the grid before they are refined and described. An instance belongs to one thread, the
-    front's: it neither locks nor may it run twice at a time.
+    Keypoints of all octaves together are spread over the image before they are refined and described. An instance
+    belongs to one thread, the front's: it neither locks nor may it run twice at a time.
     """
 
     def __init__(
@@ -53,9 +54,10 @@ class SuperPointExtractor:
         # OpenVINO lowers the precision by itself, where that is faster
         dtype = torch.float32 if compiled else dtype
         self._network = prepare_for_inference(_loaded(config) if network is None else network, device, dtype)
-        self._dense: Callable[[Tensor], DenseFeatures] = self._network
-        if compiled:
-            self._dense = CompiledExtractor(self._network)
+        # One is compiled for each size of images
+        self._dense: list[Callable[[Tensor], DenseFeatures]] = [
+            CompiledExtractor(self._network) if compiled else self._network for _ in range(config.octaves)
+        ]
 
     @property
     def fingerprint(self) -> str:
@@ -74,18 +76,68 @@ class SuperPointExtractor:
         Raises FrameError for an image smaller than 8x8 pixels.
         """
         config, size = self._config, (image.shape[1], image.shape[0])
-        unit = torch.from_numpy(np.divide(image, np.float32(255)))
-        dense = self._dense(unit[None, None].to(self._device, memory_format=torch.channels_last))
+        octaves = [self._octave(image, number) for number in range(config.octaves) if _searchable(image, number)]
+        places_xy = np.concatenate([one.whole_xy(_array(one.pixels.float())) for one in octaves])
+        strengths = np.concatenate([_array(one.strengths) for one in octaves])
+        rows = spread(places_xy, strengths, size[0], config.max_keypoints, *_spreading(config))
+        ends = np.cumsum([len(one.pixels) for one in octaves])
+        numbers = np.searchsorted(ends, rows, side="right")
+        found = [self._described(one, rows[numbers == n] - ends[n] + len(one.pixels)) for n, one in enumerate(octaves)]
+        keypoints_xy, scales, descriptors = (np.concatenate(part) for part in zip(*found))
+        # They come octave by octave; the best are first again
+        best = np.argsort(np.argsort(numbers, kind="stable"))
+        return Features(keypoints_xy[best], strengths[rows], descriptors[best], size, scales[best])
+
+    def _octave(self, image: Image, number: int) -> _Octave:
+        """Return what the network finds in an image that is 2^number times smaller."""
+        height, width = image.shape[0] >> number, image.shape[1] >> number
+        smaller = image if number == 0 else cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        unit = torch.from_numpy(np.divide(smaller, np.float32(255)))
+        dense = self._dense[number](unit[None, None].to(self._device, memory_format=torch.channels_last))
         scores = self._network.score_map(dense.logits)
-        suppressed = suppress_non_maxima(scores, config.nms_radius)[0]
-        pixels, strengths = select_keypoints(suppressed, None, config.threshold, _BORDER_PX)
-        rows = balanced(_array(pixels.float()), _array(strengths), size[0], config.max_keypoints, config.grid)
-        chosen = torch.from_numpy(rows).to(self._device)
-        pixels, strengths = pixels[chosen], strengths[chosen]
-        keypoints_xy = refine_subpixel(scores[0], pixels) if config.subpixel else pixels.float()
-        descriptors = self._network.describe(dense.descriptors[0], keypoints_xy)
-        ones = np.ones(len(rows), np.float32)
-        return Features(_array(keypoints_xy), _array(strengths), _array(descriptors), size, ones)
+        suppressed = suppress_non_maxima(scores, self._config.nms_radius)[0]
+        pixels, strengths = select_keypoints(suppressed, None, self._config.threshold, _BORDER_PX)
+        scaling = np.array([image.shape[1] / width, image.shape[0] / height], np.float32)
+        return _Octave(scaling, scores[0], dense.descriptors[0], pixels, strengths)
+
+    def _described(self, octave: _Octave, rows: IntArray) -> tuple[Float32Array, Float32Array, Float32Array]:
+        """Return keypoints (K,2), scales (K,) and descriptors (K,D) of those of an octave."""
+        pixels = octave.pixels[torch.from_numpy(rows).to(self._device)]
+        keypoints_xy = refine_subpixel(octave.scores, pixels) if self._config.subpixel else pixels.float()
+        descriptors = _array(self._network.describe(octave.descriptors, keypoints_xy))
+        scales = np.full(len(rows), octave.scaling.mean(), np.float32)
+        return octave.whole_xy(_array(keypoints_xy)), scales, descriptors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Octave:
+    """What the network finds in an image that was made smaller.
+
+    scaling         (2,): how many pixels of the whole image one of its pixels is wide and high
+    scores          (H,W); descriptors (D,H/8,W/8)  of the whole octave
+    pixels          (N,2) and strengths (N,)  of its keypoints
+    """
+
+    scaling: Float32Array
+    scores: Tensor
+    descriptors: Tensor
+    pixels: Tensor
+    strengths: Tensor
+
+    def whole_xy(self, xy: Float32Array) -> Float32Array:
+        """Return pixels (N,2) of it as those of the whole image; the edges of both coincide."""
+        return np.asarray(xy * self.scaling + (self.scaling - 1) / 2, np.float32)
+
+
+def _searchable(image: Image, number: int) -> bool:
+    """Say whether an image that is 2^number times smaller has pixels within the border; the whole one may have none."""
+    return number == 0 or min(image.shape) >> number > 2 * _BORDER_PX
+
+
+def _spreading(config: ExtractorConfig) -> tuple[int, float]:
+    """Return columns and crowding by which keypoints are spread."""
+    columns = COLUMNS if config.grid is None else config.grid
+    return columns, CROWDING if config.crowding is None else config.crowding
 
 
 def _loaded(config: ExtractorConfig) -> DenseExtractor:

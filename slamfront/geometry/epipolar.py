@@ -34,6 +34,21 @@ def epipolar_lines(fundamental: ArrayLike, pixels_xy: ArrayLike) -> Array:
         return lines / np.hypot(lines[:, 0], lines[:, 1])[:, None]
 
 
+def symmetric_epipolar_distance(essential: ArrayLike, first: ArrayLike, second: ArrayLike) -> Array:
+    """Return the symmetric epipolar distance, squared (N,), of normalised points (N,2) of two views (Eq. 11.10).
+
+    The sum of the squared distances of both points to each other's epipolar line, at a focal length of 1; not finite at
+    the epipoles.
+    """
+    matrix = np.asarray(essential, dtype=np.float64)
+    first_rays, second_rays = _homogeneous(first), _homogeneous(second)
+    in_second, in_first = first_rays @ matrix.T, second_rays @ matrix
+    residuals = np.sum(second_rays * in_second, axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weights = 1 / np.sum(in_second[:, :2] ** 2, axis=1) + 1 / np.sum(in_first[:, :2] ** 2, axis=1)
+        return np.asarray(residuals**2 * weights)
+
+
 def _homogeneous(pixels_xy: ArrayLike) -> Array:
     xy = np.asarray(pixels_xy, dtype=np.float64).reshape(-1, 2)
     return np.column_stack([xy, np.ones(len(xy))])

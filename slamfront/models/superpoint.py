@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slamfront.errors import FrameError
+from slamfront.geometry.balance import COLUMNS, CROWDING, spread
 from slamfront.models.detection import (
     CELL,
     Keypoints,
@@ -88,18 +89,26 @@ class DenseExtractor(nn.Module, ABC):
         nms_radius: int = 4,
         border: int = 4,
         subpixel: bool = False,
+        columns: int = COLUMNS,
+        crowding: float = CROWDING,
     ) -> list[Keypoints]:
-        """Detect and describe keypoints in grey images (B,1,H,W) in [0,1]; one `Keypoints` an image, strongest first.
+        """Detect and describe keypoints in grey images (B,1,H,W) in [0,1]; one `Keypoints` an image, the best first.
 
         Keypoints score above the threshold, are the strongest within `nms_radius` pixels and lie at least `border`
-        pixels inside; `subpixel` moves them off the pixel grid (see `refine_subpixel`) before they are described.
+        pixels inside; where these are more than `max_keypoints`, they are spread over the image by `columns` and
+        `crowding` (`slamfront.geometry.balance.spread`). `subpixel` moves them off the pixel grid (see
+        `refine_subpixel`) before they are described.
         """
         features = self(image)
         scores = self.score_map(features.logits)
         suppressed = suppress_non_maxima(scores, nms_radius)
         extracted = []
         for one_scores, one_suppressed, one_map in zip(scores, suppressed, features.descriptors):
-            pixels, strengths = select_keypoints(one_suppressed, max_keypoints, threshold, border)
+            pixels, strengths = select_keypoints(one_suppressed, None, threshold, border)
+            if max_keypoints is not None:
+                places, count = (pixels.cpu().numpy(), strengths.cpu().numpy()), max_keypoints
+                rows = torch.from_numpy(spread(*places, image.shape[-1], count, columns, crowding)).to(pixels.device)
+                pixels, strengths = pixels[rows], strengths[rows]
             keypoints_xy = refine_subpixel(one_scores, pixels) if subpixel else pixels.float()
             extracted.append(Keypoints(keypoints_xy, strengths, self.describe(one_map, keypoints_xy)))
         return extracted

@@ -17,6 +17,9 @@ from slamfront.imaging import grey
 from slamfront.protocols import Source
 from slamfront.types import Frame, Trajectory
 
+# Frames that are compared with each other: 5000 pairs of 100, some milliseconds each
+_MOST_FRAMES = 100
+
 
 @dataclass(frozen=True, slots=True)
 class FramePairs:
@@ -38,17 +41,14 @@ def frame_pairs(source: Source, gaps: Sequence[int], count: int, start: int = 0,
     reference, interpolated to its time. Where the camera has a rolling shutter, how it turned follows from the
     reference as well. Raises EvaluationError without a true trajectory, and where no frames are so far apart.
     """
-    if source.reference is None:
-        raise EvaluationError(f"{source.name} has no true trajectory, which tells how its frames lie to each other")
-    if source.length is None or source.live:
-        raise EvaluationError(f"{source.name}: it is not known how many frames there will be")
-    if not gaps or min(gaps) < 1 or max(gaps) >= source.length:
+    reference, length = _known(source)
+    if not gaps or min(gaps) < 1 or max(gaps) >= length:
         told = ", ".join(map(str, gaps))
-        raise EvaluationError(f"{source.name}: no frames are {told} apart, they may be 1 to {source.length - 1}")
-    firsts = [start + row for row in evenly_spread(source.length - max(gaps), count)]
+        raise EvaluationError(f"{source.name}: no frames are {told} apart, they may be 1 to {length - 1}")
+    firsts = [start + row for row in evenly_spread(length - max(gaps), count)]
     pairs = [(first, first + gap, gap) for first in firsts for gap in gaps]
     ids = {number for first, second, _ in pairs for number in (first, second)}
-    views = _views(source, source.reference, ids, time_offset_ns)
+    views = _views(source, reference, ids, time_offset_ns)
     references = tuple(
         PairReference(
             f"{source.name} {first}-{second}",
@@ -59,6 +59,58 @@ def frame_pairs(source: Source, gaps: Sequence[int], count: int, start: int = 0,
         if first in views and second in views
     )
     return FramePairs(references, len(pairs) - len(references))
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """How much of two frames shows the same: shares of either image that is seen in the other, the smaller one."""
+
+    least: float
+    greatest: float
+
+
+def overlapping_pairs(
+    source: Source, overlap: Overlap, count: int, start: int = 0, time_offset_ns: int = 0
+) -> FramePairs:
+    """Return pairs of frames of a source with depth that overlap so much, however many frames apart.
+
+    count   pairs, evenly spread over those found in the order of their overlap; all there are where these are fewer
+    start, time_offset_ns   as of `frame_pairs`
+
+    Looked for among all pairs of `_MOST_FRAMES` frames, evenly spread. Raises EvaluationError without a true
+    trajectory, without depth, and where no pair overlaps so much.
+    """
+    reference, length = _known(source)
+    ids = {start + row for row in evenly_spread(length, _MOST_FRAMES)}
+    views = sorted(_views(source, reference, ids, time_offset_ns).items())
+    if any(view.frame.depth_m is None for _, view in views):
+        raise EvaluationError(f"{source.name} has no depth, which tells how much two frames overlap")
+    shares = [
+        (_pair(first, second).overlap or 0.0, i, j)
+        for k, (i, first) in enumerate(views)
+        for j, second in views[k + 1 :]
+    ]
+    found = sorted(one for one in shares if overlap.least <= one[0] <= overlap.greatest)
+    if not found:
+        raise EvaluationError(f"{source.name}: no frames overlap by {overlap.least:g} to {overlap.greatest:g}")
+    by_id = dict(views)
+    group = f"overlap {overlap.least:g} to {overlap.greatest:g}"
+    return FramePairs(
+        tuple(
+            PairReference(f"{source.name} {i}-{j}", group, partial(_pair, by_id[i], by_id[j]))
+            for _, i, j in (found[row] for row in evenly_spread(len(found), count))
+        ),
+        0,
+    )
+
+
+def _known(source: Source) -> tuple[Trajectory, int]:
+    """Return the true trajectory and the number of frames of a source; EvaluationError where they are not known."""
+    if source.reference is None:
+        raise EvaluationError(f"{source.name} has no true trajectory, which tells how its frames lie to each other")
+    if source.length is None or source.live:
+        raise EvaluationError(f"{source.name}: it is not known how many frames there will be")
+    return source.reference, source.length
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ photographs images, of which `evaluation.homographies` makes pairs
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,8 @@ from slamfront.evaluation.homographies import (
     photograph_pair,
     resampled,
     resampling,
+    scaled_pair,
+    turned_pair,
 )
 from slamfront.evaluation.pairs import PairReference
 from slamfront.imaging import grey
@@ -45,14 +47,47 @@ _APART: tuple[Group, ...] = ("viewpoint and illumination", "viewpoint", "illumin
 
 
 @dataclass(frozen=True, slots=True)
+class Ladder:
+    """Steps of size, or of turning, in which alone the second image of a photograph's pair differs from the first."""
+
+    scales: tuple[float, ...] = ()
+    rotations_deg: tuple[float, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.scales or self.rotations_deg)
+
+    def describe(self, protocol: PhotographProtocol) -> str:
+        """Return what the pairs are in sentences."""
+        return (
+            f"Photographs at a short side of {protocol.short_side_px} px (resampled by area), the first "
+            f"{protocol.count} by name, and the same resampled by area to a share of that size, or turned about the "
+            f"centre: black beyond the photograph, and keypoints within {protocol.void_px} px of that do not count. "
+            "Nothing else changes."
+        )
+
+    def references(self, path: Path, protocol: PhotographProtocol) -> list[PairReference[HomographyPair]]:
+        """Return the pairs of one photograph."""
+        makers = {f"scale {scale:g}": partial(scaled_pair, scale=scale) for scale in self.scales}
+        makers |= {
+            f"turned by {turn:g} degrees": partial(turned_pair, rotation_deg=turn) for turn in self.rotations_deg
+        }
+        return [
+            PairReference(path.name, group, partial(_load_step, path, make, protocol)) for group, make in makers.items()
+        ]
+
+
+@dataclass(frozen=True, slots=True)
 class PairFolder:
     """The pairs of images that a folder gives, and what kind of folder it is."""
 
     kind: Literal["hpatches", "vgg", "photographs"]
     references: tuple[PairReference[HomographyPair], ...]
+    ladder: Ladder | None = None
 
     def describe(self, protocol: PhotographProtocol, short_side_px: int | None) -> str:
         """Return where the pairs are from, in sentences, given what they were opened with."""
+        if self.ladder:
+            return self.ladder.describe(protocol)
         if self.kind == "photographs":
             return protocol.describe()
         size = "as they are" if short_side_px is None else f"at a short side of {short_side_px} px"
@@ -60,24 +95,32 @@ class PairFolder:
 
 
 def open_pairs(
-    folder: Path, protocol: PhotographProtocol, short_side_px: int | None = None, apart: bool = False
+    folder: Path,
+    protocol: PhotographProtocol,
+    short_side_px: int | None = None,
+    apart: bool = False,
+    ladder: Ladder | None = None,
 ) -> PairFolder:
     """Return the pairs of a folder, whose kind is told from what lies in it.
 
     protocol        how photographs become pairs
     short_side_px   resample the images of HPatches and VGG by area to this short side; None leaves them as they are
     apart           make pairs with the viewpoint or the light of a photograph changed alone as well
+    ladder          make pairs of photographs in these steps of size and turning instead
 
-    Raises SourceError when there is no such folder, it holds nothing of the kind, or a homography is missing. Images
+    Raises SourceError when there is no such folder, it holds nothing of the kind, or a homography is missing; or where
+    a ladder is wanted of a folder whose images have homographies. Images
     are read when a pair is loaded, which raises FrameError for a damaged one.
     """
     if not folder.is_dir():
         raise SourceError(f"{folder} is not a folder" if folder.exists() else f"{folder} does not exist")
     inner = sorted(path for path in folder.iterdir() if path.is_dir())
     hpatches = [path for path in inner if _HPATCHES.fullmatch(path.name)]
+    sequences = [path for path in [folder, *inner] if _has_homographies(path)]
+    if ladder and (hpatches or sequences):
+        raise SourceError(f"{folder}: scales and rotations are those of photographs, and these have homographies")
     if hpatches:
         return PairFolder("hpatches", _sequences(hpatches, short_side_px))
-    sequences = [path for path in [folder, *inner] if _has_homographies(path)]
     if sequences:
         return PairFolder("vgg", _sequences(sequences, short_side_px))
     photographs = _photographs(folder)[: protocol.count]
@@ -85,6 +128,9 @@ def open_pairs(
         raise SourceError(
             f"{folder} holds neither i_*/v_* folders (HPatches), nor images with H_1_2 or H1to2p (VGG), nor photographs"
         )
+    if ladder:
+        steps = [step for path in photographs for step in ladder.references(path, protocol)]
+        return PairFolder("photographs", tuple(steps), ladder)
     return PairFolder("photographs", _photograph_references(photographs, protocol, _APART if apart else _APART[:1]))
 
 
@@ -179,3 +225,9 @@ def _photograph_references(
 
 def _load_photograph(path: Path, protocol: PhotographProtocol, index: int, group: Group) -> HomographyPair:
     return photograph_pair(grey(read_image(path)), protocol, index, group)
+
+
+def _load_step(
+    path: Path, make: Callable[[Image, PhotographProtocol], HomographyPair], protocol: PhotographProtocol
+) -> HomographyPair:
+    return make(grey(read_image(path)), protocol)

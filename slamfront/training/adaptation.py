@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from slamfront.models.superpoint import DenseExtractor
 from slamfront.training.datasets import read_photograph
 from slamfront.training.homographies import WarpConfig, random_homography, warp, warped_area
 from slamfront.training.labels import ImageLabels, load_labels, photographs_in, save_labels
+from slamfront.training.rendered_file import RenderedPairs, RenderedView, holds_views
 from slamfront.types import Float32Array, Image
 
 log = logging.getLogger(__name__)
@@ -90,39 +92,51 @@ def keypoints_of(scores: Float32Array, adaptation: AdaptationConfig) -> ImageLab
 
 def label(
     network: DenseExtractor,
-    folder: Path,
+    source: Path,
     out: Path,
     adaptation: AdaptationConfig,
     told: Callable[[int, int], None] = lambda done, count: None,
 ) -> int:
-    """Find the keypoints of all photographs below a folder, into one file; returns how many photographs it holds.
+    """Find the keypoints of all images of a source, into one file; returns how many images it holds.
 
-    Goes on where an earlier call with the same network and configuration stopped; TrainingError where the file is of
-    others. Files that are no images are left out with a warning.
+    The source is a folder of photographs, or of rendered pairs, whose views are labelled one by one. Goes on where an
+    earlier call with the same network and configuration stopped; TrainingError where the file is of others. Files that
+    are no images are left out with a warning.
     """
-    paths = {str(path.relative_to(folder)): path for path in photographs_in(folder)}
+    images = images_of(source)
     origin = f"{_digest(network)} {config.to_mapping(adaptation)}"
     labels, earlier = load_labels(out) if out.is_file() else ({}, origin)
     if earlier != origin:
         raise TrainingError(f"{out}: holds the labels of another network or configuration: choose another file")
-    for number, (name, path) in enumerate(paths.items()):
+    for number, (name, load) in enumerate(images.items()):
         if name in labels:
             continue
         try:
-            image = read_photograph(path)
+            image = load()
         except TrainingError as error:
             log.warning("%s; it is left out", error)
             continue
         if min(image.shape) < 8:
-            log.warning("%s: not an image that can be used, left out", path)
+            log.warning("%s: not an image that can be used, left out", name)
             continue
         scores = adapted_scores(network, np.asarray(image), adaptation, [adaptation.seed, number])
         labels[name] = keypoints_of(scores, adaptation)
         if len(labels) % _SAVED_EVERY == 0:
             save_labels(out, labels, origin)
-        told(number + 1, len(paths))
+        told(number + 1, len(images))
     save_labels(out, labels, origin)
     return len(labels)
+
+
+def images_of(source: Path) -> dict[str, Callable[[], Image]]:
+    """Return what loads each grey image, by name, of a folder of photographs or of rendered pairs."""
+    if holds_views(source):
+        return {name: partial(_image_of, load) for name, load in RenderedPairs(source).views().items()}
+    return {str(path.relative_to(source)): partial(read_photograph, path) for path in photographs_in(source)}
+
+
+def _image_of(load: Callable[[], RenderedView]) -> Image:
+    return load().image
 
 
 def _digest(network: DenseExtractor) -> str:

@@ -15,16 +15,14 @@ from slamfront.errors import FrameError, TrainingError, refused_as
 from slamfront.image_headers import MOST_PIXELS, check_complete, size_in
 from slamfront.models.detection import CELL
 from slamfront.reading import check_is_file
-from slamfront.training.homographies import WarpConfig, carry, random_homography, warp, warped_area
+from slamfront.training.homographies import WarpConfig, carry, random_homography, shrinkage, warp, warped_area
 from slamfront.training.labels import load_labels, photographs_in
 from slamfront.training.photometric import change_light
 from slamfront.training.recipe import DataRecipe, Recipe
-from slamfront.training.rendered import RenderedPair
-from slamfront.training.rendered_file import RenderedPairs
 from slamfront.training.shapes import draw_shapes
-from slamfront.types import Float32Array, FloatArray, Image
+from slamfront.types import BoolArray, Float32Array, FloatArray, Image
 
-_MOST_MAGNIFIED = 3.0
+_MOST_ENLARGED = 1.5  # pixels of a photograph, where its piece is to be shrunk
 MAX_KEYPOINTS = 512
 """Rows of the arrays of keypoints; those without one are nan."""
 
@@ -94,18 +92,18 @@ class PhotographPairs(Dataset[PairExample]):
         photograph, labels = self._photographs[rng.integers(len(self._photographs))]
         config = self._config
         size = (config.width, config.height)
-        first_from_photograph = cut(rng, photograph, size)
         second_from_first = random_homography(rng, size, config.warp)
+        first_from_photograph = cut(rng, photograph, size, zoom=1 / shrinkage(second_from_first, size))
         views = [first_from_photograph, second_from_first @ first_from_photograph]
         images = [change_light(warp(photograph, view, size), rng, config.light) for view in views]
         photograph_size = (photograph.shape[1], photograph.shape[0])
         seen = [warped_area(photograph_size, view, size) for view in views]
         for image, area in zip(images, seen):
             image[~area] = 0
-        count = max(int(photograph.size / config.label_density), 1)
-        keypoints = labels.keypoints_xy[:count].astype(np.float64)
-        found = [_inside(carry(view, keypoints), size) for view in views]
-        points = _points(rng, found[0], size, self._loss.points)
+        keypoints = labels.keypoints_xy.astype(np.float64)
+        found = [strongest_inside(carry(view, keypoints), area, config.label_density)
+                 for view, area in zip(views, seen)]  # fmt: skip
+        points = some_points(rng, found[0], size, self._loss.points)
         carried = carry(second_from_first, points) + rng.normal(0, self._loss.jitter_px, points.shape)
         return {
             "image": torch.stack([unit(image) for image in images]),
@@ -120,63 +118,19 @@ class PhotographPairs(Dataset[PairExample]):
         }
 
 
-class MixedPairs(Dataset[PairExample]):
-    """Photographs, and rendered pairs among them, which train the descriptors alone: they have no labels.
+def cut(rng: np.random.Generator, photograph: Image, size: tuple[int, int], zoom: float = 1.0) -> FloatArray:
+    """Return the homography that cuts a piece of `size` out of a photograph, a little turned, scaled and tilted.
 
-    Raises TrainingError where the rendered images are smaller than what the recipe cuts out.
+    zoom: how much larger the piece will be shown afterwards. It is cut so that what comes into view then is still of
+    the photograph, and no pixel of that grows more than it must.
     """
-
-    def __init__(self, recipe: Recipe, rendered: Path, count: int) -> None:
-        self._recipe, self._photographs, self._rendered = (
-            recipe,
-            PhotographPairs(recipe, count),
-            RenderedPairs(rendered),
-        )
-        data = recipe.data
-        if self._rendered.size[0] < data.width or self._rendered.size[1] < data.height:
-            raise TrainingError(f"{rendered}: its images are smaller than {data.width}x{data.height}")
-
-    def __len__(self) -> int:
-        return len(self._photographs)
-
-    def __getitem__(self, index: int) -> PairExample:
-        rng = np.random.default_rng([self._recipe.seed, index, 1])
-        if rng.random() >= self._recipe.data.rendered_share:
-            return self._photographs[index]
-        return self._example(self._rendered[int(rng.integers(len(self._rendered)))], rng)
-
-    def _example(self, pair: RenderedPair, rng: np.random.Generator) -> PairExample:
-        data, loss = self._recipe.data, self._recipe.loss
-        size = (data.width, data.height)
-        wide, high = self._rendered.size
-        first, second = (rng.integers(0, [wide - size[0] + 1, high - size[1] + 1]).tolist() for _ in range(2))
-        pair = pair.cropped(((first[0], first[1]), (second[0], second[1])), size)
-        corners = cv2.goodFeaturesToTrack(pair.images[0], loss.points, 0.01, 4)
-        found = np.zeros((0, 2)) if corners is None else corners.reshape(-1, 2).astype(np.float64)
-        points = _points(rng, found, size, loss.points)
-        carried, valid = pair.warp(points)
-        sizes = pair.magnification(points)
-        valid &= (sizes[:, 0] < _MOST_MAGNIFIED) & (sizes[:, 1] > 1 / _MOST_MAGNIFIED)
-        carried = carried + rng.normal(0, loss.jitter_px, points.shape)
-        centres = _centres(size)
-        return {
-            "image": torch.stack([unit(change_light(image, rng, data.light)) for image in pair.images]),
-            "keypoints_xy": torch.full((2, MAX_KEYPOINTS, 2), torch.nan),
-            "seen": torch.zeros((2, data.height, data.width), dtype=torch.bool),
-            "area": torch.ones((2, data.height, data.width), dtype=torch.bool),
-            "second_from_first": torch.full((3, 3), torch.nan),
-            "points_xy": torch.from_numpy(np.stack((points, carried)).astype(np.float32)),
-            "valid": torch.from_numpy(valid),
-            "grid_xy": torch.from_numpy(pair.warp(centres.reshape(-1, 2))[0].reshape(centres.shape).astype(np.float32)),
-        }
-
-
-def cut(rng: np.random.Generator, photograph: Image, size: tuple[int, int]) -> FloatArray:
-    """Return the homography that cuts a piece of `size` out of a photograph, a little turned, scaled and tilted."""
     height, width = photograph.shape
     fit = max(size[0] / width, size[1] / height)
-    scale = float(np.exp(rng.uniform(np.log(max(fit, 0.5)), np.log(max(fit, 1.1)))))
-    shift = rng.uniform(0, 1, 2) * (np.array([width, height]) * scale - size)
+    fit, larger = max(fit, min(fit / zoom, _MOST_ENLARGED)), max(zoom, 1.0)
+    scale = float(np.exp(rng.uniform(np.log(max(fit, 0.5 / larger)), np.log(max(fit, 1.1 / larger)))))
+    room = np.array([width, height]) * scale - size
+    margin = np.minimum(np.array(size) * (1 / min(zoom, 1.0) - 1) / 2, room / 2)  # which comes into view around it
+    shift = margin + rng.uniform(0, 1, 2) * (room - 2 * margin)
     cut = np.array([[scale, 0, -shift[0]], [0, scale, -shift[1]], [0, 0, 1]])
     tilt = random_homography(rng, size, WarpConfig(rotation_deg=10.0, scale=1.1, perspective=0.05, shift=0.0))
     if rng.random() < 0.5:
@@ -184,15 +138,20 @@ def cut(rng: np.random.Generator, photograph: Image, size: tuple[int, int]) -> F
     return tilt @ cut
 
 
-def _points(rng: np.random.Generator, keypoints_xy: FloatArray, size: tuple[int, int], count: int) -> FloatArray:
-    """Return points (count,2) of the first image: half of them keypoints as far as there are, the others anywhere."""
+def some_points(rng: np.random.Generator, keypoints_xy: FloatArray, size: tuple[int, int], count: int) -> FloatArray:
+    """Return points (count,2) of the first image: most of them keypoints as far as there are, the others anywhere."""
     chosen = rng.permutation(len(keypoints_xy))[: count * 3 // 4]
     anywhere = rng.uniform(0, 1, (count - len(chosen), 2)) * (np.array(size) - 1)
     return np.concatenate([keypoints_xy[chosen], anywhere])
 
 
-def _inside(points_xy: FloatArray, size: tuple[int, int]) -> FloatArray:
-    return points_xy[((points_xy > -0.5) & (points_xy < np.array(size) - 0.5)).all(axis=1)]
+def strongest_inside(keypoints_xy: FloatArray, area: BoolArray, density: float) -> FloatArray:
+    """Return those keypoints (N,2), strongest first, that lie where a view shows something (H,W).
+
+    At most one for each `density` pixels of that area: a view that shrinks shows more of them than it has room for.
+    """
+    inside = keypoints_xy[_seen_at(area, keypoints_xy)]
+    return inside[: max(int(area.sum() / density), 1)]
 
 
 def _seen_at(area: np.ndarray, points_xy: FloatArray) -> np.ndarray:
@@ -202,13 +161,14 @@ def _seen_at(area: np.ndarray, points_xy: FloatArray) -> np.ndarray:
     return np.asarray(inside & area[rows.clip(0, height - 1), columns.clip(0, width - 1)])
 
 
-def _centres(size: tuple[int, int]) -> FloatArray:
+def cell_centres(size: tuple[int, int]) -> FloatArray:
+    """Return the centres (h,w,2) of the cells of an image of a size (w, h), px."""
     rows, columns = np.mgrid[0 : size[1] : CELL, 0 : size[0] : CELL]
     return np.stack((columns, rows), axis=-1) + (CELL - 1) / 2
 
 
 def _cells(second_from_first: FloatArray, size: tuple[int, int]) -> Float32Array:
-    centres = _centres(size)
+    centres = cell_centres(size)
     return carry(second_from_first, centres.reshape(-1, 2)).reshape(centres.shape).astype(np.float32)
 
 

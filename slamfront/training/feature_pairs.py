@@ -113,7 +113,7 @@ def lit_pairs(
 
 @torch.no_grad()
 def extract_pair(network: DenseExtractor, pair: PlanePair | RenderedPair, most: int) -> FeaturePair:
-    """Return the strongest keypoints of a pair, at most so many an image, and which of them are the same."""
+    """Return the keypoints of a pair, at most so many an image, and which of them are the same."""
     device = next(network.parameters()).device
     found = [network.extract(unit(image)[None].to(device), most, subpixel=True)[0] for image in pair.images]
     first, second = (np.asarray(one.keypoints_xy.cpu().numpy(), np.float64) for one in found)
@@ -149,7 +149,7 @@ def save_feature_pairs(path: Path, pairs: Iterable[FeaturePair], size: tuple[int
 
 
 class FeaturePairs(Dataset[MatchingExample]):
-    """The pairs of a file, the strongest K keypoints of each image.
+    """The pairs of a file, the first K keypoints of each image.
 
     Raises TrainingError where the file is missing, something else, or damaged.
     """

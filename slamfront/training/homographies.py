@@ -12,6 +12,8 @@ from annotated_types import Interval
 from slamfront.config import Settings
 from slamfront.types import BoolArray, FloatArray, Image
 
+_FINEST = 4  # times finer than the target is what shrinks most
+
 
 @dataclass(frozen=True)
 class WarpConfig(Settings, section="data.warp"):
@@ -44,11 +46,26 @@ def random_homography(rng: np.random.Generator, size: tuple[int, int], config: W
 
 
 def warp(image: Image, target_from_source: FloatArray, size: tuple[int, int]) -> Image:
-    """Return an image (H,W) carried by a homography to a size (w, h), mirrored where nothing was seen."""
+    """Return an image (H,W) carried by a homography to a size (w, h), mirrored where nothing was seen.
+
+    Where it shrinks, each pixel is the mean over what falls into it, as in a camera, so that nothing is aliased.
+    """
+    finer = min(max(round(shrinkage(target_from_source, size)), 1), _FINEST)
+    # Pixels' centres are whole numbers, in the finer image as well
+    scaling = np.array([[finer, 0, (finer - 1) / 2], [0, finer, (finer - 1) / 2], [0, 0, 1]])
     carried = cv2.warpPerspective(
-        image, target_from_source, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-    )
-    return np.asarray(carried)
+        image, scaling @ target_from_source, (size[0] * finer, size[1] * finer),
+        flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT,
+    )  # fmt: skip
+    return np.asarray(carried if finer == 1 else cv2.resize(carried, size, interpolation=cv2.INTER_AREA))
+
+
+def shrinkage(target_from_source: FloatArray, size: tuple[int, int]) -> float:
+    """Return how many pixels of the source one of the target's (w, h) is wide, in the middle of the target."""
+    middle = np.array(size) / 2 - 0.5
+    steps = middle + np.array([[0, 0], [1, 0], [0, 1]])
+    origin, right, down = carry(np.asarray(np.linalg.inv(target_from_source), np.float64), steps)
+    return float(np.sqrt(abs(np.linalg.det(np.stack([right - origin, down - origin])))))
 
 
 def warped_area(source_size: tuple[int, int], target_from_source: FloatArray, size: tuple[int, int]) -> BoolArray:

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import torch
 import torch.distributed as dist
+import yaml
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
@@ -152,7 +153,8 @@ class _Training:
                 (self._folder / RECIPE).write_text(self._text)
             return
         state = load_training(path)
-        if state.recipe != self._text:
+        # What a recipe does not name has its default, also where it was written before there was such a key.
+        if config.from_mapping(Recipe, yaml.safe_load(state.recipe)) != self._recipe:
             raise TrainingError(f"{path} is of another recipe: choose another folder, or remove it")
         with refused_as(TrainingError, f"{path} does not fit its own recipe, or is damaged"):
             self._model.load_state_dict(state.model)

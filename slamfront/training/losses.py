@@ -116,6 +116,21 @@ def dual_softmax_loss(
     """
     similarity = first @ second.transpose(1, 2) / temperature
     near = torch.cdist(second_xy, second_xy) < radius_px
+    return _dual_softmax(similarity, near, valid)
+
+
+def batch_softmax_loss(
+    first: Tensor, second: Tensor, second_xy: Tensor, valid: Tensor, temperature: Tensor, radius_px: float = 8.0
+) -> Tensor:
+    """Return the same loss with the points of all pairs (B,N,D) of a step as negatives: those of other images too."""
+    pairs, count = valid.shape
+    near = torch.cdist(second_xy, second_xy) < radius_px
+    all_near = torch.block_diag(*near.to(torch.uint8)).bool()
+    similarity = first.flatten(0, 1) @ second.flatten(0, 1).T / temperature
+    return _dual_softmax(similarity[None], all_near[None], valid.view(1, pairs * count))
+
+
+def _dual_softmax(similarity: Tensor, near: Tensor, valid: Tensor) -> Tensor:
     own = torch.eye(near.shape[1], dtype=torch.bool, device=near.device)
     excluded = (near & ~own) | ~(valid[:, :, None] & valid[:, None, :])
     similarity = similarity.masked_fill(excluded & ~own, -1e4)

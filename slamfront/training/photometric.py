@@ -31,6 +31,12 @@ class PhotometricConfig(Settings, section="data.light"):
     """Standard deviation of a Gaussian blur."""
     motion_px: Annotated[int, Interval(ge=0, le=100)] = 5
     """Length of a motion blur."""
+    vignette: Share = 0.0
+    """Corners are darker by up to this share."""
+    coarser: Annotated[float, Interval(ge=1, le=10)] = 1.0
+    """Taken by a sensor with so many times larger pixels, and interpolated."""
+    jpeg: Annotated[int, Interval(ge=1, le=100)] = 100
+    """Lowest quality of a compression as JPEG; 100 compresses nothing."""
 
 
 def change_light(image: Image, rng: np.random.Generator, config: PhotometricConfig) -> Image:
@@ -43,13 +49,36 @@ def change_light(image: Image, rng: np.random.Generator, config: PhotometricConf
     picture = (picture - mean) * np.float32(factor) + np.float32(mean + offset)
     if rng.random() < 0.5:
         picture *= _shade(rng, (image.shape[1], image.shape[0]), config.shade)
+    if config.vignette > 0 and rng.random() < 0.3:
+        picture *= _vignette((image.shape[1], image.shape[0]), rng.uniform(0, config.vignette))
+    if config.coarser > 1 and rng.random() < 0.2:
+        picture = _coarser(picture, rng.uniform(1, config.coarser))
     if rng.random() < 0.4:
         picture = cv2.GaussianBlur(picture, (0, 0), max(rng.uniform(0, config.blur_px), 0.1))
     if config.motion_px > 1 and rng.random() < 0.15:
         picture = cv2.filter2D(picture, -1, _streak(rng, config.motion_px))
     if rng.random() < 0.6:
         picture = picture + rng.standard_normal(picture.shape, np.float32) * np.float32(rng.uniform(0, config.noise))
-    return np.asarray(np.clip(picture * 255 + 0.5, 0, 255), np.uint8)
+    taken = np.asarray(np.clip(picture * 255 + 0.5, 0, 255), np.uint8)
+    return (
+        _compressed(taken, int(rng.integers(config.jpeg, 100))) if config.jpeg < 100 and rng.random() < 0.4 else taken
+    )
+
+
+def _vignette(size: tuple[int, int], strength: float) -> np.ndarray:
+    x, y = (np.linspace(-1, 1, side, dtype=np.float32) for side in size)
+    return np.asarray(1 - np.float32(strength / 2) * (x**2 + y[:, None] ** 2))
+
+
+def _coarser(picture: np.ndarray, factor: float) -> np.ndarray:
+    height, width = picture.shape
+    small = max(1, round(width / factor)), max(1, round(height / factor))
+    coarse = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def _compressed(image: Image, quality: int) -> Image:
+    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 0))
 
 
 def _shade(rng: np.random.Generator, size: tuple[int, int], strength: float) -> np.ndarray:

@@ -41,9 +41,11 @@ class DataRecipe(Settings, section="data"):
     labels: Path = Path("labels.npz")
     """Their keypoints, from `slamfront label`."""
     rendered: Path | None = None
-    """File of rendered pairs, with parallax and occlusion, from tools/render_pairs.py."""
+    """Rendered pairs, with parallax and occlusion, a folder or a file from tools/render_pairs.py."""
+    rendered_labels: Path | None = None
+    """Keypoints of their views, from `slamfront label`; without them the descriptors alone learn from such pairs."""
     rendered_share: Share = 0.2
-    """Share of the pairs that are rendered ones, where there is such a file; they train the descriptors alone."""
+    """Share of the pairs that are rendered ones, where there are such."""
     width: Annotated[int, Interval(ge=16, le=4096)] = 160
     """Width of what is cut out, px; a multiple of 8."""
     height: Annotated[int, Interval(ge=16, le=4096)] = 160
@@ -67,7 +69,7 @@ class PairsRecipe(Settings, section="pairs"):
     validation: tuple[Path, ...] = ()
     """Files of pairs to validate on."""
     keypoints: Annotated[int, Interval(ge=1, le=20000)] = 256
-    """The strongest of each image that take part."""
+    """So many of each image take part, the best first."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,8 @@ class LossRecipe(Settings, section="loss"):
     """Spread of the detector's targets."""
     temperature: Annotated[float, Interval(ge=0.001, le=100)] = 0.06
     """Temperature that the dual softmax starts with; it is learned."""
+    negatives: Literal["pair", "batch"] = "pair"
+    """What a descriptor is told apart from: other points of its pair, or those of all pairs of a step."""
     points: Annotated[int, Interval(ge=1, le=100000)] = 256
     """Corresponding points of a pair."""
     jitter_px: Annotated[float, Interval(ge=0, le=100)] = 0.6
@@ -120,8 +124,10 @@ class ReportRecipe(Settings, section="report"):
     save_every: Often = 500
     photographs: Path | None = None
     """Folder of photographs to validate on; None validates on none."""
+    rendered: Path | None = None
+    """Rendered pairs to validate on as well, of worlds that are not learned from."""
     pairs: Annotated[int, Interval(ge=1, le=100000)] = 48
-    """Pairs to validate on."""
+    """Pairs of each kind to validate on."""
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from slamfront.errors import TrainingError
 from slamfront.geometry.camera import Camera
-from slamfront.geometry.pose import Pose, rotation_exp
-from slamfront.simulation.paths import look_at
-from slamfront.simulation.scenes import Scene, scene
+from slamfront.geometry.pose import Pose
 from slamfront.types import BoolArray, Float32Array, FloatArray, Image, IntArray
 
 FAR_OUTSIDE_PX = -1e6
@@ -23,38 +18,6 @@ FAR_OUTSIDE_PX = -1e6
 _SAME_SURFACE = 0.01
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 _GRID_PX = 4
-_TRIES = 200
-# Surfaces seen at an angle may shrink by this much more than the scale before they no longer count as shared.
-_STRETCH = 1.5
-# How far cameras leave the bounding box of the scene's path, m.
-_ROAM_M = {"street": 4.0}
-_ROAM_INDOORS_M = 0.7
-
-
-@dataclass(frozen=True)
-class RenderConfig:
-    """Which pairs of views are drawn."""
-
-    width: int = 240
-    """Image width, px."""
-    height: int = 180
-    """Image height, px."""
-    places: tuple[str, ...] = ("room", "corridor", "house", "street")
-    """Names of the scenes, which take turns."""
-    pairs_per_world: int = 12
-    """Pairs of one world; the next has other textures."""
-    angle_deg: float = 60.0
-    """Largest angle between the two rays to the point that both views look at."""
-    scale: float = 3.0
-    """Largest factor between the sizes of that point's surroundings in the two images."""
-    roll_deg: float = 30.0
-    """The cameras are turned by up to this much about their axes."""
-    fov_deg: tuple[float, float] = (45.0, 80.0)
-    """Horizontal field of view of each camera."""
-    overlap: float = 0.12
-    """Share that must be seen by both, of the view that shares more."""
-    unrelated: float = 0.05
-    """Share of pairs that have nothing in common."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,110 +164,3 @@ def _jumps(inverse_depth: Float32Array, tolerance: float) -> BoolArray:
     limit = tolerance * np.maximum(inverse_depth[:, 1:], inverse_depth[:, :-1])
     left, right = np.pad(change, ((0, 0), (1, 0)), mode="edge"), np.pad(change, ((0, 0), (0, 1)), mode="edge")
     return np.asarray((left > limit) & (right > limit))
-
-
-def render_pairs(photographs: Path | None, count: int, seed: int, config: RenderConfig) -> Iterator[RenderedPair]:
-    """Yield `count` pairs from one world after another, with the photographs of a folder on walls and furniture.
-
-    Raises SourceError for a folder without photographs and TrainingError for a world without such pairs.
-    """
-    for start in range(0, count, config.pairs_per_world):
-        world = start // config.pairs_per_world
-        rng = np.random.default_rng([seed, world])
-        options = f"seed={rng.integers(2**31)}&grey=1" + (f"&photos={photographs}" if photographs else "")
-        taken = scene(f"{config.places[world % len(config.places)]}?{options}")
-        for _ in range(min(config.pairs_per_world, count - start)):
-            yield draw_pair(taken, rng, config)
-
-
-def draw_pair(taken: Scene, rng: np.random.Generator, config: RenderConfig) -> RenderedPair:
-    """Return a random pair of views of a grey scene; TrainingError where it has none such.
-
-    The second camera looks at a point that the first sees, from another side and distance and with another lens.
-    """
-    unrelated = rng.random() < config.unrelated
-    for _ in range(_TRIES):
-        first = _camera(rng, config), _shaken(taken, rng, config)
-        view = _view(taken, *first)
-        second = (
-            (_camera(rng, config), _shaken(taken, rng, config))
-            if unrelated
-            else _other(taken, rng, first, view[1], config)
-        )
-        if second is None:
-            continue
-        views = [view, _view(taken, *second)]
-        pair = RenderedPair(
-            np.stack([image for image, _ in views]), np.stack([inverse_depth for _, inverse_depth in views]),
-            (first[0], second[0]), second[1].inverse() @ first[1],
-        )  # fmt: skip
-        alike = pair.overlap(_STRETCH * config.scale), pair.reversed().overlap(_STRETCH * config.scale)
-        fits = pair.overlap() == 0 if unrelated else max(alike) >= config.overlap
-        if fits and _is_worth_seeing(pair):
-            return pair
-    raise TrainingError(f"the scene '{taken.name}' gave no pair of views with an overlap of {config.overlap}")
-
-
-def _camera(rng: np.random.Generator, config: RenderConfig) -> Camera:
-    focal = config.width / 2 / np.tan(np.radians(rng.uniform(*config.fov_deg)) / 2)
-    centre = (config.width - 1) / 2, (config.height - 1) / 2
-    return Camera("pinhole", config.width, config.height, float(focal), float(focal), *centre)
-
-
-def _shaken(taken: Scene, rng: np.random.Generator, config: RenderConfig) -> Pose:
-    """Return a pose near the scene's path."""
-    pose = taken.path(rng.uniform(0, taken.length / taken.rate_hz))
-    turn = [*rng.normal(0, (0.15, 0.4)), 0.0, *rng.normal(0, 0.15, 3)]
-    return pose @ Pose.exp(np.array(turn)) @ _roll(rng, config)
-
-
-def _roll(rng: np.random.Generator, config: RenderConfig) -> Pose:
-    return Pose.exp(np.array([0, 0, np.radians(rng.uniform(-config.roll_deg, config.roll_deg)) / 2, 0, 0, 0]))
-
-
-def _view(taken: Scene, camera: Camera, world_from_camera: Pose) -> tuple[Image, Float32Array]:
-    view = taken.renderer.render(world_from_camera, camera)
-    inverse_depth = np.divide(1, view.depth_m, out=np.zeros_like(view.depth_m), where=view.depth_m > 0)
-    return np.clip(np.rint(view.image), 0, 255).astype(np.uint8), inverse_depth
-
-
-def _other(
-    taken: Scene,
-    rng: np.random.Generator,
-    first: tuple[Camera, Pose],
-    inverse_depth: Float32Array,
-    config: RenderConfig,
-) -> tuple[Camera, Pose] | None:
-    """Return a second camera that looks at about the same point as the first, or nothing where that is not free."""
-    camera, world_from_first = first
-    pixel = rng.uniform(0.2, 0.8, 2) * (config.width, config.height)
-    near = inverse_depth[int(pixel[1]), int(pixel[0])]
-    if near <= 0:
-        return None
-    target = world_from_first.apply(camera.unproject(pixel[None]) / near)[0]
-    other = _camera(rng, config)
-    scale = np.exp(rng.uniform(-1, 1) * np.log(config.scale))
-    axis = np.array([0.0, 0.0, 1.0]) + rng.normal(0, 0.4, 3)
-    turn = rotation_exp(np.radians(rng.uniform(-1, 1) * config.angle_deg) * axis / np.linalg.norm(axis))
-    # A surface's size in the image goes with focal length over distance.
-    away = turn @ (world_from_first.translation_m - target) * (other.fx / camera.fx / scale)
-    if not _is_free(taken, target + away):
-        return None
-    gaze = Pose.exp(np.concatenate([rng.uniform(-0.3, 0.3, 2), np.zeros(4)]))
-    return other, look_at(target + away, target) @ gaze @ _roll(rng, config)
-
-
-def _is_free(taken: Scene, position_m: FloatArray) -> bool:
-    """Say whether a camera may be at a place (3,): near the box about the scene's path."""
-    times = np.linspace(0, taken.length / taken.rate_hz, 60)
-    way = np.array([taken.path(time).translation_m for time in times])
-    roam = _ROAM_M.get(taken.name, _ROAM_INDOORS_M)
-    room = np.array([roam, roam, _ROAM_INDOORS_M])
-    return bool(((position_m > way.min(axis=0) - room) & (position_m < way.max(axis=0) + room)).all())
-
-
-def _is_worth_seeing(pair: RenderedPair) -> bool:
-    """Say whether neither view is blank, empty or taken from within a hand of a surface."""
-    near = np.quantile(pair.inverse_depths, 0.95, axis=(1, 2))
-    empty = (pair.inverse_depths == 0).mean(axis=(1, 2))
-    return bool((pair.images.std(axis=(1, 2)) > 12).all() and (near < 4).all() and (empty < 0.05).all())

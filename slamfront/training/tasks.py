@@ -18,10 +18,11 @@ from slamfront.models.lightglue import LightGlue
 from slamfront.models.superpoint import DenseExtractor, SuperPoint, SuperPointLite
 from slamfront.reading import load_yaml
 from slamfront.training.checkpoints import load_training
-from slamfront.training.datasets import MixedPairs, PhotographPairs, Shapes
+from slamfront.training.datasets import PhotographPairs, Shapes
 from slamfront.training.growth import with_layers
 from slamfront.training.losses import (
     agreement_loss,
+    batch_softmax_loss,
     detector_loss,
     detector_targets,
     dual_softmax_loss,
@@ -29,9 +30,10 @@ from slamfront.training.losses import (
     sample_at,
 )
 from slamfront.training.matchers import Confidence, Matching, TrainedMatcher
+from slamfront.training.mixed_pairs import MixedPairs
 from slamfront.training.normalisation import fold, normalise
 from slamfront.training.recipe import Recipe
-from slamfront.training.validation import validate_detector, validate_pairs
+from slamfront.training.validation import validate_detector, validate_pairs, validate_rendered
 
 Batch = Mapping[str, Tensor]
 _COLDEST = 0.01
@@ -185,7 +187,6 @@ class PointsAndDescriptors:
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._validation: Path | None = recipe.report.photographs
 
     def model(self) -> Trained:
         """Return an extractor."""
@@ -211,7 +212,8 @@ class PointsAndDescriptors:
         else:
             first_xy, second_xy = batch["points_xy"].unbind(1)
             corners = bare.network.corners
-            loss = dual_softmax_loss(
+            contrast = batch_softmax_loss if recipe.loss.negatives == "batch" else dual_softmax_loss
+            loss = contrast(
                 sample_at(first, first_xy, corners),
                 sample_at(second, second_xy, corners),
                 second_xy,
@@ -226,11 +228,15 @@ class PointsAndDescriptors:
         return losses
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Return how well keypoints of other photographs are found again and matched."""
+        """Return how well keypoints of other photographs, and of other rendered worlds, are found again and matched."""
         assert isinstance(network, DenseExtractor)
-        if self._validation is None:
-            return {}
-        return validate_pairs(network, self._validation, self._recipe.report.pairs)
+        report, figures = self._recipe.report, dict[str, float]()
+        if report.photographs is not None:
+            figures |= validate_pairs(network, report.photographs, report.pairs)
+        if report.rendered is not None:
+            found = validate_rendered(network, report.rendered, report.pairs)
+            figures |= {f"rendered_{name}": value for name, value in found.items()}
+        return figures
 
 
 def _detector(recipe: Recipe, logits: Tensor, keypoints_xy: Tensor, seen: Tensor) -> Tensor:

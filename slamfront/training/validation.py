@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,16 +12,20 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from slamfront.models.detection import Keypoints
 from slamfront.models.superpoint import DenseExtractor
 from slamfront.training.datasets import read_photograph
 from slamfront.training.homographies import WarpConfig, carry, random_homography, warp, warped_area
 from slamfront.training.labels import photographs_in
 from slamfront.training.photometric import PhotometricConfig, change_light
+from slamfront.training.rendered import RenderedPair
+from slamfront.training.rendered_file import RenderedPairs
 from slamfront.types import BoolArray, FloatArray, Image
 
 _WARP = WarpConfig(rotation_deg=30.0, scale=1.3, perspective=0.12, shift=0.05)
 _SIDE, _KEYPOINTS, _RIGHT_PX, _SEED = 240, 300, 3.0, 99
 _CORNER_PX = 4.0
+_NAMES = ("repeatability", "error_px", "precision", "recall", "within_1px")
 
 ValidationPair = tuple[Image, Image, FloatArray, BoolArray]
 
@@ -56,22 +61,54 @@ def validate_pairs(network: DenseExtractor, folder: Path, count: int) -> dict[st
     """Return repeatability, localisation error, and precision and recall of mutual nearest neighbours, over pairs."""
     figures = [_pair_figures(network, pair) for pair in _pairs(folder, count)]
     means = np.nanmean(np.array(figures), axis=0)
-    return dict(zip(("repeatability", "error_px", "precision", "recall", "within_1px"), means.tolist()))
+    return dict(zip(_NAMES, means.tolist()))
+
+
+@torch.no_grad()
+def validate_rendered(network: DenseExtractor, path: Path, count: int) -> dict[str, float]:
+    """Return the same figures over rendered pairs evenly spread over a file or folder; those with nothing in common
+    are left out.
+    """
+    pairs = _rendered(path)
+    rows = np.linspace(0, len(pairs) - 1, min(count, len(pairs))).astype(int)
+    figures = [_posed_figures(network, pairs[int(row)]) for row in rows]
+    means = np.nanmean(np.array([one for one in figures if one]), axis=0)
+    return dict(zip(_NAMES, means.tolist()))
 
 
 def _pair_figures(network: DenseExtractor, pair: ValidationPair) -> tuple[float, ...]:
     first_image, second_image, second_from_first, seen = pair
-    first, second = (
-        network.extract(
-            torch.from_numpy(image)[None, None].to(_device_of(network)).float() / 255, _KEYPOINTS, subpixel=True
-        )[0]
-        for image in (first_image, second_image)
-    )
+    first, second = _extracted(network, (first_image, second_image))
     warped = torch.from_numpy(carry(second_from_first, _doubles(first.keypoints_xy))).float()
     back = torch.from_numpy(
         carry(np.asarray(np.linalg.inv(second_from_first), np.float64), _doubles(second.keypoints_xy))
     ).float()
-    kept, kept_back = _inside(warped, seen), _inside(back, np.ones_like(seen))
+    return _figures(first, second, warped, _inside(warped, seen), _inside(back, np.ones_like(seen)))
+
+
+def _posed_figures(network: DenseExtractor, pair: RenderedPair) -> tuple[float, ...]:
+    """Return the figures of a rendered pair; none where neither view shows a keypoint of the other."""
+    first, second = _extracted(network, pair.images)
+    warped, seen = pair.warp(_doubles(first.keypoints_xy))
+    _, seen_back = pair.reversed().warp(_doubles(second.keypoints_xy))
+    if not (seen.any() and seen_back.any()):
+        return ()
+    return _figures(
+        first, second, torch.from_numpy(warped).float(), torch.from_numpy(seen), torch.from_numpy(seen_back)
+    )
+
+
+def _extracted(network: DenseExtractor, images: Iterable[Image]) -> list[Keypoints]:
+    return [
+        network.extract(
+            torch.from_numpy(image)[None, None].to(_device_of(network)).float() / 255, _KEYPOINTS, subpixel=True
+        )[0]
+        for image in images
+    ]
+
+
+def _figures(first: Keypoints, second: Keypoints, warped: Tensor, kept: Tensor, kept_back: Tensor) -> tuple[float, ...]:
+    """Return `_NAMES` of keypoints, the first ones carried (N,2) into the second image, and those that both show."""
     warped, second_xy = warped[kept], second.keypoints_xy.cpu()[kept_back]
     if len(warped) < 2 or len(second_xy) < 2:
         return (0.0, float("nan"), 0.0, 0.0, 0.0)
@@ -106,6 +143,11 @@ def _inside(points_xy: Tensor, area: BoolArray) -> Tensor:
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     seen = torch.from_numpy(area)[rows.clamp(0, height - 1), columns.clamp(0, width - 1)]
     return inside & seen
+
+
+@lru_cache(maxsize=1)
+def _rendered(path: Path) -> RenderedPairs:
+    return RenderedPairs(path)
 
 
 @lru_cache(maxsize=2)

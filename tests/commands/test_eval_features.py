@@ -102,3 +102,26 @@ def test_orb_and_sift_have_their_known_figures_on_photographs(
         values = (found["repeatability"], found["precision"], found["recall"], found["homography_auc"][1])
         # The pairs are others than those of the known figures; seeds differ by up to .03
         np.testing.assert_allclose(values, known[one["name"]], atol=0.06)
+
+
+def test_sizes_and_turnings_are_measured_step_by_step(tmp_path: Path) -> None:
+    folder, out = photographs(tmp_path / "photos", 2), tmp_path / "out"
+    steps = ["--scales", "0.8", "0.3", "--rotations", "20"]
+    assert main(["eval-features", str(folder), *steps, "--extractor.kind", "sift", "--output", str(out), *QUICK]) == 0
+    (sift,) = json.loads((out / "report.json").read_text())["compared"]
+    assert list(sift["groups"]) == ["scale 0.8", "scale 0.3", "turned by 20 degrees"]
+    near, far, turned = sift["groups"].values()
+    assert near["pairs"] == far["pairs"] == 2
+    assert near["precision"] > far["precision"]
+    # SIFT does not care how an image is turned
+    assert turned["precision"] > 0.8
+    assert "Nothing else changes" in (out / "report.html").read_text()
+
+
+def test_steps_of_size_are_refused_where_images_have_homographies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = photographs(tmp_path / "graf", 2)
+    (folder / "0.png").rename(folder / "2.png")
+    np.savetxt(folder / "H_1_2", np.eye(3))
+    assert "these have homographies" in refused([str(folder), "--scales", "0.5", *QUICK], capsys)

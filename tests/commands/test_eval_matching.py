@@ -12,13 +12,12 @@ import pytest
 from slamfront.cli import main
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose, rotation_exp
-from slamfront.training.rendered import RenderedPair
-from slamfront.training.rendered_file import save_pairs
+from slamfront.training.rendered_file import RenderedView, save_views
 from tests.commands.test_eval_features import photographs
 from tests.features.warps import textured
 from tests.frames import SAMPLE
 
-QUICK = ["--extractor.max-keypoints", "200", "--counts", "--pictures", "1"]
+QUICK = ["--extractor.max-keypoints", "200", "--extractor.grid", "0", "--counts", "--pictures", "1"]
 TWO = ["--compare", "sift", "sift+nearest,ratio=0.8"]
 
 
@@ -36,8 +35,9 @@ def rendered_file(path: Path) -> Path:
     inverse_depths = np.full((2, 240, 320), 0.5, np.float32)
     moved = Pose(np.eye(3), np.array([-0.2, 0.0, 0.0]))
     away = Pose(rotation_exp([0.0, 3.0, 0.0]), np.zeros(3))
-    pairs = [RenderedPair(images, inverse_depths, (camera, camera), pose) for pose in (moved, away)]
-    save_pairs(path, pairs, "two walls")
+    poses = Pose.identity(), moved.inverse(), away.inverse()
+    views = [RenderedView(images[i], inverse_depths[i], camera, pose) for i, pose in zip((0, 1, 1), poses)]
+    save_views(path, views, [(0, 1), (0, 2)], "two walls")
     return path
 
 
@@ -148,3 +148,31 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert main(["eval-matching", *words, *orb]) == 2
         lines = capsys.readouterr().err.strip().splitlines()
         assert len(lines) == 1 and told in lines[0], lines
+
+
+def test_pairs_by_overlap_are_measured_as_papers_do(tmp_path: Path) -> None:
+    words = [str(SAMPLE), "--overlap", "0.6", "0.9", "--source.end", "30", "--count", "3", "--compare", "sift", *QUICK]
+    ((own,), _), ((published,), page) = (
+        measured([*words, *more], tmp_path / str(k)) for k, more in enumerate([[], ["--protocol", "published"]])
+    )
+    first, second = (one["groups"]["overlap 0.6 to 0.9"] for one in (own, published))
+    assert first["pairs"] == second["pairs"] == 3
+    # Directions of the short steps between frames count too
+    assert second["directions"] == 1.0
+    assert "symmetric epipolar distance below 0.0005" in page and "evenly spread by that" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--overlap", "0.4"], "least and the greatest share"),
+        (["--overlap", "0.8", "0.4"], "least and the greatest share"),
+        (["--overlap", "0.4", "0.8", "--gaps", "3"], "two ways"),
+        (["--protocol", "published"], "needs --gaps or --overlap"),
+    ],
+)
+def test_choices_of_pairs_that_cannot_be_are_one_line(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["eval-matching", str(SAMPLE), *words]) == 2
+    assert told in capsys.readouterr().err

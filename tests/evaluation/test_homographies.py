@@ -18,8 +18,11 @@ from slamfront.evaluation.homographies import (
     random_homography,
     resampled,
     resampling,
+    scaled_pair,
+    turned_pair,
 )
 from slamfront.evaluation.matching import warp_points
+from tests.features.warps import textured
 
 PROTOCOL = PhotographProtocol(short_side_px=240)
 SIZE = (320, 240)
@@ -143,3 +146,24 @@ def test_resampling_keeps_the_edges_of_the_image() -> None:
 def test_a_protocol_that_makes_no_pairs_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="photographs"):
         PhotographProtocol(**values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5, 0.35])
+def test_an_image_scaled_down_shows_what_the_first_shows_where_the_homography_says(scale: float) -> None:
+    pair = scaled_pair(textured(240, 180), PhotographProtocol(short_side_px=180), scale)
+    assert min(pair.second.shape) == round(180 * scale)
+    carried = cv2.warpPerspective(pair.first, pair.second_from_first, pair.second.shape[::-1], flags=cv2.INTER_AREA)
+    inner = (slice(2, -2), slice(2, -2))
+    smooth = [cv2.GaussianBlur(image, (0, 0), 2)[inner].astype(float) for image in (carried, pair.second)]
+    # warpPerspective samples points where resampling takes means: smoothed, they agree to a few grey values
+    assert np.abs(smooth[0] - smooth[1]).mean() < 4
+
+
+def test_an_image_turned_keeps_its_centre_and_counts_no_void() -> None:
+    pair = turned_pair(textured(240, 180), PhotographProtocol(short_side_px=180), 45.0)
+    centre = np.array([[(240 - 1) / 2, (180 - 1) / 2]])
+    np.testing.assert_allclose(pair.warp(centre).points_xy, centre, atol=1e-9)
+    right = pair.warp(centre + [[10.0, 0.0]]).points_xy - centre
+    np.testing.assert_allclose(np.abs(right), np.sqrt(50.0), atol=1e-9)
+    assert pair.usable is not None and not pair.usable[0, 0] and pair.usable[90, 120]
+    assert pair.second[0, 0] == 0

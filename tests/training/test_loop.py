@@ -13,9 +13,9 @@ import torch
 from slamfront.errors import TrainingError, WeightsError
 from slamfront.models.superpoint import SuperPoint, SuperPointLite
 from slamfront.training.adaptation import AdaptationConfig, adapted_scores, keypoints_of, label
-from slamfront.training.checkpoints import load_training
-from slamfront.training.datasets import PhotographPairs, Shapes
-from slamfront.training.homographies import WarpConfig, carry, random_homography
+from slamfront.training.checkpoints import load_training, save_training
+from slamfront.training.datasets import PhotographPairs, Shapes, cut, strongest_inside
+from slamfront.training.homographies import WarpConfig, carry, random_homography, shrinkage, warp, warped_area
 from slamfront.training.labels import ImageLabels, load_labels, save_labels
 from slamfront.training.loop import CHECKPOINT, FIGURES, learning_rate, train
 from slamfront.training.normalisation import fold, normalise
@@ -68,6 +68,15 @@ def test_a_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
     train(TINY, tmp_path, steps=3)
     with pytest.raises(TrainingError, match="another recipe"):
         train(replace(TINY, seed=5), tmp_path)
+
+
+def test_a_training_goes_on_though_recipes_have_more_keys_by_now(tmp_path: Path) -> None:
+    train(TINY, tmp_path, steps=3)
+    state = load_training(tmp_path / CHECKPOINT)
+    older = "\n".join(line for line in state.recipe.splitlines() if "negatives" not in line)
+    save_training(tmp_path / CHECKPOINT, replace(state, recipe=older))
+    train(TINY, tmp_path)
+    assert load_training(tmp_path / CHECKPOINT).step == 6
 
 
 def test_one_batch_is_learned_by_heart(tmp_path: Path) -> None:
@@ -170,6 +179,30 @@ class Blobs(SuperPointLite):
         return features._replace(logits=torch.cat((bright, torch.full_like(bright[:, :1], 10.0)), 1))
 
 
+def test_a_warp_that_shrinks_takes_the_mean_of_what_falls_into_a_pixel() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (96, 120), np.uint8)
+    third = np.array([[1 / 3, 0, -1 / 3], [0, 1 / 3, -1 / 3], [0, 0, 1]])  # the middle of 3x3 pixels is one's middle
+    assert shrinkage(third, (40, 32)) == pytest.approx(3.0)
+    expected = image.reshape(32, 3, 40, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(warp(image, third, (40, 32)), expected, atol=1.0)  # two roundings
+    np.testing.assert_array_equal(warp(image, np.eye(3), (120, 96)), image)
+
+
+def test_a_piece_that_is_to_be_shrunk_still_shows_the_photograph() -> None:
+    photograph, size = np.zeros((480, 640), np.uint8), (176, 160)
+    third = np.array([[1 / 3, 0, 58.5], [0, 1 / 3, 53.0], [0, 0, 1]])
+    shown = {
+        zoom: np.mean([
+            warped_area((640, 480), third @ cut(np.random.default_rng(seed), photograph, size, zoom), size).mean()
+            for seed in range(20)
+        ])
+        for zoom in (1 / 3, 1.0)
+    }  # fmt: skip
+    # The tilt, by up to 10 degrees, leaves corners out; not knowing of the zoom leaves most of the view out.
+    assert shown[1 / 3] > 0.85 and shown[1.0] < 0.7
+
+
 def test_adaptation_finds_what_is_found_in_all_views(tmp_path: Path) -> None:
     image = np.zeros((96, 128), np.uint8)
     for x, y in ((30, 40), (90, 50), (64, 70)):
@@ -205,3 +238,10 @@ def test_what_is_no_checkpoint_and_no_labels_is_said_in_one_line(tmp_path: Path)
         load_labels(path)
     with pytest.raises(WeightsError, match="no such checkpoint"):
         load_training(tmp_path / "none.pt")
+
+
+def test_a_view_has_no_more_keypoints_than_it_has_room_for() -> None:
+    area = np.ones((40, 50), np.bool_)
+    area[:, 25:] = False
+    points = np.array([[30.0, 10], [10, 10], [60, 10], [5, 5], [7, 20], [20, 39]])
+    np.testing.assert_array_equal(strongest_inside(points, area, 500.0), [[10, 10], [5, 5]])

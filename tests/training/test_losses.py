@@ -6,6 +6,7 @@ import torch
 from slamfront.models.detection import refine_subpixel, score_map
 from slamfront.training.losses import (
     agreement_loss,
+    batch_softmax_loss,
     detector_loss,
     detector_targets,
     dual_softmax_loss,
@@ -80,6 +81,23 @@ def test_pairs_that_are_not_valid_change_nothing() -> None:
     part = dual_softmax_loss(first[:, :3], second[:, :3], places[:, :3], valid[:, :3], torch.tensor(0.1))
     torch.testing.assert_close(whole, part)
     assert dual_softmax_loss(first, second, places, torch.zeros_like(valid), torch.tensor(0.1)) == 0
+
+
+def test_negatives_of_the_batch_are_those_of_other_pairs_too() -> None:
+    generator = torch.Generator().manual_seed(0)
+    first = torch.nn.functional.normalize(torch.randn(2, 5, 16, generator=generator), dim=2)
+    places = 100 * torch.rand(2, 5, 2, generator=generator)
+    valid, temperature = torch.ones(2, 5, dtype=torch.bool), torch.tensor(0.1)
+    valid[1, 3] = False
+    single = batch_softmax_loss(first[:1], first[:1], places[:1], valid[:1], temperature)
+    torch.testing.assert_close(single, dual_softmax_loss(first[:1], first[:1], places[:1], valid[:1], temperature))
+    # Two pairs that look alike cannot be told apart, which only the whole batch shows
+    alike = torch.cat((first[:1], first[:1]))
+    together = batch_softmax_loss(alike, alike, places, valid, temperature)
+    assert together > dual_softmax_loss(alike, alike, places, valid, temperature) + 0.5
+    changed = alike.clone()
+    changed[1, 3] = changed[0, 0]
+    torch.testing.assert_close(batch_softmax_loss(changed, changed, places, valid, temperature), together)
 
 
 def test_the_hinge_is_zero_for_descriptors_that_keep_both_margins() -> None:
