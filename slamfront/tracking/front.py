@@ -18,6 +18,7 @@ from slamfront.map.atlas import Atlas
 from slamfront.map.depths import measure_depths
 from slamfront.map.window import apply, whole_window
 from slamfront.protocols import Adjuster, Extractor, Matcher
+from slamfront.solve.motion import PoseMeasurement
 from slamfront.tracking.guesses import Guesses
 from slamfront.tracking.initializer import Initializer
 from slamfront.tracking.keyframes import cull_collapsed
@@ -33,7 +34,7 @@ from slamfront.tracking.pairing import PairCheck
 from slamfront.tracking.ranging import disparity_offset_sigma_px, disparity_sigma_px, ranging_of
 from slamfront.tracking.revisits import Revisits
 from slamfront.tracking.stopwatch import Stopwatch
-from slamfront.tracking.view import View, origin_of
+from slamfront.tracking.view import View, exact_pose
 from slamfront.tracking.view_pose import is_credible, solve_pose
 from slamfront.types import Frame, LandmarkObservations, Sensor, State, Tracked, Window
 
@@ -283,7 +284,7 @@ class FrontEnd:
         """Find the landmarks of the local map where the pose puts them, and refine the pose on all of them."""
         config, marks = self._config.tracker, self.world.landmarks
         start = view.pose
-        turning, turning_sigma = self._motion.turning(view.measured or origin_of(view))
+        turning, turning_sigma = self._motion.turning(self._measured(view))
         if not view.turn_measured:
             view.turn(Shutter(self.camera, turning))
         local = local_landmarks(self.world, self._reference, config)
@@ -307,10 +308,14 @@ class FrontEnd:
 
     def _filter(self, view: View) -> None:
         """Move the view to where the camera is in the light of its motion so far."""
-        state = self._motion.observe(view.measured or origin_of(view))
+        state = self._motion.observe(self._measured(view))
         view.camera_from_world, view.covariance = state.camera_from_world, state.covariance[:6, :6]
         if view.shutter.camera.readout_s > 0 and view.measured is not None:
             view.turn(Shutter(view.shutter.camera, state.velocity[:3]))
+
+    def _measured(self, view: View) -> PoseMeasurement:
+        """Return the pose that the view's landmarks show; one with which a map begins is where it is by definition."""
+        return view.measured or exact_pose(view.frame.time_ns, view.pose, self.world.landmarks.typical_distance_m)
 
     def _finish_keyframe(self) -> None:
         """Finish the newest keyframe, and see whether it shows a place that was seen before."""

@@ -47,12 +47,12 @@ class Locator:
             expected = predicted.camera_from_world
             if association != "projection" and last is not None:
                 follow(view, last, world, expected)
-                if self._settles(view, world, predicted):
+                if self._settles(view, world, predicted, beyond):
                     return True
             rows = local_landmarks(world, reference, self._config)
             for wider in (1.0, _WIDER):
                 match_by_projection(view, world, rows, wider * self._config.search_radius_px, expected)
-                if self._settles(view, world, predicted):
+                if self._settles(view, world, predicted, beyond):
                     return True
         view.forget()
         tried = association == "matcher" or beyond
@@ -69,9 +69,15 @@ class Locator:
         match_by_projection(view, world, rows, config.search_radius_px, pose)
         return solve_pose(view, world, pose, config, ranged=False) > 0 and view.determined(config)
 
-    def _settles(self, view: View, world: KeyframeMap, predicted: MotionState) -> bool:
-        """Return whether twice the landmarks that are needed agree with the likeliest pose, and it is credible."""
+    def _settles(self, view: View, world: KeyframeMap, predicted: MotionState, beyond: bool) -> bool:
+        """Return whether twice the landmarks that are needed agree with the likeliest pose, and it is credible.
+
+        Beyond its reach a search finds what looks alike near where it starts, and that agrees on no motion: most have
+        to agree then.
+        """
         config, enough = self._config, 2 * self._config.min_inliers
+        if beyond:
+            enough = max(enough, (len(view.xy) + 1) // 2)
         pose = likeliest_pose(view, world, predicted, config, self._seed)
         if pose is None or solve_pose(view, world, pose, config, ranged=False) < enough:
             return False

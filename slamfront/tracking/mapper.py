@@ -24,7 +24,7 @@ from slamfront.tracking.mapping import (
 from slamfront.tracking.motion import MotionFilter
 from slamfront.tracking.ranging import disparity_offset_sigma_px, disparity_sigma_px
 from slamfront.tracking.recall import recall
-from slamfront.tracking.view import View, origin_of
+from slamfront.tracking.view import View, exact_pose
 from slamfront.tracking.view_pose import solve_pose
 from slamfront.types import KeyFrame, Sensor, Window
 
@@ -108,7 +108,7 @@ class Mapper:
             return
         follow(next_view, view, world, predicted)
         if solve_pose(next_view, world, predicted, self._config.tracker, ranged=False):
-            turning, _ = motion.turning(next_view.measured or origin_of(next_view))
+            turning, _ = motion.turning(next_view.measured or exact_pose(next_view.frame.time_ns, next_view.pose))
             straighten(world, keyframe, view, Shutter(world.camera, turning))
             view.adopt(keyframe)
         next_view.forget()

@@ -193,11 +193,6 @@ class View:
         self.moving_rows = np.zeros(0, np.int64)
 
 
-def origin_of(view: View) -> PoseMeasurement:
-    """Return the pose of a view with which a map begins: it is where it is by definition."""
-    return exact_pose(view.frame.time_ns, view.pose)
-
-
-def exact_pose(time_ns: int, camera_from_world: Pose) -> PoseMeasurement:
-    """Return a pose that is taken as it is, at a time."""
-    return PoseMeasurement(time_ns, camera_from_world, _EXACT * np.eye(6))
+def exact_pose(time_ns: int, camera_from_world: Pose, depth_m: float = 1.0) -> PoseMeasurement:
+    """Return a pose that is taken as it is, at a time, as that of a view with which a map begins."""
+    return PoseMeasurement(time_ns, camera_from_world, _EXACT * np.eye(6), None, depth_m)
