@@ -11,6 +11,8 @@ from slamfront.types import BoolArray, Correction, IntArray, Window
 
 # Keyframes outside the window that hold it in place
 _MAX_FIXED = 10
+# A single camera's window is held by keyframes as far apart as this share of its extent at least
+_LEAST_HELD = 0.5
 
 
 def local_window(
@@ -33,10 +35,21 @@ def local_window(
         landmark_rows = landmark_rows[world.landmarks.observations[landmark_rows] > 1]
     ids, _ = world.keyframes_seeing(landmark_rows)
     outside = np.setdiff1d(ids[~np.isin(ids, free)][:_MAX_FIXED], free)
-    if len(outside) == 0:
-        outside, free = free[:1], free[1:]
     ids = np.sort(np.r_[free, outside])
+    if len(outside) == 0 or (world.camera.baseline_m is None and not _holds_scale(world, outside, ids)):
+        outside = ids[:1]
     return _window(world, ids, outside, landmark_rows, disparity_sigma_px, offset_sigma_px)
+
+
+def _holds_scale(world: KeyframeMap, fixed: IntArray, ids: IntArray) -> bool:
+    """Return whether fixed keyframes tell the unit of length of a window: they are not much nearer to each other than
+    it is long. A short way between them is known less well, as a share, than the long one that it would stretch.
+    """
+    whole, held = (
+        np.array([world.keyframes[i].world_from_camera.translation_m for i in some.tolist()]) for some in (ids, fixed)
+    )
+    extents = [float(np.linalg.norm(one - one[0], axis=1).max()) for one in (held, whole)]
+    return extents[0] > _LEAST_HELD * extents[1]
 
 
 def whole_window(world: KeyframeMap, disparity_sigma_px: float, offset_sigma_px: float = 0.0) -> Window:

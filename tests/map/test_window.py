@@ -49,6 +49,21 @@ def assert_rows_are_consistent(window: Window, world: KeyframeMap) -> None:
     assert seen == set(range(len(window.landmark_ids)))
 
 
+def test_two_keyframes_side_by_side_do_not_hold_the_unit_of_length_of_a_long_window() -> None:
+    """With one camera a short way that is a fifth too long would stretch all of a long one by as much."""
+    world, _ = chain(8, shared=25)
+    world.camera = replace(world.camera, baseline_m=None)
+    apart = local_window(world, 7, 3, 1.0)
+    held = apart.positions_m[apart.fixed]
+    assert np.linalg.norm(held[0] - held[-1]) > 0.5 * np.linalg.norm(held[0] - apart.positions_m[-1])
+    near = world.keyframes[int(apart.keyframe_ids[apart.fixed][0])].world_from_camera
+    for keyframe_id in apart.keyframe_ids[apart.fixed].tolist():
+        world.keyframes[keyframe_id].world_from_camera = near
+    assert local_window(world, 7, 3, 1.0).fixed.sum() == 1
+    world.camera = replace(world.camera, baseline_m=0.1)
+    assert local_window(world, 7, 3, 1.0).fixed.sum() == apart.fixed.sum()
+
+
 def test_the_window_is_held_by_keyframes_outside_it() -> None:
     world, _ = chain(8)
     window = local_window(world, 7, 3, 0.5)
