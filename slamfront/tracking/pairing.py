@@ -184,8 +184,8 @@ class PairCheck:
             rows_px = float(np.median(np.abs(np.concatenate(self._rows_px))))
             self.finding = (
                 f"the images of a pair are out of step: the right ones seem to be taken {abs(later):.1f} frames "
-                f"{'later' if later > 0 else 'earlier'} than the left ones (+-{sigma:.2f}, by {len(self._terms)} frames): the rows of matches differ by "
-                f"{rows_px:.1f} px, as they move between frames"
+                f"{'later' if later > 0 else 'earlier'} than the left ones (+-{sigma:.2f}, by {len(self._terms)} "
+                f"frames): the rows of matches differ by {rows_px:.1f} px, as they move between frames"
             )
 
 
