@@ -17,6 +17,7 @@ from slamfront.backend.remote import RemoteBackend
 from slamfront.config import RunConfig
 from slamfront.errors import ConfigError, MapFileError, ViewerError
 from slamfront.features.classical import Orb, Sift
+from slamfront.frontend import FrontEnd
 from slamfront.geometry.camera import Camera
 from slamfront.map import KeyframeMap
 from slamfront.map.files import MapHeader, check_fits, load_map, save_map
@@ -29,7 +30,6 @@ from slamfront.pipeline.session import WholeMapBackend
 from slamfront.protocols import Adjuster, Backend, Extractor, Matcher, Source
 from slamfront.sinks.trajectory import numbered
 from slamfront.sources.guess import open_source
-from slamfront.tracking.front import FrontEnd
 from slamfront.types import PoseGraph, Sensor
 from slamfront.viewer.controls import Controls
 from slamfront.viewer.null import NullViewer

@@ -18,9 +18,9 @@ from tyro.conf import Positional, arg
 
 from slamfront.build import adjuster_of, build_front, build_source, resolve
 from slamfront.commands.parsing import Settings, parse, settings_of
+from slamfront.frontend import FrontEnd
 from slamfront.geometry.pose import rotation_log
 from slamfront.geometry.shutter import Shutter
-from slamfront.tracking.front import FrontEnd
 from slamfront.types import FloatArray
 
 _DELAYS_S = np.arange(-0.030, 0.0301, 0.002)
@@ -80,7 +80,7 @@ def _differences(front: FrontEnd, shutter: Shutter, delay_s: float) -> FloatArra
     positions = marks.positions_m[view.landmark_rows[seen]]
     expected = front.camera.disparity_times_depth / view.pose.apply(positions)[:, 2]
     then_xy, deeper = shutter.later(view.shutter.to_image(view.xy[seen]), delay_s)
-    measured = (then_xy[:, 0] - view.ranging.right_x(then_xy, None)) * deeper
+    measured = (then_xy[:, 0] - view.depth_source.right_x(then_xy, None)) * deeper
     return (measured - expected)[np.isfinite(measured)]
 
 

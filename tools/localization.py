@@ -21,6 +21,7 @@ import tyro
 
 from slamfront.build import adjuster_of, build_front, resolve, whole_map_backend, write_map
 from slamfront.config import RunConfig
+from slamfront.frontend import FrontEnd
 from slamfront.geometry.align import align
 from slamfront.geometry.pose import Pose, Sim3, rotation_angle
 from slamfront.map.files import load_map
@@ -28,7 +29,6 @@ from slamfront.pipeline import NoAdjuster, RunSummary, run
 from slamfront.simulation import Effects, Scene, scene
 from slamfront.simulation.paths import Path
 from slamfront.sources.synthetic import SyntheticSource
-from slamfront.tracking.front import FrontEnd
 from slamfront.types import Frame, Sensor
 
 _NEAR_M, _NEAR_RAD = 0.05, math.radians(5.0)

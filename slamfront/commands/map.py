@@ -115,10 +115,10 @@ def _merge(given: Map) -> None:
     from slamfront.build import vocabulary_for
     from slamfront.config import MatcherConfig
     from slamfront.errors import MapError
+    from slamfront.loop_closing.map_alignment import find_joint, join
     from slamfront.map.files import MapHeader, check_fits, check_writable, load_map, save_map
     from slamfront.map.places import PlaceIndex
     from slamfront.matching.nearest import Nearest
-    from slamfront.tracking.joining import find_joint, join
 
     assert given.output is not None
     check_writable(given.output)

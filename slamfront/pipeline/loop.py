@@ -12,6 +12,8 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
 from slamfront.errors import FrameError, SlamfrontError, one_line
+from slamfront.frontend import FrontEnd
+from slamfront.loop_closing.loop_detection import Loop
 from slamfront.map import KeyframeMap
 from slamfront.pipeline.adjusters import FinishingAdjuster
 from slamfront.pipeline.clock import Clock
@@ -21,8 +23,6 @@ from slamfront.pipeline.session import Session, Watcher, WholeMapBackend
 from slamfront.pipeline.snapshots import Audience, Pace
 from slamfront.protocols import Sink, Source
 from slamfront.runtime import Channel, Closed, Latest, Worker
-from slamfront.tracking.front import FrontEnd
-from slamfront.tracking.loops import Loop
 from slamfront.types import Frame, Snapshot, Trajectory
 
 log = logging.getLogger(__name__)

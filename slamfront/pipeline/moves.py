@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from slamfront.frontend import FrontEnd
 from slamfront.pipeline.adjusters import FinishingAdjuster
-from slamfront.tracking.front import FrontEnd
 from slamfront.types import Correction, GraphCorrection, Moved
 
 Mover = Callable[[Moved], None]

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from slamfront.errors import BackendError, FrameError
+from slamfront.frontend import FrontEnd
 from slamfront.map import KeyframeMap
 from slamfront.map.window import apply, unchanged
 from slamfront.pipeline.adjusters import FinishingAdjuster
@@ -19,7 +20,6 @@ from slamfront.pipeline.journal import Journal
 from slamfront.pipeline.rollback import Rollback
 from slamfront.pipeline.snapshots import snapshot_of
 from slamfront.protocols import Backend, Sink
-from slamfront.tracking.front import FrontEnd
 from slamfront.types import Frame, Snapshot, State, Tracked, Trajectory
 
 log = logging.getLogger(__name__)

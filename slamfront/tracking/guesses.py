@@ -20,9 +20,9 @@ from slamfront.protocols import Matcher
 from slamfront.solve.motion import MotionState, PoseMeasurement, unknown_velocity
 from slamfront.solve.pnp import is_determined
 from slamfront.tracking.local_map import match_by_appearance, match_by_projection
+from slamfront.tracking.pose_estimation import likeliest_pose, reach_px, solve_pose, surprise
 from slamfront.tracking.projection import project
 from slamfront.tracking.view import View
-from slamfront.tracking.view_pose import likeliest_pose, reach_px, solve_pose, surprise
 from slamfront.types import FloatArray, Frame, IntArray, Sensor, Tracked
 
 log = logging.getLogger(__name__)

@@ -35,7 +35,7 @@ _NOT_APART = Pose.identity()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sighting:
+class VerifiedPose:
     """Where a camera stands by the landmarks of a place, rows (M,), which it shows at its keypoints, rows (M,)."""
 
     camera_from_world: Pose
@@ -149,7 +149,7 @@ def widest_pose(
 
 def pose_by_appearance(
     world: KeyframeMap, keyframe: KeyframeRecord, features: Features, matcher: Matcher, max_error_px: float, seed: int
-) -> Sighting | None:
+) -> VerifiedPose | None:
     """Return where the camera of some features stands by the landmarks of a keyframe that they match and that agree, by
     RANSAC; None where too few do.
     """
@@ -159,7 +159,7 @@ def pose_by_appearance(
     if result is None:
         return None
     pose, inliers = result
-    return Sighting(pose, rows[inliers], keypoints[inliers])
+    return VerifiedPose(pose, rows[inliers], keypoints[inliers])
 
 
 def _matched(keyframe: KeyframeRecord, features: Features, matcher: Matcher) -> tuple[IntArray, IntArray]:

@@ -13,8 +13,8 @@ from slamfront.tracking.local_map import (
     match_by_projection,
 )
 from slamfront.tracking.motion import MotionFilter
+from slamfront.tracking.pose_estimation import is_credible, likeliest_pose, reach_px, solve_pose
 from slamfront.tracking.view import FLOW_LEVELS, FLOW_WINDOW, View
-from slamfront.tracking.view_pose import is_credible, likeliest_pose, reach_px, solve_pose
 
 # After motion has been misjudged, landmarks are looked for this many times as far about where it puts them
 _WIDER = 2.5

@@ -19,7 +19,7 @@ from slamfront.patches import PATCH_SIZE
 from slamfront.protocols import Extractor
 from slamfront.solve.motion import PoseMeasurement
 from slamfront.solve.pnp import is_determined
-from slamfront.tracking.ranging import Ranging
+from slamfront.tracking.depth_source import DepthSource
 from slamfront.types import (
     BoolArray,
     Features,
@@ -64,9 +64,14 @@ class View:
     landmark_ids: IntArray
 
     def __init__(
-        self, frame: Frame, ranging: Ranging, extractor: Extractor, shutter: Shutter, shown_before: IntArray = _NOTHING
+        self,
+        frame: Frame,
+        depth_source: DepthSource,
+        extractor: Extractor,
+        shutter: Shutter,
+        shown_before: IntArray = _NOTHING,
     ) -> None:
-        self.frame, self.ranging, self.shutter = frame, ranging, shutter
+        self.frame, self.depth_source, self.shutter = frame, depth_source, shutter
         self.predicted_shutter = shutter
         self.shown_before = shown_before
         self.camera_from_world: Pose | None = None
@@ -138,7 +143,7 @@ class View:
         # The same points when distances were measured
         then_xy, deeper = self.shutter.later(self.shutter.to_image(xy), self.frame.depth_delay_s)
         expected = None if expected_disparity is None else then_xy[:, 0] - expected_disparity
-        return xy[:, 0] - (then_xy[:, 0] - self.ranging.right_x(then_xy, expected)) * deeper
+        return xy[:, 0] - (then_xy[:, 0] - self.depth_source.right_x(then_xy, expected)) * deeper
 
     def observe(self, landmark_rows: IntArray, xy: NDArray[Any], sigmas_px: NDArray[Any] | float) -> None:
         """Let the view show landmarks (K,) at pixels (K,2), and nothing else."""
@@ -181,8 +186,8 @@ class View:
             self.xy[rows].astype(np.float32),
             self.right_x[rows].astype(np.float32),
             self.sigmas_px[rows].astype(np.float32),
-            self.ranging.disparity_sigma_px,
-            self.ranging.disparity_offset_px,
+            self.depth_source.disparity_sigma_px,
+            self.depth_source.disparity_offset_px,
         )
 
     def forget(self) -> None:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from slamfront.mapping.landmarks import insert_keyframe
 from slamfront.tracking.local_map import align_view
-from slamfront.tracking.mapping import insert_keyframe
 from tests.tracking.worlds import clip, run_on, view_of
 
 

@@ -12,7 +12,7 @@ import pytest
 from slamfront.geometry.pose import Pose, rotation_exp, rotation_log
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap
-from slamfront.tracking.mapping import insert_keyframe, straighten
+from slamfront.mapping.landmarks import insert_keyframe, straighten
 from slamfront.types import Float32Array, FloatArray, Frame
 from tests.tracking.worlds import CONFIG, Clip, Run, clip, run_on, view_of
 

@@ -13,6 +13,7 @@ from slamfront.build import build_front, resolve
 from slamfront.config import ExtractorConfig, MatcherConfig, RunConfig
 from slamfront.evaluation.trajectory import evaluate
 from slamfront.features.classical import Orb
+from slamfront.frontend import FrontEnd
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
@@ -20,8 +21,7 @@ from slamfront.pipeline import InlineAdjuster
 from slamfront.protocols import Adjuster, Extractor
 from slamfront.simulation import Scene, scene
 from slamfront.sources.synthetic import SyntheticSource
-from slamfront.tracking.front import FrontEnd
-from slamfront.tracking.ranging import ranging_of
+from slamfront.tracking.depth_source import depth_source_of
 from slamfront.tracking.view import View
 from slamfront.types import Frame, Sensor, State, Tracked, Trajectory
 
@@ -134,7 +134,7 @@ def view_of(frame: Frame, sensor: Sensor = "mono", extractor: Extractor | None =
     orb = Orb(CONFIG.extractor)
     return View(
         frame,
-        ranging_of(frame, frame.camera, sensor, CONFIG.tracker),
+        depth_source_of(frame, frame.camera, sensor, CONFIG.tracker),
         extractor or orb,
         Shutter(frame.camera, np.zeros(3)),
     )

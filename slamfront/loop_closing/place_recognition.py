@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from slamfront.config import RunConfig
 from slamfront.geometry.pose import Sim3
+from slamfront.loop_closing.loop_closing import LoopClosing, OpenLoops
+from slamfront.loop_closing.loop_detection import Loop, LoopDetector
+from slamfront.loop_closing.map_merging import MapMerger
+from slamfront.loop_closing.place_ranking import PlaceRanking
+from slamfront.loop_closing.relocalizer import Relocalizer
+from slamfront.loop_closing.verification import GeometricVerifier
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.map.atlas import Atlas
 from slamfront.map.places import PlaceIndex, packaged_vocabulary
 from slamfront.protocols import Closer, Matcher
-from slamfront.tracking.closing import LoopClosing, OpenLoops
-from slamfront.tracking.loops import Loop, LoopDetector
-from slamfront.tracking.recognition import LikeliestFirst
-from slamfront.tracking.relocalizer import Relocalizer
-from slamfront.tracking.reunion import Reunion
-from slamfront.tracking.sighting import Sighter
 from slamfront.tracking.view import View
 from slamfront.types import Sensor
 
 
-class Revisits:
+class PlaceRecognition:
     """Knows the places of all maps, and what to do when one is seen again.
 
     `matcher` compares lost frames with keyframes, `place_matcher` keyframes with each other. Without a closer loops
@@ -37,12 +37,12 @@ class Revisits:
         self._atlas = atlas
         extractor = config.extractor.weights if config.extractor.kind == "superpoint" else config.extractor.kind
         self._places = PlaceIndex(packaged_vocabulary(extractor))
-        self._relocalizer = Relocalizer(matcher, config.tracker, config.seed, LikeliestFirst(self._places))
-        sighter = Sighter(place_matcher, config.loops, config.tracker, sensor, config.seed)
-        self._reunion = Reunion(self._places, sighter, sensor)
+        self._relocalizer = Relocalizer(matcher, config.tracker, config.seed, PlaceRanking(self._places))
+        verifier = GeometricVerifier(place_matcher, config.loops, config.tracker, sensor, config.seed)
+        self._reunion = MapMerger(self._places, verifier, sensor)
         self._loops: LoopClosing | OpenLoops = OpenLoops()
         if closer is not None and config.loops.enabled:
-            self._loops = LoopClosing(LoopDetector(self._places, sighter, config.loops, sensor), closer, sensor)
+            self._loops = LoopClosing(LoopDetector(self._places, verifier, config.loops, sensor), closer, sensor)
         if atlas.active is not None:
             self._places.update(atlas.active)  # now, so that the first lost frame need not wait for it
 

@@ -9,9 +9,9 @@ from slamfront.config import ExtractorConfig
 from slamfront.features.classical import Orb
 from slamfront.geometry.pose import rotation_angle
 from slamfront.map import KeyframeMap
+from slamfront.mapping.initializer import FirstPair, Initializer
+from slamfront.mapping.landmarks import first_map
 from slamfront.matching.nearest import Nearest
-from slamfront.tracking.initializer import FirstPair, Initializer
-from slamfront.tracking.mapping import first_map
 from slamfront.tracking.view import View
 from tests.map.worlds import assert_consistent
 from tests.tracking.worlds import CONFIG, Clip, blinded, clip, view_of

@@ -194,7 +194,7 @@ def observations_of(view: View, world: KeyframeMap) -> PixelObservations:
         view.xy,
         view.right_x,
         view.sigmas_px,
-        view.ranging.disparity_sigma_px,
+        view.depth_source.disparity_sigma_px,
         marks.spreads_m[rows],
         _trust(marks.seen[rows]),
     )

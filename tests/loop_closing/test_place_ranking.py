@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from slamfront.config import KeyframeConfig
+from slamfront.loop_closing.place_ranking import PlaceRanking
 from slamfront.map import KeyframeMap
 from slamfront.map.places import PlaceIndex, packaged_vocabulary
-from slamfront.tracking.recognition import LikeliestFirst
 from tests.tracking.worlds import CONFIG, Clip, clip, run_on, view_of
 
 
@@ -23,7 +23,7 @@ def world(seen: Clip) -> KeyframeMap:
 
 
 def test_the_first_keyframe_tried_stands_near_the_view(seen: Clip, world: KeyframeMap) -> None:
-    ranking = LikeliestFirst(PlaceIndex(packaged_vocabulary("orb")))
+    ranking = PlaceRanking(PlaceIndex(packaged_vocabulary("orb")))
     times = {record.id: record.time_ns for record in world.keyframes.values()}
     for row in range(0, 60, 5):
         first = ranking.ranked(view_of(seen.frames[row]), [world], 3)[0]
@@ -32,7 +32,7 @@ def test_the_first_keyframe_tried_stands_near_the_view(seen: Clip, world: Keyfra
 
 
 def test_every_keyframe_has_its_turn_once_in_a_while(seen: Clip, world: KeyframeMap) -> None:
-    ranking, view = LikeliestFirst(PlaceIndex(packaged_vocabulary("orb"))), view_of(seen.frames[0])
+    ranking, view = PlaceRanking(PlaceIndex(packaged_vocabulary("orb"))), view_of(seen.frames[0])
     tried = [ranking.ranked(view, [world], 3) for _ in range(len(world.keyframes))]
     assert {keyframe_id for ids in tried for keyframe_id in ids} == set(world.keyframes)
     assert all(len(set(ids)) == len(ids) <= 3 for ids in tried)
@@ -43,5 +43,5 @@ def test_keyframes_come_in_turn_while_no_place_is_known(seen: Clip, world: Keyfr
         def update(self, world: KeyframeMap) -> None:
             pass
 
-    ids = LikeliestFirst(Nowhere()).ranked(view_of(seen.frames[0]), [world], 3)
+    ids = PlaceRanking(Nowhere()).ranked(view_of(seen.frames[0]), [world], 3)
     assert list(ids) == sorted(world.keyframes, reverse=True)[:3]

@@ -7,15 +7,14 @@ import numpy as np
 from slamfront.config import LoopConfig, TrackerConfig
 from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap, KeyframeRecord
+from slamfront.map.covisibility import NEAR
 from slamfront.protocols import Matcher
 from slamfront.solve.pnp import PixelObservations, PoseEstimate, is_determined, refine_pose
-from slamfront.tracking.local_map import Sighting, align_landmarks, pose_by_appearance
+from slamfront.tracking.depth_source import disparity_sigma_px
+from slamfront.tracking.local_map import VerifiedPose, align_landmarks, pose_by_appearance
 from slamfront.tracking.projection import match_projection, project
-from slamfront.tracking.ranging import disparity_sigma_px
 from slamfront.types import IntArray, Sensor
 
-# Keyframes that share this many landmarks see the same place
-NEAR = 15
 # Radii in which landmarks of the place are looked for, px: about the pose by RANSAC, and about the refined one
 _SEARCH_PX = (10.0, 5.0)
 # Keyframes about the place whose landmarks are looked for
@@ -26,7 +25,7 @@ _MOST_ALIGNED = 300
 _MIN_RATIOS = 15
 
 
-class Sighter:
+class GeometricVerifier:
     """Places a keyframe among the landmarks of another one's surroundings, where enough of them agree and
     determine its pose."""
 
@@ -35,13 +34,13 @@ class Sighter:
         self._scaled, self._seed = sensor == "mono", seed
         self._disparity_sigma_px = disparity_sigma_px(sensor)
 
-    def sight(self, world: KeyframeMap, match: KeyframeRecord, keyframe: KeyframeRecord) -> Sighting | None:
+    def verify(self, world: KeyframeMap, match: KeyframeRecord, keyframe: KeyframeRecord) -> VerifiedPose | None:
         """Return where a keyframe, of this map or another, stands by what `match` and the keyframes about it observe.
 
         Landmarks that it observes already tell nothing, and are left out. A pose by RANSAC is refined, and then checked
         by the patches of the landmarks, in the image that the keyframe still has.
         """
-        first = self._first_sighting(world, keyframe, match)
+        first = self._first_pose(world, keyframe, match)
         if first is None:
             return None
         pose = first.camera_from_world
@@ -73,34 +72,27 @@ class Sighter:
             return None
         if not is_determined(aligned.covariance, aligned.depth_m, self._tracker):
             return None
-        return Sighting(aligned.camera_from_world, found, keypoints)
+        return VerifiedPose(aligned.camera_from_world, found, keypoints)
 
-    def _first_sighting(self, world: KeyframeMap, keyframe: KeyframeRecord, match: KeyframeRecord) -> Sighting | None:
+    def _first_pose(self, world: KeyframeMap, keyframe: KeyframeRecord, match: KeyframeRecord) -> VerifiedPose | None:
         """Return where the keyframe stands by the landmarks that the other one observes."""
         error_px = self._tracker.max_error_px
         found = pose_by_appearance(world, match, keyframe.features, self._matcher, error_px, self._seed)
         return None if found is None or len(found.landmark_rows) < self._tracker.min_inliers else found
 
 
-def connected(world: KeyframeMap, keyframe: KeyframeRecord) -> IntArray:
-    """Return ids of the keyframes that the map connects with a keyframe, itself among them: by landmarks that both see,
-    or that both share with a third.
-    """
-    near = np.r_[keyframe.id, world.covisible(keyframe, NEAR)]
-    ids, counts = world.keyframes_seeing(world.observed_by(near))
-    return np.unique(np.r_[near, ids[counts >= NEAR]])
-
-
-def unit_of_length(world: KeyframeMap, sighting: Sighting, own: KeyframeMap, keyframe: KeyframeRecord) -> float | None:
+def relative_scale(
+    world: KeyframeMap, verified: VerifiedPose, own: KeyframeMap, keyframe: KeyframeRecord
+) -> float | None:
     """Return the unit of length at a keyframe of the map `own` in that of the place where it was sighted.
 
     It is told by depths of the same landmarks; None where too few tell.
     """
-    rows = keyframe.landmark_rows[sighting.keypoint_rows]
+    rows = keyframe.landmark_rows[verified.keypoint_rows]
     both = rows >= 0
     here = keyframe.world_from_camera.inverse().apply(own.landmarks.positions_m[rows[both]])[:, 2]
-    places = world.landmarks.positions_m[sighting.landmark_rows[both]]
-    there = sighting.camera_from_world.apply(places)[:, 2]
+    places = world.landmarks.positions_m[verified.landmark_rows[both]]
+    there = verified.camera_from_world.apply(places)[:, 2]
     usable = (here > 0) & (there > 0)
     return float(np.median(there[usable] / here[usable])) if usable.sum() >= _MIN_RATIOS else None
 

@@ -11,9 +11,9 @@ from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.map.depths import measure_depths
+from slamfront.mapping.initializer import FirstPair
 from slamfront.patches import cut_patches
 from slamfront.solve.triangulate import parallax_rad, reprojection_error_px, triangulate
-from slamfront.tracking.initializer import FirstPair
 from slamfront.tracking.local_map import align_landmarks, align_view
 from slamfront.tracking.projection import match_projection, project
 from slamfront.tracking.view import ALIGNED_SIGMA_PX, View
@@ -228,10 +228,10 @@ def _add_ranged_landmarks(world: KeyframeMap, keyframe: KeyframeRecord, view: Vi
     disparity = keyframe.features.keypoints_xy[:, 0] - keyframe.right_x
     with np.errstate(divide="ignore", invalid="ignore"):
         depth = world.camera.disparity_times_depth / disparity.astype(np.float64)
-    usable = view.ranging.near(depth)
+    usable = view.depth_source.near(depth)
     if len(world.keyframes) == 1:
         # Far landmarks hold how the camera turns: no other keyframe is there yet to triangulate them with
-        usable |= disparity * _MAX_DEPTH_UNCERTAINTY > view.ranging.disparity_sigma_px
+        usable |= disparity * _MAX_DEPTH_UNCERTAINTY > view.depth_source.disparity_sigma_px
     new = np.flatnonzero((keyframe.landmark_rows < 0) & (disparity > 0) & usable)
     if len(new) == 0:
         return

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from slamfront.loop_closing.relocalizer import NewestFirst
 from slamfront.map import KeyframeMap
 from slamfront.map.places import PlaceIndex
-from slamfront.tracking.relocalizer import NewestFirst
 from slamfront.tracking.view import View
 
 
-class LikeliestFirst:
+class PlaceRanking:
     """The keyframes of the places that look most like the view; all others get their turn too, one a frame."""
 
     def __init__(self, places: PlaceIndex) -> None:

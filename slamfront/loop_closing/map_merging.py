@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from slamfront.geometry.pose import Pose, Sim3
+from slamfront.loop_closing.map_alignment import MapAlignment, fuse_across, refined
+from slamfront.loop_closing.verification import GeometricVerifier, relative_scale
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.map.atlas import Atlas
+from slamfront.map.covisibility import NEAR
 from slamfront.map.places import PlaceIndex
-from slamfront.tracking.joining import Joint, fuse_across, refined
-from slamfront.tracking.local_map import Sighting
-from slamfront.tracking.sighting import NEAR, Sighter, unit_of_length
+from slamfront.tracking.local_map import VerifiedPose
 from slamfront.types import Sensor
 
 log = logging.getLogger(__name__)
@@ -37,15 +38,15 @@ class _Clue:
     kept_from_world: Sim3
 
 
-class Reunion:
+class MapMerger:
     """Looks for places of the kept maps in each new keyframe of the active one; two in a row have to agree.
 
     A kept map tells nothing about where the camera may be by now, so that drift bounds nothing, as it does for loops:
     what one keyframe shows may be another room that looks alike.
     """
 
-    def __init__(self, places: PlaceIndex, sighter: Sighter, sensor: Sensor) -> None:
-        self._places, self._sighter, self._scaled = places, sighter, sensor == "mono"
+    def __init__(self, places: PlaceIndex, verifier: GeometricVerifier, sensor: Sensor) -> None:
+        self._places, self._verifier, self._scaled = places, verifier, sensor == "mono"
         self._clue: _Clue | None = None
 
     def unite(self, atlas: Atlas, keyframe: KeyframeRecord) -> Sim3 | None:
@@ -70,7 +71,7 @@ class Reunion:
 
     def look(
         self, kept: Mapping[int, KeyframeMap], world: KeyframeMap, keyframe: KeyframeRecord
-    ) -> tuple[int, Joint] | None:
+    ) -> tuple[int, MapAlignment] | None:
         """Return the number of a kept map that shows the place of a new keyframe of `world`, and how `world` lies in
         it; None while nothing does, or only this keyframe.
         """
@@ -79,15 +80,15 @@ class Reunion:
         for keyframe_id in self._places.query(keyframe.features, _CANDIDATES, *kept.values()):
             number = homes[keyframe_id]
             other = kept[number]
-            sighting = self._sighter.sight(other, other.keyframes[keyframe_id], keyframe)
-            if sighting is None:
+            verified = self._verifier.verify(other, other.keyframes[keyframe_id], keyframe)
+            if verified is None:
                 continue
-            scale = unit_of_length(other, sighting, world, keyframe) if self._scaled else 1.0
+            scale = relative_scale(other, verified, world, keyframe) if self._scaled else 1.0
             if scale is None:
                 continue
-            here = Sim3.from_pose(sighting.camera_from_world.inverse(), scale)
+            here = Sim3.from_pose(verified.camera_from_world.inverse(), scale)
             self._clue = _Clue(number, here @ Sim3.from_pose(keyframe.world_from_camera.inverse()))
-            if clue is not None and clue.number == number and _agrees(clue, other, keyframe, sighting):
+            if clue is not None and clue.number == number and _agrees(clue, other, keyframe, verified):
                 near = [keyframe.id, *world.covisible(keyframe, NEAR)[: _TELLING - 1].tolist()]
                 records = [world.keyframes[i] for i in near]
                 joint = refined(other, world, records, self._clue.kept_from_world, self._scaled)
@@ -102,11 +103,11 @@ class Reunion:
         self._clue = None
 
 
-def _agrees(clue: _Clue, kept: KeyframeMap, keyframe: KeyframeRecord, sighting: Sighting) -> bool:
+def _agrees(clue: _Clue, kept: KeyframeMap, keyframe: KeyframeRecord, verified: VerifiedPose) -> bool:
     """Return whether landmarks of a kept map lie in a keyframe about where an earlier keyframe's answer puts them."""
     camera_from_kept = clue.kept_from_world.apply_to_pose(keyframe.world_from_camera).inverse()
-    places = kept.landmarks.positions_m[sighting.landmark_rows]
-    found = keyframe.features.keypoints_xy[sighting.keypoint_rows]
+    places = kept.landmarks.positions_m[verified.landmark_rows]
+    found = keyframe.features.keypoints_xy[verified.keypoint_rows]
     with np.errstate(invalid="ignore"):
         error_px = np.linalg.norm(kept.camera.project(camera_from_kept.apply(places)) - found, axis=1)
     return bool(np.median(np.nan_to_num(error_px, nan=np.inf)) < _SAME_ANSWER_PX)

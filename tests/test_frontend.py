@@ -18,13 +18,13 @@ from slamfront.backend.null import NullBackend
 from slamfront.config import Association, KeyframeConfig, TrackerConfig
 from slamfront.errors import FrameError
 from slamfront.features.fake import Scripted
+from slamfront.frontend import FrontEnd
 from slamfront.geometry.pose import Pose, rotation_angle
 from slamfront.map.window import apply
 from slamfront.matching.nearest import Nearest
 from slamfront.pipeline import InlineAdjuster, NoAdjuster
 from slamfront.simulation import scene
 from slamfront.simulation.paths import Path
-from slamfront.tracking.front import FrontEnd
 from slamfront.types import Correction, Features, Frame, KeyFrame, Sensor, State, Window
 from tests.tracking.worlds import CONFIG, SIZE, Run, blinded, clip, clip_of, front_for, run_on
 

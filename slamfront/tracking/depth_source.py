@@ -30,7 +30,7 @@ _OFFSET_SIGMA_PX = 0.2
 _DEPTH_NOISE_PX = 0.06
 
 
-class Ranging(Protocol):
+class DepthSource(Protocol):
     """Pixels to x in the right image; `disparity_offset_px` is what their disparities were lowered by."""
 
     disparity_sigma_px: float
@@ -48,7 +48,7 @@ class Ranging(Protocol):
         ...
 
 
-class NoRanging:
+class NoDepth:
     """One camera and nothing else."""
 
     disparity_sigma_px, measures, disparity_offset_px = 1.0, False, 0.0
@@ -62,7 +62,7 @@ class NoRanging:
         return np.zeros(len(depths_m), bool)
 
 
-class DepthRanging:
+class DepthImageSource:
     """A registered depth image."""
 
     # With a baseline of 8 cm this is 2 cm at 1.3 m: more than the sensor's own noise, since the depths around a pixel
@@ -83,7 +83,7 @@ class DepthRanging:
         return depths_m < self._max_depth_m
 
 
-class StereoRanging:
+class StereoDepthSource:
     """A rectified pair, searched along rows by pyramidal Lucas-Kanade, left to right and back."""
 
     disparity_sigma_px, measures = 0.4, True
@@ -138,7 +138,7 @@ class StereoRanging:
         return depths_m < self._max_depth_m
 
 
-def ranging_of(frame: Frame, camera: Camera, sensor: Sensor, config: TrackerConfig) -> Ranging:
+def depth_source_of(frame: Frame, camera: Camera, sensor: Sensor, config: TrackerConfig) -> DepthSource:
     """Return what tells distances in this frame; a frame that lacks its second image or depth counts as monocular.
 
     camera  that of the frame, as the map knows it by now
@@ -146,18 +146,18 @@ def ranging_of(frame: Frame, camera: Camera, sensor: Sensor, config: TrackerConf
     mask = frame.mask
     if sensor == "rgbd" and frame.depth_m is not None:
         depth_m = frame.depth_m if mask is None else np.where(mask, frame.depth_m, np.float32(0))
-        return DepthRanging(depth_m, camera, config.max_depth_m)
+        return DepthImageSource(depth_m, camera, config.max_depth_m)
     if sensor == "stereo" and frame.right is not None:
         left = grey(frame.image) if mask is None else painted_over(grey(frame.image), mask)
-        return StereoRanging(left, grey(frame.right), camera, config.max_depth_baselines, frame.right_mask)
-    return NoRanging()
+        return StereoDepthSource(left, grey(frame.right), camera, config.max_depth_baselines, frame.right_mask)
+    return NoDepth()
 
 
 def disparity_sigma_px(sensor: Sensor) -> float:
     """Return the standard deviation of the disparities that a sensor's frames tell, px."""
     if sensor == "stereo":
-        return StereoRanging.disparity_sigma_px
-    return DepthRanging.disparity_sigma_px if sensor == "rgbd" else NoRanging.disparity_sigma_px
+        return StereoDepthSource.disparity_sigma_px
+    return DepthImageSource.disparity_sigma_px if sensor == "rgbd" else NoDepth.disparity_sigma_px
 
 
 def disparity_offset_sigma_px(sensor: Sensor) -> float:

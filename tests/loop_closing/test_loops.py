@@ -13,11 +13,11 @@ import pytest
 from slamfront.backend import local_backend, solve_pose_graph
 from slamfront.backend.gtsam_ba import for_whole_map
 from slamfront.config import LoopConfig, RunConfig
+from slamfront.frontend import FrontEnd
 from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap
 from slamfront.pipeline.closers import Answer, InlineCloser, Job
 from slamfront.protocols import Backend
-from slamfront.tracking.front import FrontEnd
 from slamfront.types import Correction, PoseGraph, Window
 from tests.tracking.worlds import CONFIG, Clip, Run, clip, front_for
 

@@ -8,7 +8,7 @@ import pytest
 from slamfront.config import KeyframeConfig
 from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap, KeyframeRecord
-from slamfront.tracking.keyframes import KeyframePolicy, cull_collapsed, cull_keyframes, cull_landmarks
+from slamfront.mapping.keyframes import KeyframePolicy, cull_collapsed, cull_keyframes, cull_landmarks
 from slamfront.tracking.view import View
 from slamfront.types import Frame
 from tests.map.worlds import CAMERA, add_keyframe, add_landmarks, assert_consistent, empty_map
@@ -35,7 +35,7 @@ def showing(world: KeyframeMap, rows: np.ndarray, camera_from_world: Pose | None
     size = CAMERA.height, CAMERA.width
     depth_m = np.full(size, 4.0, np.float32) if measures else None
     view = view_of(Frame(0, 0, np.zeros(size, np.uint8), CAMERA, depth_m=depth_m), "rgbd")
-    assert view.ranging.measures == measures
+    assert view.depth_source.measures == measures
     view.camera_from_world = camera_from_world or Pose.identity()
     xy = CAMERA.project(view.camera_from_world.apply(world.landmarks.positions_m[rows]))
     inside = CAMERA.contains(xy)

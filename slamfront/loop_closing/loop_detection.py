@@ -9,13 +9,14 @@ import numpy as np
 
 from slamfront.config import LoopConfig
 from slamfront.geometry.pose import Sim3, rotation_angle
+from slamfront.loop_closing.verification import PLACE_KEYFRAMES, GeometricVerifier, relative_scale
 from slamfront.map import KeyframeMap, KeyframeRecord
+from slamfront.map.covisibility import NEAR, connected
 from slamfront.map.graph import LoopEdge
 from slamfront.map.places import PlaceIndex, grouped
-from slamfront.tracking.local_map import Sighting
-from slamfront.tracking.mapping import align_observations, observe_again
-from slamfront.tracking.recall import observe_instead
-from slamfront.tracking.sighting import NEAR, PLACE_KEYFRAMES, Sighter, connected, unit_of_length
+from slamfront.mapping.landmarks import align_observations, observe_again
+from slamfront.mapping.reassociation import observe_instead
+from slamfront.tracking.local_map import VerifiedPose
 from slamfront.types import IntArray, Sensor
 
 log = logging.getLogger(__name__)
@@ -64,8 +65,8 @@ class Loop:
 class LoopDetector:
     """Looks for the place of every new keyframe among those that the camera left long ago."""
 
-    def __init__(self, places: PlaceIndex, sighter: Sighter, config: LoopConfig, sensor: Sensor) -> None:
-        self._places, self._sighter, self._config, self._scaled = places, sighter, config, sensor == "mono"
+    def __init__(self, places: PlaceIndex, verifier: GeometricVerifier, config: LoopConfig, sensor: Sensor) -> None:
+        self._places, self._verifier, self._config, self._scaled = places, verifier, config, sensor == "mono"
         self._streaks: list[tuple[set[int], int]] = []
 
     def look(self, world: KeyframeMap, keyframe: KeyframeRecord) -> Loop | None:
@@ -100,22 +101,22 @@ class LoopDetector:
 
     def _verify(self, world: KeyframeMap, keyframe: KeyframeRecord, match: KeyframeRecord) -> Loop | None:
         """Return the loop between two keyframes if enough landmarks of the older one's place, well spread, agree."""
-        sighting = self._sighter.sight(world, match, keyframe)
-        if sighting is None:
+        verified = self._verifier.verify(world, match, keyframe)
+        if verified is None:
             return None
-        scale = unit_of_length(world, sighting, world, keyframe) if self._scaled else 1.0
-        return None if scale is None else self._plausible(world, keyframe, match, sighting, scale)
+        scale = relative_scale(world, verified, world, keyframe) if self._scaled else 1.0
+        return None if scale is None else self._plausible(world, keyframe, match, verified, scale)
 
     def _plausible(
         self,
         world: KeyframeMap,
         keyframe: KeyframeRecord,
         match: KeyframeRecord,
-        sighting: Sighting,
+        verified: VerifiedPose,
         scale: float,
     ) -> Loop | None:
         """Return the loop, unless it says that the map went wrong by more than it does on such a way."""
-        new, old = sighting.camera_from_world.inverse(), keyframe.world_from_camera
+        new, old = verified.camera_from_world.inverse(), keyframe.world_from_camera
         error_m = float(np.linalg.norm(new.translation_m - old.translation_m))
         way_m = _way(world, match.id, keyframe.id)
         # A camera that turns on the spot drifts without travelling
@@ -132,8 +133,8 @@ class LoopDetector:
             keyframe.time_ns,
             match.time_ns,
             Sim3.from_pose(relative, scale),
-            world.landmarks.ids(sighting.landmark_rows),
-            sighting.keypoint_rows,
+            world.landmarks.ids(verified.landmark_rows),
+            verified.keypoint_rows,
             error_m,
             way_m,
         )

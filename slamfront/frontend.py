@@ -13,29 +13,29 @@ from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose, Sim3
 from slamfront.geometry.shutter import Shutter
 from slamfront.imaging import grey
+from slamfront.loop_closing.loop_detection import Loop
+from slamfront.loop_closing.place_recognition import PlaceRecognition
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.map.atlas import Atlas
 from slamfront.map.depths import measure_depths
 from slamfront.map.window import apply, whole_window
+from slamfront.mapping.initializer import Initializer
+from slamfront.mapping.keyframes import cull_collapsed
+from slamfront.mapping.landmarks import first_map, insert_keyframe
+from slamfront.mapping.local_mapper import KeyframeListener, LocalMapper
 from slamfront.protocols import Adjuster, Extractor, Matcher
 from slamfront.solve.motion import PoseMeasurement
+from slamfront.tracking.depth_source import depth_source_of, disparity_offset_sigma_px, disparity_sigma_px
 from slamfront.tracking.guesses import Guesses
-from slamfront.tracking.initializer import Initializer
-from slamfront.tracking.keyframes import cull_collapsed
 from slamfront.tracking.local_map import align_view, local_landmarks
 from slamfront.tracking.locator import Locator
-from slamfront.tracking.loops import Loop
-from slamfront.tracking.mapper import KeyframeListener, Mapper
-from slamfront.tracking.mapping import first_map, insert_keyframe
 from slamfront.tracking.motion import MotionFilter
 from slamfront.tracking.odometry import Odometry
 from slamfront.tracking.overlay import Overlay
 from slamfront.tracking.pairing import PairCheck
-from slamfront.tracking.ranging import disparity_offset_sigma_px, disparity_sigma_px, ranging_of
-from slamfront.tracking.revisits import Revisits
+from slamfront.tracking.pose_estimation import is_credible, solve_pose
 from slamfront.tracking.stopwatch import Stopwatch
 from slamfront.tracking.view import View, exact_pose
-from slamfront.tracking.view_pose import is_credible, solve_pose
 from slamfront.types import Frame, LandmarkObservations, Sensor, State, Tracked, Window
 
 log = logging.getLogger(__name__)
@@ -80,8 +80,10 @@ class FrontEnd:
         self._atlas = Atlas(world)
         self._initializer = Initializer(matcher, self._camera, config.seed)
         self._locator = Locator(matcher, config.tracker, config.seed)
-        self._mapper = Mapper(config, sensor, self._atlas, adjuster)
-        self._revisits = Revisits(config, sensor, self._atlas, matcher, place_matcher or matcher, adjuster.closer)
+        self._local_mapper = LocalMapper(config, sensor, self._atlas, adjuster)
+        self._place_recognition = PlaceRecognition(
+            config, sensor, self._atlas, matcher, place_matcher or matcher, adjuster.closer
+        )
         self._motion = MotionFilter()
         self._odometry = Odometry()
         self._guesses = Guesses(config.guess, config.tracker, sensor, matcher, config.seed)
@@ -103,7 +105,7 @@ class FrontEnd:
         frame.check()
         watch = Stopwatch()
         last, view = self.view, self._observe(self._overlay.masked(frame))
-        self._mapper.straighten(view, self._motion)
+        self._local_mapper.straighten(view, self._motion)
         self._apply_corrections()
         watch.mark("correct")
         self._finish_keyframe()
@@ -124,9 +126,9 @@ class FrontEnd:
             watch.mark("lost")
             return self._answer(view, watch, reason, is_keyframe=not reason)
         self._filter(view)
-        due = not self._frozen and self._mapper.due(view, self._reference)
+        due = not self._frozen and self._local_mapper.due(view, self._reference)
         if due:
-            self._reference_id = self._mapper.add(view).id
+            self._reference_id = self._local_mapper.add(view).id
             watch.mark("keyframe")
         if self._lost_ns:
             self._lost_ns = 0
@@ -158,12 +160,12 @@ class FrontEnd:
     @property
     def loops(self) -> tuple[Loop, ...]:
         """The loops that were closed so far, oldest first."""
-        return self._revisits.loops
+        return self._place_recognition.loops
 
     @property
     def listeners(self) -> list[KeyframeListener]:
         """Who is told of every new keyframe."""
-        return self._mapper.listeners
+        return self._local_mapper.listeners
 
     @property
     def _frozen(self) -> bool:
@@ -206,8 +208,8 @@ class FrontEnd:
         """
         self._motion = MotionFilter()
         self._initializer.restart()
-        self._mapper.restart()
-        self._revisits.lose()
+        self._local_mapper.restart()
+        self._place_recognition.lose()
         self._late, self.view = [], None
         self._overlay = Overlay(self._camera)
         self._state = State.LOST if self._frozen else State.INITIALIZING
@@ -215,16 +217,16 @@ class FrontEnd:
         self._guesses.restart()
         self._lost_ns = 0
         if not self._frozen:
-            self._revisits.forget(*self.maps.values())
+            self._place_recognition.forget(*self.maps.values())
             self._atlas.clear()
 
     # --- the steps
 
     def _observe(self, frame: Frame) -> View:
-        ranging = ranging_of(frame, self.camera, self._sensor, self._config.tracker)
+        depth_source = depth_source_of(frame, self.camera, self._sensor, self._config.tracker)
         shutter = Shutter(self.camera, self._motion.angular_velocity(frame.time_ns)[0])
         before = () if self.view is None else (self.view.landmark_ids,)
-        view = View(frame, ranging, self._extractor, shutter, *before)
+        view = View(frame, depth_source, self._extractor, shutter, *before)
         if self._sensor == "stereo" and frame.right is not None and not self._pairs.done:
             self._pairs.look(view.grey, grey(frame.right))
         if self._atlas.active is None:
@@ -240,7 +242,7 @@ class FrontEnd:
                 return pair
             reference = first_map(self.world, pair, self._config.tracker.max_landmarks)
             earlier = self._initializer.look_back(self.world, pair, self._config.tracker)
-            for past, keyframe_id in zip(earlier, self._mapper.add_earlier(reference, earlier), strict=True):
+            for past, keyframe_id in zip(earlier, self._local_mapper.add_earlier(reference, earlier), strict=True):
                 self._late.append(self._tracked(past, keyframe_id, {}, "placed when the map began"))
         else:
             view.camera_from_world = Pose.identity()
@@ -252,7 +254,7 @@ class FrontEnd:
         self._reference_id = reference.id
         self._state = State.TRACKING
         self._filter(view)
-        self._mapper.begin(reference, view)
+        self._local_mapper.begin(reference, view)
         return ""
 
     def _locate(self, view: View, last: View | None) -> str:
@@ -268,7 +270,7 @@ class FrontEnd:
             self._state = State.RELOCALIZED if lost else self._state
             self._motion.assume(expected)
             return ""
-        found = self._revisits.find(view, everywhere=lost)
+        found = self._place_recognition.find(view, everywhere=lost)
         if isinstance(found, str):
             return found
         if self._atlas.active_id != map_id:
@@ -319,9 +321,9 @@ class FrontEnd:
 
     def _finish_keyframe(self) -> None:
         """Finish the newest keyframe, and see whether it shows a place that was seen before."""
-        keyframe = self._mapper.finish()
+        keyframe = self._local_mapper.finish()
         if keyframe is not None:
-            self._revisits.look(keyframe)
+            self._place_recognition.look(keyframe)
         self._apply_corrections()
         if keyframe is not None and self._atlas.kept:
             self._join_maps(keyframe)
@@ -329,7 +331,7 @@ class FrontEnd:
     def _join_maps(self, keyframe: KeyframeRecord) -> None:
         """Go on in one map where a new keyframe shows a place of a kept one."""
         before = self._reference.world_from_camera
-        new_from_old = self._revisits.unite(keyframe)
+        new_from_old = self._place_recognition.unite(keyframe)
         if new_from_old is None or self.view is None:
             return
         self._move_along(new_from_old, before)
@@ -342,7 +344,7 @@ class FrontEnd:
         if last is not None and self._state is State.LOST:
             self._lost_ns += min(view.frame.time_ns - last.frame.time_ns, _LONGEST_INTERVAL_NS)
         if self._state is not State.LOST:
-            self._revisits.lose()
+            self._place_recognition.lose()
         self._state = State.LOST
         self._motion.reset()
         own = [keyframe_id for keyframe_id in self.world.keyframes if keyframe_id >= self.first_own_id]
@@ -351,7 +353,7 @@ class FrontEnd:
 
     def _begin_anew(self) -> None:
         """Forget the map, and go back to the one before where there is one."""
-        self._revisits.forget(self.world)
+        self._place_recognition.forget(self.world)
         self._motion.reset()
         if self._atlas.kept:
             self._atlas.drop()
@@ -371,7 +373,7 @@ class FrontEnd:
             return reason
         self._atlas.begin(KeyframeMap(self.camera, view.features.descriptors))
         self._adjuster.forget()
-        self._revisits.restart()
+        self._place_recognition.restart()
         missing = self._begin(view)
         if missing:
             if not self.keyframe_count:
@@ -396,7 +398,7 @@ class FrontEnd:
                 cull_collapsed(self.world, reference)
             rows = np.concatenate([self.world.landmarks.rows(c.landmark_ids) for c in corrections])
             measure_depths(self.world, disparity_sigma_px(self._sensor), rows[rows >= 0])
-        if self._revisits.take():
+        if self._place_recognition.take():
             self._adjuster.forget()
         after, scale = reference.world_from_camera, self.world.scale(reference.id) / scale
         if after is not before:

@@ -5,7 +5,7 @@ import pytest
 
 from slamfront.map import KeyframeMap
 from slamfront.map.depths import measure_depths
-from slamfront.tracking.mapping import place_by_parallax
+from slamfront.mapping.landmarks import place_by_parallax
 from tests.map.test_depths import DISPARITY_SIGMA_PX, relative, seen_from
 
 

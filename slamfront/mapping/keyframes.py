@@ -57,7 +57,7 @@ class KeyframePolicy:
         weak = tracked < 0.5 * self._config.tracked_ratio * self._most_tracked or (
             tracked < _NEARLY_LOST * trackable and change > _STILL_THERE
         )
-        lacking = world.camera.baseline_m is not None and not view.ranging.measures
+        lacking = world.camera.baseline_m is not None and not view.depth_source.measures
         if (lacking or self._since < self._config.min_interval) and not weak:
             return False
         few = tracked < self._config.tracked_ratio * self._most_tracked

@@ -10,10 +10,11 @@ import numpy as np
 from slamfront.geometry.align import align
 from slamfront.geometry.pose import Pose, Sim3
 from slamfront.map import KeyframeMap, KeyframeRecord
+from slamfront.map.covisibility import landmarks_around
 from slamfront.map.joining import absorb
 from slamfront.map.places import PlaceIndex
+from slamfront.mapping.landmarks import observe_again
 from slamfront.protocols import Matcher
-from slamfront.tracking.mapping import observe_again
 from slamfront.tracking.projection import match_projection, project
 from slamfront.types import BoolArray, FloatArray, IntArray
 
@@ -29,7 +30,7 @@ _AROUND = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Joint:
+class MapAlignment:
     """How two maps lie to each other.
 
     world_from_other    similarity; its scale is 1 unless a single camera made the maps
@@ -44,7 +45,7 @@ class Joint:
 
 def find_joint(
     world: KeyframeMap, other: KeyframeMap, matcher: Matcher, places: PlaceIndex, scaled: bool, seed: int = 0
-) -> Joint | None:
+) -> MapAlignment | None:
     """Return how the other map lies in the world of the first, or None where they show no common place.
 
     Keyframes that look alike are matched, and the similarity (`scaled`) or rigid transform between their landmarks is
@@ -64,7 +65,7 @@ def find_joint(
     return refined(world, other, other.keyframes.values(), start, scaled)
 
 
-def join(world: KeyframeMap, other: KeyframeMap, joint: Joint) -> int:
+def join(world: KeyframeMap, other: KeyframeMap, joint: MapAlignment) -> int:
     """Make the other map, which is empty afterwards, part of the first; return how many landmarks were fused."""
     first, second = list(world.keyframes.values()), list(other.keyframes.values())
     absorb(world, other, joint.world_from_other)
@@ -77,7 +78,7 @@ def join(world: KeyframeMap, other: KeyframeMap, joint: Joint) -> int:
 def fuse_across(world: KeyframeMap, records: Sequence[KeyframeRecord], others: Sequence[KeyframeRecord]) -> None:
     """Let keyframes observe the landmarks of others about them, with which nothing connected them so far."""
     for record in records:
-        strangers = landmarks_around(world, record, others)
+        strangers = landmarks_around(world, record, others, _AROUND)
         if len(strangers):
             observe_again(world, record, strangers)
 
@@ -130,7 +131,7 @@ def _between(
 
 def refined(
     world: KeyframeMap, other: KeyframeMap, records: Iterable[KeyframeRecord], start: Sim3, scaled: bool
-) -> Joint | None:
+) -> MapAlignment | None:
     """Return how the other map lies by the landmarks that some of its keyframes show, closer and closer from a
     similarity `start` on; None where few of them agree.
     """
@@ -144,7 +145,7 @@ def refined(
             return None
         source, target = other.landmarks.positions_m[pairs[:, 1]], world.landmarks.positions_m[pairs[:, 0]]
         similarity = _trimmed(source, target, similarity, scaled)
-    return Joint(similarity, len(pairs), keyframes)
+    return MapAlignment(similarity, len(pairs), keyframes)
 
 
 def _pairs(
@@ -176,19 +177,3 @@ def _trimmed(source: FloatArray, target: FloatArray, similarity: Sim3, scaled: b
 
 def _aligned(source: FloatArray, target: FloatArray, scaled: bool) -> Sim3:
     return align(source, target, "sim3" if scaled else "se3").target_from_source
-
-
-def landmarks_around(
-    world: KeyframeMap, record: KeyframeRecord, others: Sequence[KeyframeRecord], count: int = _AROUND
-) -> IntArray:
-    """Return rows of landmarks that a keyframe does not observe, of those `count` among others that stand nearest and
-    look about the same way.
-    """
-    place = record.world_from_camera
-    distance = [float(np.linalg.norm(r.world_from_camera.translation_m - place.translation_m)) for r in others]
-    facing = [float(r.world_from_camera.rotation[:, 2] @ place.rotation[:, 2]) > 0.5 for r in others]
-    order = [i for i in np.argsort(distance).tolist() if facing[i]][:count]
-    rows = world.observed_by(np.array([others[i].id for i in order], np.int64))
-    seen = np.zeros(world.landmarks.capacity + 1, bool)
-    seen[record.landmark_rows] = True
-    return rows[~seen[rows]]

@@ -9,8 +9,8 @@ from slamfront.config import TrackerConfig
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.protocols import Matcher
 from slamfront.tracking.local_map import local_landmarks, match_by_appearance, match_by_projection
+from slamfront.tracking.pose_estimation import solve_pose
 from slamfront.tracking.view import View
-from slamfront.tracking.view_pose import solve_pose
 
 # Keyframes tried in one frame, so that a lost frame costs no more than a tracked one
 _TRIES = 3

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
+from slamfront.loop_closing.loop_detection import Loop, LoopDetector, fuse_loop
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.map.graph import apply_graph, essential_graph
 from slamfront.map.window import apply, whole_window
 from slamfront.protocols import Closer
-from slamfront.tracking.loops import Loop, LoopDetector, fuse_loop
-from slamfront.tracking.ranging import disparity_offset_sigma_px, disparity_sigma_px
+from slamfront.tracking.depth_source import disparity_offset_sigma_px, disparity_sigma_px
 from slamfront.types import GraphCorrection, Sensor
 
 log = logging.getLogger(__name__)

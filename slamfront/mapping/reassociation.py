@@ -6,14 +6,13 @@ import numpy as np
 
 from slamfront.config import TrackerConfig
 from slamfront.map import KeyframeMap, KeyframeRecord
+from slamfront.map.covisibility import connected, landmarks_around
+from slamfront.mapping.landmarks import align_observations
 from slamfront.solve.pnp import PixelObservations, is_determined, ransac_pose, refine_pose
-from slamfront.tracking.joining import landmarks_around
-from slamfront.tracking.mapping import align_observations
 from slamfront.tracking.projection import match_projection, project
-from slamfront.tracking.sighting import connected
 from slamfront.types import IntArray
 
-# The newest keyframes need no recall: what they show has just been tracked
+# The newest keyframes need no reassociate: what they show has just been tracked
 _RECENT = 5
 # Keyframes about the place whose landmarks are looked for
 _AROUND = 40
@@ -23,7 +22,7 @@ _REACH = 0.03
 _LEAST = 40
 
 
-def recall(world: KeyframeMap, keyframe: KeyframeRecord, config: TrackerConfig, seed: int) -> int:
+def reassociate(world: KeyframeMap, keyframe: KeyframeRecord, config: TrackerConfig, seed: int) -> int:
     """Let a keyframe observe landmarks of older ones that stood about where it stands, and return how many.
 
     Drift has moved them too far to be found by their patches, so that the place is being mapped once more, although a

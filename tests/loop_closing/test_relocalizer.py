@@ -10,12 +10,12 @@ import pytest
 from slamfront.config import KeyframeConfig
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
+from slamfront.loop_closing.relocalizer import Relocalizer
 from slamfront.map import KeyframeMap
 from slamfront.matching.nearest import Nearest
 from slamfront.solve.pnp import PixelObservations, is_determined, refine_pose
 from slamfront.tracking.locator import Locator
 from slamfront.tracking.motion import MotionFilter
-from slamfront.tracking.relocalizer import Relocalizer
 from slamfront.tracking.view import View
 from slamfront.types import Features, Frame, Matches
 from tests.tracking.worlds import CONFIG, Clip, blinded, clip, run_on, view_of

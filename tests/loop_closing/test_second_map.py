@@ -11,9 +11,9 @@ import pytest
 from slamfront.build import write_maps
 from slamfront.config import MapsConfig, RunConfig
 from slamfront.evaluation.trajectory import evaluate
+from slamfront.frontend import FrontEnd
 from slamfront.map.files import load_map
 from slamfront.pipeline import Journal
-from slamfront.tracking.front import FrontEnd
 from slamfront.types import Frame, Sensor, State, Tracked, Trajectory
 from tests.tracking.worlds import CONFIG, Clip, blinded, clip, front_for
 

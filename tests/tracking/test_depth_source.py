@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from slamfront.tracking.ranging import DepthRanging, NoRanging, Ranging, StereoRanging, ranging_of
+from slamfront.tracking.depth_source import DepthImageSource, DepthSource, NoDepth, StereoDepthSource, depth_source_of
 from slamfront.types import Frame
 from tests.map.worlds import CAMERA
 from tests.tracking.worlds import CONFIG, Clip, clip
@@ -14,8 +14,8 @@ from tests.tracking.worlds import CONFIG, Clip, clip
 FB = CAMERA.disparity_times_depth
 
 
-def depth_ranging(depth_m: np.ndarray) -> DepthRanging:
-    return DepthRanging(depth_m.astype(np.float32), CAMERA, 6.0)
+def depth_ranging(depth_m: np.ndarray) -> DepthImageSource:
+    return DepthImageSource(depth_m.astype(np.float32), CAMERA, 6.0)
 
 
 def pixels(*xy: tuple[float, float]) -> np.ndarray:
@@ -26,8 +26,8 @@ def pixels(*xy: tuple[float, float]) -> np.ndarray:
 
 
 def test_one_camera_tells_no_distance() -> None:
-    assert np.isnan(NoRanging().right_x(pixels((10, 10), (20, 20)))).all()
-    assert not NoRanging().near(np.array([0.1, 1.0])).any()
+    assert np.isnan(NoDepth().right_x(pixels((10, 10), (20, 20)))).all()
+    assert not NoDepth().near(np.array([0.1, 1.0])).any()
 
 
 # --- depth images
@@ -93,8 +93,8 @@ def test_no_pixels_have_no_distance() -> None:
     nothing = np.zeros((0, 2))
     assert len(depth_ranging(np.ones((240, 320))).right_x(nothing)) == 0
     black = np.zeros((240, 320), np.uint8)
-    assert len(StereoRanging(black, black, CAMERA, 60.0).right_x(nothing)) == 0
-    assert len(NoRanging().right_x(nothing)) == 0
+    assert len(StereoDepthSource(black, black, CAMERA, 60.0).right_x(nothing)) == 0
+    assert len(NoDepth().right_x(nothing)) == 0
 
 
 # --- stereo pairs
@@ -124,9 +124,9 @@ def corners(frame: Frame, depth_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return found[chosen], disparity[chosen]
 
 
-def stereo_ranging(frame: Frame) -> Ranging:
-    ranging = ranging_of(frame, frame.camera, "stereo", CONFIG.tracker)
-    assert isinstance(ranging, StereoRanging)
+def stereo_ranging(frame: Frame) -> DepthSource:
+    ranging = depth_source_of(frame, frame.camera, "stereo", CONFIG.tracker)
+    assert isinstance(ranging, StereoDepthSource)
     return ranging
 
 
@@ -149,7 +149,7 @@ def test_stereo_disparity_is_exact_to_a_fifth_of_a_pixel(pair: Clip, truth: np.n
 def test_disparities_are_lowered_by_what_they_are_known_to_be_off_by(pair: Clip, truth: np.ndarray) -> None:
     frame = pair.frames[0]
     xy, disparity = corners(frame, truth)
-    lowering = ranging_of(frame, replace(frame.camera, disparity_offset_px=0.5), "stereo", CONFIG.tracker)
+    lowering = depth_source_of(frame, replace(frame.camera, disparity_offset_px=0.5), "stereo", CONFIG.tracker)
     plain = stereo_ranging(frame)
     guess = xy[:, 0] - disparity
     # A search that begins where the point is ends there, whatever is taken off afterwards
@@ -175,9 +175,9 @@ def test_stereo_finds_nothing_in_a_black_right_image(pair: Clip) -> None:
 
 def test_a_frame_without_its_second_image_counts_as_monocular(pair: Clip) -> None:
     frame = pair.frames[0]
-    assert isinstance(ranging_of(replace(frame, right=None), frame.camera, "stereo", CONFIG.tracker), NoRanging)
-    assert isinstance(ranging_of(frame, frame.camera, "mono", CONFIG.tracker), NoRanging)
-    assert isinstance(ranging_of(frame, frame.camera, "rgbd", CONFIG.tracker), NoRanging)
+    assert isinstance(depth_source_of(replace(frame, right=None), frame.camera, "stereo", CONFIG.tracker), NoDepth)
+    assert isinstance(depth_source_of(frame, frame.camera, "mono", CONFIG.tracker), NoDepth)
+    assert isinstance(depth_source_of(frame, frame.camera, "rgbd", CONFIG.tracker), NoDepth)
 
 
 def test_colour_pairs_are_ranged_as_grey_ones(pair: Clip, truth: np.ndarray) -> None:

@@ -12,11 +12,11 @@ import pytest
 
 from slamfront.build import build_front, resolve
 from slamfront.config import KeyframeConfig, RunConfig
+from slamfront.frontend import FrontEnd
 from slamfront.map import KeyframeMap
 from slamfront.map.arrays import to_arrays
 from slamfront.map.files import MapHeader, load_map, save_map
 from slamfront.pipeline import NoAdjuster
-from slamfront.tracking.front import FrontEnd
 from slamfront.types import Frame, State, Tracked
 from tests.tracking.worlds import CONFIG, Clip, Run, blinded, clip, front_for, run_on
 

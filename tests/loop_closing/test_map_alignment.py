@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from slamfront.geometry.pose import Pose, Sim3, rotation_angle
+from slamfront.loop_closing.map_alignment import MapAlignment, find_joint, join
+from slamfront.loop_closing.map_merging import MapMerger
+from slamfront.loop_closing.verification import GeometricVerifier
 from slamfront.map import KeyframeMap
 from slamfront.map.arrays import from_arrays, to_arrays
 from slamfront.map.joining import absorb
 from slamfront.map.places import PlaceIndex, packaged_vocabulary
 from slamfront.matching.nearest import Nearest
-from slamfront.tracking.joining import Joint, find_joint, join
-from slamfront.tracking.reunion import Reunion
-from slamfront.tracking.sighting import Sighter
 from slamfront.types import Sensor
 from tests.map.worlds import add_keyframe, add_landmarks, assert_consistent, chain, empty_map
 from tests.tracking.worlds import CONFIG, Clip, clip, run_on
@@ -42,7 +42,7 @@ def copied(world: KeyframeMap) -> KeyframeMap:
     return from_arrays(world.camera, *to_arrays(world))
 
 
-def joint_of(first: KeyframeMap, last: KeyframeMap, scaled: bool = False) -> Joint | None:
+def joint_of(first: KeyframeMap, last: KeyframeMap, scaled: bool = False) -> MapAlignment | None:
     return find_joint(first, last, Nearest(), PlaceIndex(packaged_vocabulary("orb")), scaled)
 
 
@@ -168,7 +168,7 @@ def test_a_reunion_takes_two_keyframes_that_agree() -> None:
     kept, world = {0: first}, last
     places = PlaceIndex(packaged_vocabulary("orb"))
     places.update(first)
-    reunion = Reunion(places, Sighter(Nearest(), CONFIG.loops, CONFIG.tracker, "rgbd", 0), "rgbd")
+    reunion = MapMerger(places, GeometricVerifier(Nearest(), CONFIG.loops, CONFIG.tracker, "rgbd", 0), "rgbd")
     # The oldest keyframes of the last part show what the first part has
     one, two = list(world.keyframes.values())[:2]
     assert reunion.look(kept, world, one) is None

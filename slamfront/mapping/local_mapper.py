@@ -11,21 +11,21 @@ from slamfront.map import KeyframeRecord
 from slamfront.map.atlas import Atlas
 from slamfront.map.depths import measure_depths
 from slamfront.map.window import local_window
-from slamfront.protocols import Adjuster
-from slamfront.tracking.keyframes import KeyframePolicy, cull_keyframes, cull_landmarks
-from slamfront.tracking.local_map import follow
-from slamfront.tracking.mapping import (
+from slamfront.mapping.keyframes import KeyframePolicy, cull_keyframes, cull_landmarks
+from slamfront.mapping.landmarks import (
     fuse_with_neighbours,
     insert_keyframe,
     place_by_parallax,
     straighten,
     triangulate_with_neighbours,
 )
+from slamfront.mapping.reassociation import reassociate
+from slamfront.protocols import Adjuster
+from slamfront.tracking.depth_source import disparity_offset_sigma_px, disparity_sigma_px
+from slamfront.tracking.local_map import follow
 from slamfront.tracking.motion import MotionFilter
-from slamfront.tracking.ranging import disparity_offset_sigma_px, disparity_sigma_px
-from slamfront.tracking.recall import recall
+from slamfront.tracking.pose_estimation import solve_pose
 from slamfront.tracking.view import View, exact_pose
-from slamfront.tracking.view_pose import solve_pose
 from slamfront.types import KeyFrame, Sensor, Window
 
 # Keyframes at which the offset of disparities is asked for, of a window of all: any that is held would hold the offset
@@ -34,7 +34,7 @@ _OFFSET_AT = (3, 5, 8, 12, 20, 40)
 KeyframeListener = Callable[[KeyFrame, Window], None]
 
 
-class Mapper:
+class LocalMapper:
     """Makes keyframes of tracked views, and finishes each in the step after its own, so that no frame takes long.
 
     listeners  called with every keyframe of the active map once it is finished, and the window of all it observes
@@ -123,7 +123,7 @@ class Mapper:
             return None
         (keyframe, view), world = newest, self._atlas.world
         cull_landmarks(world, keyframe.id)
-        recall(world, keyframe, self._config.tracker, self._config.seed)
+        reassociate(world, keyframe, self._config.tracker, self._config.seed)
         triangulate_with_neighbours(world, keyframe, view)
         fuse_with_neighbours(world, keyframe)
         rows = keyframe.landmark_rows[keyframe.landmark_rows >= 0]
