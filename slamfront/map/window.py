@@ -11,8 +11,9 @@ from slamfront.types import BoolArray, Correction, IntArray, Window
 
 # Keyframes outside the window that hold it in place
 _MAX_FIXED = 10
-# A single camera's window is held by keyframes as far apart as this share of its extent at least
-_LEAST_HELD = 0.5
+# A single camera's window is held by keyframes as far apart as this share of its extent at least: what their distance is
+# wrong by is multiplied by seven then
+_LEAST_HELD = 0.15
 
 
 def local_window(
