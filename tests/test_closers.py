@@ -15,7 +15,7 @@ from slamfront.errors import BackendError
 from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap
 from slamfront.map.graph import essential_graph
-from slamfront.map.window import whole_window
+from slamfront.map.ba_problem import full_ba_problem
 from slamfront.pipeline import InlineAdjuster, Journal, ThreadedAdjuster
 from slamfront.pipeline.closers import Answer, InlineCloser, Job, Solve, ThreadedCloser
 from slamfront.types import GraphCorrection, PoseGraph, State, Tracked
@@ -71,7 +71,7 @@ def test_the_solver_is_made_for_the_first_job_and_ended_with_the_closer(world: K
     closer.finish()
     assert (solver.made, solver.ended) == (1, 1)
     assert isinstance(closer.take()[0], GraphCorrection)
-    assert not closer.offer(whole_window(world, 1.0))
+    assert not closer.offer(full_ba_problem(world, 1.0))
 
 
 def test_one_job_is_in_hand_at_a_time(world: KeyframeMap) -> None:
@@ -82,7 +82,7 @@ def test_one_job_is_in_hand_at_a_time(world: KeyframeMap) -> None:
         return solve(job)
 
     closer = ThreadedCloser(Made(wait))
-    window = whole_window(world, 1.0)
+    window = full_ba_problem(world, 1.0)
     assert closer.idle and closer.offer(window)
     assert not closer.idle and not closer.offer(window)
     gate.set()
@@ -111,7 +111,7 @@ def test_corrections_of_forgotten_windows_never_come(world: KeyframeMap) -> None
             gate.wait(10.0)
             return super().solve(window)
 
-    window = whole_window(world, 1.0)
+    window = full_ba_problem(world, 1.0)
     adjuster = ThreadedAdjuster(Waiting())
     adjuster.offer(window)
     adjuster.forget()

@@ -25,7 +25,7 @@ from slamfront.pipeline.folder import Claim
 from slamfront.pipeline.results import RunFolder
 from slamfront.protocols import Source
 from slamfront.trajectories import read_kitti, read_tum
-from slamfront.types import Correction, State, Tracked, Window
+from slamfront.types import Correction, State, Tracked, BundleAdjustmentProblem
 from slamfront.viewer.controls import Controls
 from tests.backend.worlds import make_world
 from tests.frames import COUNT, INLINE, THREADED, Recorded, Watching, run_on
@@ -39,7 +39,7 @@ class Held:
     def __init__(self) -> None:
         self.asked, self.go = threading.Semaphore(0), threading.Semaphore(0)
 
-    def solve(self, window: Window) -> Correction:
+    def solve(self, window: BundleAdjustmentProblem) -> Correction:
         self.asked.release()
         assert self.go.acquire(timeout=PATIENCE_S)
         return NullBackend().solve(window)
@@ -48,7 +48,7 @@ class Held:
 class Failing:
     """A backend that can solve nothing."""
 
-    def solve(self, window: Window) -> Correction:
+    def solve(self, window: BundleAdjustmentProblem) -> Correction:
         raise BackendError("there is no solution")
 
 
@@ -71,7 +71,7 @@ def test_a_run_follows_the_truth() -> None:
 class Bending:
     """A backend of the last adjustment that bends the map: every landmark nearer by a fifth."""
 
-    def solve(self, window: Window) -> Correction:
+    def solve(self, window: BundleAdjustmentProblem) -> Correction:
         return replace(NullBackend().solve(window), landmarks_m=0.8 * window.landmarks_m)
 
 
@@ -141,7 +141,7 @@ def test_a_backend_that_fails_is_told_once_and_costs_no_frame(
     adjuster = ThreadedAdjuster(Failing()) if config.threads else None
     summary = run_on(Recorded(), config, adjuster=adjuster)
     assert summary.journal.tracked_count == COUNT
-    assert summary.windows_failed > 1
+    assert summary.local_ba_failed > 1
     assert caplog.text.count("there is no solution") == 1
 
 
@@ -157,7 +157,7 @@ def test_the_run_goes_on_when_the_backend_process_is_killed(caplog: pytest.LogCa
         summary = run_on(Recorded(before=kill), THREADED, adjuster=ThreadedAdjuster(backend))
         assert backend.process_id not in (None, *killed), "a new process has taken over"
     assert summary.journal.tracked_count == COUNT
-    assert summary.windows_failed == 1
+    assert summary.local_ba_failed == 1
     assert caplog.text.count("the backend process was lost") == 1
 
 

@@ -8,7 +8,7 @@ import pytest
 from slamfront.backend import BundleAdjustment, for_whole_map
 from slamfront.backend.residuals import correction_between, expected_offset, huber_threshold
 from slamfront.config import BackendConfig
-from slamfront.types import Sensor, Window
+from slamfront.types import Sensor, BundleAdjustmentProblem
 from tests.backend.worlds import World, make_world, part
 
 CONFIG = BackendConfig(max_iterations=20)
@@ -134,21 +134,21 @@ def test_the_final_adjustment_takes_its_own_number_of_iterations() -> None:
     assert (config.kind, config.max_iterations) == ("gtsam", 40)
 
 
-def _empty(window: Window) -> Window:
+def _empty(window: BundleAdjustmentProblem) -> BundleAdjustmentProblem:
     return part(window, np.zeros(len(window.pixels_xy), bool))
 
 
-def _one_keyframe(window: Window) -> Window:
+def _one_keyframe(window: BundleAdjustmentProblem) -> BundleAdjustmentProblem:
     return part(window, window.keyframe_rows == 3)
 
 
-def _landmark_behind(window: Window) -> Window:
+def _landmark_behind(window: BundleAdjustmentProblem) -> BundleAdjustmentProblem:
     landmarks = window.landmarks_m.copy()
     landmarks[:20, 2] = -5.0
     return replace(window, landmarks_m=landmarks)
 
 
-def _landmark_at_infinity(window: Window) -> Window:
+def _landmark_at_infinity(window: BundleAdjustmentProblem) -> BundleAdjustmentProblem:
     landmarks = window.landmarks_m.copy()
     landmarks[:10] *= 1e7
     landmarks[10] = np.nan
@@ -156,20 +156,20 @@ def _landmark_at_infinity(window: Window) -> Window:
     return replace(window, landmarks_m=landmarks)
 
 
-def _no_parallax(window: Window) -> Window:
+def _no_parallax(window: BundleAdjustmentProblem) -> BundleAdjustmentProblem:
     return replace(window, positions_m=np.zeros_like(window.positions_m))
 
 
-def _one_observation_each(window: Window) -> Window:
+def _one_observation_each(window: BundleAdjustmentProblem) -> BundleAdjustmentProblem:
     _, first = np.unique(window.landmark_rows, return_index=True)
     return part(window, first)
 
 
-def _all_fixed(window: Window) -> Window:
+def _all_fixed(window: BundleAdjustmentProblem) -> BundleAdjustmentProblem:
     return replace(window, fixed=np.ones_like(window.fixed))
 
 
-def _no_keyframes(window: Window) -> Window:
+def _no_keyframes(window: BundleAdjustmentProblem) -> BundleAdjustmentProblem:
     empty = _empty(window)
     return replace(
         empty,
@@ -268,7 +268,7 @@ def lifted(world: World, offset_px: float) -> World:
     return replace(world, window=replace(world.window, right_x=world.window.right_x - offset_px))
 
 
-def asked(window: Window, sigma_px: float = 0.2, precise: float = 1.0) -> Window:
+def asked(window: BundleAdjustmentProblem, sigma_px: float = 0.2, precise: float = 1.0) -> BundleAdjustmentProblem:
     """Return a window whose offset is asked for, and whose observations are that many times as precise as stated."""
     sigmas_px, disparity_sigma_px = window.sigmas_px / precise, window.disparity_sigma_px / precise
     return replace(window, sigmas_px=sigmas_px, disparity_sigma_px=disparity_sigma_px, offset_sigma_px=sigma_px)

@@ -6,16 +6,16 @@ import gtsam
 import numpy as np
 import pytest
 
-from slamfront.backend import IncrementalSmoother, graph_from_window, pose_key
+from slamfront.backend import IncrementalSmoother, graph_from_problem, pose_key
 from slamfront.config import BackendConfig
 from slamfront.geometry.pose import Pose
-from slamfront.types import Correction, Sensor, Window
+from slamfront.types import Correction, Sensor, BundleAdjustmentProblem
 from tests.backend.worlds import first_keyframes, make_world, part
 
 CONFIG = BackendConfig(kind="isam2", max_iterations=20)
 
 
-def _corrected(window: Window, correction: Correction) -> Window:
+def _corrected(window: BundleAdjustmentProblem, correction: Correction) -> BundleAdjustmentProblem:
     """Return the window after the map has taken a correction of its first keyframes."""
     rotations, positions, landmarks = window.rotations.copy(), window.positions_m.copy(), window.landmarks_m.copy()
     rotations[correction.keyframe_ids], positions[correction.keyframe_ids] = (
@@ -36,7 +36,7 @@ def test_windows_in_sequence_agree_with_one_batch(sensor: Sensor) -> None:
     for count in (4, 5, 6, 7, 8, 8):  # the last time without the outliers of the time before
         window = _corrected(window, smoother.solve(first_keyframes(window, count)))
     correction = smoother.solve(window)
-    batch = gtsam.LevenbergMarquardtOptimizer(*graph_from_window(window, CONFIG)).optimize()
+    batch = gtsam.LevenbergMarquardtOptimizer(*graph_from_problem(window, CONFIG)).optimize()
     places = np.array([batch.atPose3(pose_key(i)).translation() for i in correction.keyframe_ids])
     # They see the same measurements, except for what lacks parallax, and differ by what is not relinearised.
     assert np.linalg.norm(correction.positions_m - places, axis=1).max() < 5e-4
@@ -99,7 +99,7 @@ def test_a_map_that_begins_anew_is_a_new_start() -> None:
     assert np.abs(correction.positions_m - true).max() < 1e-4
 
 
-def _bent(window: Window, drift: Pose) -> Window:
+def _bent(window: BundleAdjustmentProblem, drift: Pose) -> BundleAdjustmentProblem:
     """Return the window after a loop has turned and moved each keyframe against the one before it by a drift, and each
     landmark with the first keyframe that sees it.
     """
@@ -120,14 +120,14 @@ def _bent(window: Window, drift: Pose) -> Window:
     )
 
 
-def _starts(smoother: IncrementalSmoother, window: Window) -> bool:
+def _starts(smoother: IncrementalSmoother, window: BundleAdjustmentProblem) -> bool:
     """Return whether the smoother starts again from a window."""
     before = smoother._isam
     smoother.solve(window)
     return smoother._isam is not before
 
 
-def _carried(window: Window, whole: Pose) -> Window:
+def _carried(window: BundleAdjustmentProblem, whole: Pose) -> BundleAdjustmentProblem:
     return replace(
         window,
         rotations=whole.rotation @ window.rotations,

@@ -8,14 +8,14 @@ import numpy as np
 
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
-from slamfront.types import Correction, Sensor, Window
+from slamfront.types import Correction, Sensor, BundleAdjustmentProblem
 
 
 @dataclass(frozen=True)
 class World:
     """A window with perturbed unknowns, and the poses and landmarks (L,3) that it was made from."""
 
-    window: Window
+    window: BundleAdjustmentProblem
     poses: list[Pose]
     landmarks_m: np.ndarray
 
@@ -72,7 +72,7 @@ def make_world(
     moved = [
         p if i < fixed else p @ Pose.exp(rng.normal(0, 0.02 * disturb / np.sqrt(3), 6)) for i, p in enumerate(poses)
     ]
-    window = Window(
+    window = BundleAdjustmentProblem(
         keyframe_ids=np.arange(keyframes),
         rotations=np.array([p.rotation for p in moved]),
         positions_m=np.array([p.translation_m for p in moved]),
@@ -91,14 +91,14 @@ def make_world(
     return World(window, poses, points)
 
 
-def part(window: Window, observations: np.ndarray) -> Window:
+def part(window: BundleAdjustmentProblem, observations: np.ndarray) -> BundleAdjustmentProblem:
     """Return the window with only the chosen observations (mask or rows)."""
     names = ("keyframe_rows", "landmark_rows", "keypoint_rows", "pixels_xy", "right_x", "sigmas_px")
     chosen = {name: getattr(window, name)[observations] for name in (*names, "disparity_sigma_px")}
     return replace(window, **chosen)
 
 
-def first_keyframes(window: Window, count: int) -> Window:
+def first_keyframes(window: BundleAdjustmentProblem, count: int) -> BundleAdjustmentProblem:
     """Return the window of the first keyframes, and the landmarks that they see."""
     window = part(window, window.keyframe_rows < count)
     seen = np.unique(window.landmark_rows)

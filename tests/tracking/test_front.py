@@ -19,13 +19,13 @@ from slamfront.config import Association, KeyframeConfig, TrackerConfig
 from slamfront.errors import FrameError
 from slamfront.features.fake import Scripted
 from slamfront.geometry.pose import Pose, rotation_angle
-from slamfront.map.window import apply
+from slamfront.map.ba_problem import apply
 from slamfront.matching.nearest import Nearest
 from slamfront.pipeline import InlineAdjuster, NoAdjuster
 from slamfront.simulation import scene
 from slamfront.simulation.paths import Path
 from slamfront.tracking.front import FrontEnd
-from slamfront.types import Correction, Features, Frame, KeyFrame, Sensor, State, Window
+from slamfront.types import Correction, Features, Frame, KeyFrame, Sensor, State, BundleAdjustmentProblem
 from tests.tracking.worlds import CONFIG, SIZE, Run, blinded, clip, clip_of, front_for, run_on
 
 # Half a pixel at 2 m
@@ -410,7 +410,7 @@ class Moving:
         self.move, self.idle, self._corrections = move, True, list[Correction]()
         self.closer = None
 
-    def offer(self, window: Window) -> bool:
+    def offer(self, window: BundleAdjustmentProblem) -> bool:
         if not self.idle:
             return False
         self.idle = False
@@ -457,9 +457,9 @@ def test_a_correction_moves_the_poses_that_refer_to_it_and_tracking_goes_on() ->
 # --- listeners
 
 
-def told(sensor: Sensor) -> tuple[Run, list[tuple[KeyFrame, Window]]]:
+def told(sensor: Sensor) -> tuple[Run, list[tuple[KeyFrame, BundleAdjustmentProblem]]]:
     """Return a run with many keyframes, and what its listener was called with."""
-    calls: list[tuple[KeyFrame, Window]] = []
+    calls: list[tuple[KeyFrame, BundleAdjustmentProblem]] = []
     config = replace(CONFIG, keyframes=KeyframeConfig(max_interval=5, min_interval=1))
     run = run_on(clip("room", sensor), config, listener=lambda keyframe, window: calls.append((keyframe, window)))
     return run, calls
@@ -531,7 +531,7 @@ def test_keyframes_are_told_in_the_answers_and_kept_in_the_map(rgbd_run: Run) ->
 
 
 def test_the_whole_map_is_one_window(rgbd_run: Run) -> None:
-    window = rgbd_run.front.whole_window(rgbd_run.front.world)
+    window = rgbd_run.front.full_ba_problem(rgbd_run.front.world)
     assert len(window.keyframe_ids) == rgbd_run.front.keyframe_count
     marks = rgbd_run.front.world.landmarks
     assert len(window.landmark_ids) == (marks.alive & (marks.observations > 1)).sum()
@@ -566,14 +566,14 @@ class Slow:
     def __init__(self, steps: int) -> None:
         self._inner = InlineAdjuster(local_backend(CONFIG.backend))
         self._steps, self._left = steps, 0
-        self.windows: list[Window] = []
+        self.windows: list[BundleAdjustmentProblem] = []
         self.corrections: list[Correction] = []
 
     @property
     def idle(self) -> bool:
         return len(self.windows) == len(self.corrections)
 
-    def offer(self, window: Window) -> bool:
+    def offer(self, window: BundleAdjustmentProblem) -> bool:
         assert self._inner.offer(window)
         self.windows.append(window)
         self._left = self._steps
@@ -606,7 +606,7 @@ def test_a_window_begins_where_the_last_correction_left_the_map(sensor: Sensor) 
 def test_keyframes_that_come_while_the_backend_is_busy_are_adjusted_when_it_is_free() -> None:
     slow, waiting = Slow(steps=7), set[int]()
 
-    def listen(keyframe: KeyFrame, _: Window) -> None:
+    def listen(keyframe: KeyFrame, _: BundleAdjustmentProblem) -> None:
         if keyframe.id not in newest():
             waiting.add(keyframe.id)
 
@@ -636,7 +636,7 @@ def test_a_pair_that_is_not_quite_rectified_is_measured() -> None:
     run = run_on(exact, often, frames=[off(frame) for frame in exact.frames])
     assert run.front.camera.disparity_offset_px == pytest.approx(0.2, abs=0.06)
     world = run.front.world
-    apply(world, BundleAdjustment(for_whole_map(CONFIG.backend)).solve(run.front.whole_window(world)))
+    apply(world, BundleAdjustment(for_whole_map(CONFIG.backend)).solve(run.front.full_ba_problem(world)))
     # Its deviation is some .02 px with 25 keyframes
     assert run.front.camera.disparity_offset_px == pytest.approx(0.2, abs=0.04)
     # 4 cm with exact images, 85 cm with these where the offset is not known

@@ -18,7 +18,7 @@ from slamfront.map import KeyframeMap
 from slamfront.pipeline.closers import Answer, InlineCloser, Job
 from slamfront.protocols import Backend
 from slamfront.tracking.front import FrontEnd
-from slamfront.types import Correction, PoseGraph, Window
+from slamfront.types import Correction, PoseGraph, BundleAdjustmentProblem
 from tests.tracking.worlds import CONFIG, Clip, Run, clip, front_for
 
 LAP, FRAMES, BENT_AT = 100, 130, 85
@@ -39,7 +39,7 @@ class Bending:
         self.idle, self._backend = backend is not None, backend
         self._corrections: list[Correction] = []
 
-    def offer(self, window: Window) -> bool:
+    def offer(self, window: BundleAdjustmentProblem) -> bool:
         if self._backend is not None:
             self._corrections.append(self._backend.solve(window))
         return self._backend is not None
