@@ -11,7 +11,7 @@ import pytest
 from slamfront.errors import FrameError
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
-from slamfront.types import Features, Frame, Matches, State, Tracked, Trajectory, BundleAdjustmentProblem
+from slamfront.types import BundleAdjustmentProblem, Features, Frame, Matches, State, Tracked, Trajectory
 
 CAMERA = Camera("pinhole", 8, 6, 10.0, 10.0, 3.5, 2.5)
 
