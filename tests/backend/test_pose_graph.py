@@ -14,7 +14,6 @@ from slamfront.types import PoseGraph
 
 RADIUS_M = 4.0
 
-
 solve = PoseGraphOptimization().solve
 
 
