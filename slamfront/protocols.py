@@ -6,7 +6,7 @@ A fake of each ships in the package: `sources.synthetic`, `features.fake`, `matc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -105,7 +105,7 @@ class SolverWorker(Protocol[_Problem, _Solution]):
         """Hand a problem over, and return whether it was taken."""
         ...
 
-    def poll(self) -> list[_Solution]:
+    def poll(self) -> Sequence[_Solution]:
         """Return the solutions that have come since the last call, without waiting."""
         ...
 

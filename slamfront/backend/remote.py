@@ -160,8 +160,7 @@ class RemoteBackend:
                 _LOG.warning("starting a new backend process")
             self._start()
         try:
-            adjusted = isinstance(problem, BundleAdjustmentProblem)
-            camera = {"camera": json.dumps(asdict(problem.camera))} if adjusted else {}
+            camera = {} if isinstance(problem, PoseGraph) else {"camera": json.dumps(asdict(problem.camera))}
             pipes = self._pipes
             if pipes is None:
                 raise EOFError
