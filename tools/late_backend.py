@@ -66,7 +66,7 @@ class LateWorker:
             return False
         self._inner.submit(problem)
         self._busy_until = self.frame + self._late
-        self._waiting = self._inner.poll()
+        self._waiting = list(self._inner.poll())
         return True
 
     def poll(self) -> list[Correction]:
