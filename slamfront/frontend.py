@@ -17,13 +17,13 @@ from slamfront.loop_closing.loop_detection import Loop
 from slamfront.loop_closing.place_recognition import PlaceRecognition
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.map.atlas import Atlas
+from slamfront.map.ba_problem import apply, full_ba_problem
 from slamfront.map.depths import measure_depths
-from slamfront.map.window import apply, whole_window
 from slamfront.mapping.initializer import Initializer
 from slamfront.mapping.keyframes import cull_collapsed
 from slamfront.mapping.landmarks import first_map, insert_keyframe
 from slamfront.mapping.local_mapper import KeyframeListener, LocalMapper
-from slamfront.protocols import Adjuster, Extractor, Matcher
+from slamfront.protocols import Extractor, Matcher, Workers
 from slamfront.solve.motion import PoseMeasurement
 from slamfront.tracking.depth_source import depth_source_of, disparity_offset_sigma_px, disparity_sigma_px
 from slamfront.tracking.guesses import Guesses
@@ -36,7 +36,7 @@ from slamfront.tracking.pairing import PairCheck
 from slamfront.tracking.pose_estimation import is_credible, solve_pose
 from slamfront.tracking.stopwatch import Stopwatch
 from slamfront.tracking.view import View, exact_pose
-from slamfront.types import Frame, LandmarkObservations, Sensor, State, Tracked, Window
+from slamfront.types import BundleAdjustmentProblem, Frame, LandmarkObservations, Sensor, State, Tracked
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ _OBSERVED = 128
 class FrontEnd:
     """Tracks frames against a keyframe map that it owns; nothing here reads files, starts threads or draws.
 
-    `listeners` are called with every new keyframe and the window that holds its observations, in the step after its
+    `listeners` are called with every new keyframe and the problem that holds its observations, in the step after its
     own, or in `finish`: by then its neighbours have been searched for its landmarks. A front end that is given a map
     takes it over, begins lost in it, and goes on with it once it is found there; with `config.localize_only` it reads
     the map and never changes it.
@@ -70,19 +70,19 @@ class FrontEnd:
         sensor: Sensor,
         extractor: Extractor,
         matcher: Matcher,
-        adjuster: Adjuster,
+        workers: Workers,
         world: KeyframeMap | None = None,
         place_matcher: Matcher | None = None,
     ) -> None:
         self._config, self._sensor = config, sensor
         self._camera = camera if sensor != "mono" else replace(camera, baseline_m=None)
-        self._extractor, self._adjuster = extractor, adjuster
+        self._extractor, self._ba_worker = extractor, workers.bundle_adjustment
         self._atlas = Atlas(world)
         self._initializer = Initializer(matcher, self._camera, config.seed)
         self._locator = Locator(matcher, config.tracker, config.seed)
-        self._local_mapper = LocalMapper(config, sensor, self._atlas, adjuster)
+        self._local_mapper = LocalMapper(config, sensor, self._atlas, self._ba_worker)
         self._place_recognition = PlaceRecognition(
-            config, sensor, self._atlas, matcher, place_matcher or matcher, adjuster.closer
+            config, sensor, self._atlas, matcher, place_matcher or matcher, workers.loop_closing
         )
         self._motion = MotionFilter()
         self._odometry = Odometry()
@@ -176,9 +176,9 @@ class FrontEnd:
         """The camera of the frames, as the map knows it by now; without its baseline for a monocular run."""
         return self._camera if self._atlas.active is None else self.world.camera
 
-    def whole_window(self, world: KeyframeMap) -> Window:
-        """Return the whole of a map as one window, for a last adjustment."""
-        return whole_window(world, disparity_sigma_px(self._sensor), disparity_offset_sigma_px(self._sensor))
+    def full_ba_problem(self, world: KeyframeMap) -> BundleAdjustmentProblem:
+        """Return the full bundle adjustment of a map."""
+        return full_ba_problem(world, disparity_sigma_px(self._sensor), disparity_offset_sigma_px(self._sensor))
 
     @property
     def observed(self) -> LandmarkObservations | None:
@@ -275,7 +275,7 @@ class FrontEnd:
             return found
         if self._atlas.active_id != map_id:
             self._odometry.stand_still(view.pose.inverse())
-            self._adjuster.forget()
+            self._ba_worker.discard_pending()
         self._reference_id = found
         if lost:
             self._state = State.RELOCALIZED
@@ -337,7 +337,7 @@ class FrontEnd:
         self._move_along(new_from_old, before)
         self.view.adopt(keyframe)
         self.view.settle(self.world)
-        self._adjuster.forget()
+        self._ba_worker.discard_pending()
 
     def _lose(self, view: View, last: View | None) -> None:
         view.forget()
@@ -372,7 +372,7 @@ class FrontEnd:
         if not long or not config.enabled or self._frozen or len(self.maps) >= config.most or not self.keyframe_count:
             return reason
         self._atlas.begin(KeyframeMap(self.camera, view.features.descriptors))
-        self._adjuster.forget()
+        self._ba_worker.discard_pending()
         self._place_recognition.restart()
         missing = self._begin(view)
         if missing:
@@ -386,7 +386,7 @@ class FrontEnd:
 
     def _apply_corrections(self) -> None:
         """Take what others worked out into the map, and move along in it."""
-        corrections = self._adjuster.take()
+        corrections = self._ba_worker.poll()
         if not self.keyframe_count:
             return
         reference = self._reference
@@ -399,7 +399,7 @@ class FrontEnd:
             rows = np.concatenate([self.world.landmarks.rows(c.landmark_ids) for c in corrections])
             measure_depths(self.world, disparity_sigma_px(self._sensor), rows[rows >= 0])
         if self._place_recognition.take():
-            self._adjuster.forget()
+            self._ba_worker.discard_pending()
         after, scale = reference.world_from_camera, self.world.scale(reference.id) / scale
         if after is not before:
             self._move_along(Sim3.from_pose(after, scale) @ Sim3.from_pose(before.inverse()), before)

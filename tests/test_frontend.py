@@ -20,12 +20,13 @@ from slamfront.errors import FrameError
 from slamfront.features.fake import Scripted
 from slamfront.frontend import FrontEnd
 from slamfront.geometry.pose import Pose, rotation_angle
-from slamfront.map.window import apply
+from slamfront.map.ba_problem import apply
 from slamfront.matching.nearest import Nearest
-from slamfront.pipeline import InlineAdjuster, NoAdjuster
+from slamfront.pipeline import Disabled, InlineWorker
+from slamfront.protocols import Workers
 from slamfront.simulation import scene
 from slamfront.simulation.paths import Path
-from slamfront.types import Correction, Features, Frame, KeyFrame, Sensor, State, Window
+from slamfront.types import BundleAdjustmentProblem, Correction, Features, Frame, KeyFrame, Sensor, State
 from tests.tracking.worlds import CONFIG, SIZE, Run, blinded, clip, clip_of, front_for, run_on
 
 # Half a pixel at 2 m
@@ -115,7 +116,7 @@ def test_one_camera_is_tracked_up_to_scale(mono_run: Run) -> None:
 
 
 def test_a_single_cameras_map_begins_with_a_median_depth_of_one(mono_run: Run) -> None:
-    front = front_for(mono_run.clip, adjuster=NoAdjuster())
+    front = front_for(mono_run.clip, workers=Workers(Disabled()))
     for frame in mono_run.clip.frames[: mono_run.tracked[0] + 1]:
         front.step(frame)
     assert front.keyframe_count == 2
@@ -136,7 +137,7 @@ def test_frames_before_a_single_cameras_map_get_their_poses_later_and_once(mono_
 
 def test_a_single_camera_has_no_baseline_even_where_its_calibration_has() -> None:
     stereo = clip("room", "stereo")
-    front = FrontEnd(CONFIG, stereo.camera, "mono", Scripted([]), Nearest(), NoAdjuster())
+    front = FrontEnd(CONFIG, stereo.camera, "mono", Scripted([]), Nearest(), Workers(Disabled()))
     assert stereo.camera.baseline_m is not None and front.camera.baseline_m is None
 
 
@@ -403,35 +404,27 @@ def test_colour_frames_are_tracked_as_grey_ones() -> None:
 # --- corrections
 
 
-class Moving:
-    """An adjuster that answers every window by moving it as a whole, once."""
+class Moving(InlineWorker[BundleAdjustmentProblem, Correction]):
+    """Solves the first problem alone, by moving it as a whole."""
 
     def __init__(self, move: Pose) -> None:
-        self.move, self.idle, self._corrections = move, True, list[Correction]()
-        self.closer = None
+        super().__init__(self)
+        self.move = move
 
-    def offer(self, window: Window) -> bool:
-        if not self.idle:
-            return False
+    def submit(self, problem: BundleAdjustmentProblem) -> bool:
+        taken = super().submit(problem)
         self.idle = False
-        every = NullBackend().solve(replace(window, fixed=np.zeros_like(window.fixed)))
+        return taken
+
+    def solve(self, problem: BundleAdjustmentProblem, /) -> Correction:
+        every = NullBackend().solve(replace(problem, fixed=np.zeros_like(problem.fixed)))
         poses = [self.move @ Pose(r, t) for r, t in zip(every.rotations, every.positions_m)]
-        self._corrections.append(
-            replace(
-                every,
-                rotations=np.array([p.rotation for p in poses]),
-                positions_m=np.array([p.translation_m for p in poses]),
-                landmarks_m=self.move.apply(every.landmarks_m),
-            )
+        return replace(
+            every,
+            rotations=np.array([p.rotation for p in poses]),
+            positions_m=np.array([p.translation_m for p in poses]),
+            landmarks_m=self.move.apply(every.landmarks_m),
         )
-        return True
-
-    def take(self) -> list[Correction]:
-        corrections, self._corrections = self._corrections, []
-        return corrections
-
-    def forget(self) -> None:
-        self._corrections = []
 
 
 def test_a_correction_moves_the_poses_that_refer_to_it_and_tracking_goes_on() -> None:
@@ -440,7 +433,7 @@ def test_a_correction_moves_the_poses_that_refer_to_it_and_tracking_goes_on() ->
     move = Pose.exp([0.1, 0.3, -0.1, 0.5, 0.0, 0.1])
     config = replace(CONFIG, keyframes=KeyframeConfig(max_interval=4, min_interval=1))
     run = run_on(seen, config, Moving(move))
-    moved = 1  # the first keyframe's window is answered before the second frame
+    moved = 1  # the first keyframe's problem is solved before the second frame
     assert run.states == [State.TRACKING] * 30
     for row in range(30):
         true = move @ seen.true_pose(row)
@@ -457,29 +450,29 @@ def test_a_correction_moves_the_poses_that_refer_to_it_and_tracking_goes_on() ->
 # --- listeners
 
 
-def told(sensor: Sensor) -> tuple[Run, list[tuple[KeyFrame, Window]]]:
+def told(sensor: Sensor) -> tuple[Run, list[tuple[KeyFrame, BundleAdjustmentProblem]]]:
     """Return a run with many keyframes, and what its listener was called with."""
-    calls: list[tuple[KeyFrame, Window]] = []
+    calls: list[tuple[KeyFrame, BundleAdjustmentProblem]] = []
     config = replace(CONFIG, keyframes=KeyframeConfig(max_interval=5, min_interval=1))
-    run = run_on(clip("room", sensor), config, listener=lambda keyframe, window: calls.append((keyframe, window)))
+    run = run_on(clip("room", sensor), config, listener=lambda keyframe, problem: calls.append((keyframe, problem)))
     return run, calls
 
 
 @pytest.mark.parametrize("sensor", ["rgbd", "stereo", "mono"])
-def test_listeners_are_called_with_keyframes_and_windows_that_hold_them(sensor: Sensor) -> None:
+def test_listeners_are_called_with_keyframes_and_problems_that_hold_them(sensor: Sensor) -> None:
     run, calls = told(sensor)
     times = [answer.time_ns for answer in run.answers if answer.is_keyframe]
     heard = [keyframe.time_ns for keyframe, _ in calls]
     assert heard == times[-len(heard) :] and len(times) - len(heard) <= 1
     assert len(heard) >= 4
-    for keyframe, window in calls:
-        row = int(np.flatnonzero(window.keyframe_ids == keyframe.id)[0])
-        mine = window.keyframe_rows == row
+    for keyframe, problem in calls:
+        row = int(np.flatnonzero(problem.keyframe_ids == keyframe.id)[0])
+        mine = problem.keyframe_rows == row
         np.testing.assert_array_equal(
-            keyframe.landmark_ids[window.keypoint_rows[mine]], window.landmark_ids[window.landmark_rows[mine]]
+            keyframe.landmark_ids[problem.keypoint_rows[mine]], problem.landmark_ids[problem.landmark_rows[mine]]
         )
         np.testing.assert_array_equal(
-            keyframe.features.keypoints_xy[window.keypoint_rows[mine]], window.pixels_xy[mine]
+            keyframe.features.keypoints_xy[problem.keypoint_rows[mine]], problem.pixels_xy[mine]
         )
         assert mine.sum() >= CONFIG.tracker.min_inliers
 
@@ -530,12 +523,12 @@ def test_keyframes_are_told_in_the_answers_and_kept_in_the_map(rgbd_run: Run) ->
     assert rgbd_run.front.keyframe_count == len(kept)
 
 
-def test_the_whole_map_is_one_window(rgbd_run: Run) -> None:
-    window = rgbd_run.front.whole_window(rgbd_run.front.world)
-    assert len(window.keyframe_ids) == rgbd_run.front.keyframe_count
+def test_the_full_bundle_adjustment_holds_the_whole_map(rgbd_run: Run) -> None:
+    problem = rgbd_run.front.full_ba_problem(rgbd_run.front.world)
+    assert len(problem.keyframe_ids) == rgbd_run.front.keyframe_count
     marks = rgbd_run.front.world.landmarks
-    assert len(window.landmark_ids) == (marks.alive & (marks.observations > 1)).sum()
-    assert window.fixed.tolist() == [True] + [False] * (len(window.keyframe_ids) - 1)
+    assert len(problem.landmark_ids) == (marks.alive & (marks.observations > 1)).sum()
+    assert problem.fixed.tolist() == [True] + [False] * (len(problem.keyframe_ids) - 1)
 
 
 def test_before_the_first_frame_there_is_nothing() -> None:
@@ -559,45 +552,43 @@ def test_poor_and_repeated_texture_stay_tracked(name: str) -> None:
 
 
 class Slow:
-    """Adjusts windows of the map, and answers so many steps later; keeps what it was given and has answered."""
-
-    closer = None
+    """A worker whose solutions come so many steps later; keeps its problems and solutions."""
 
     def __init__(self, steps: int) -> None:
-        self._inner = InlineAdjuster(local_backend(CONFIG.backend))
+        self._inner = InlineWorker(local_backend(CONFIG.backend))
         self._steps, self._left = steps, 0
-        self.windows: list[Window] = []
+        self.problems: list[BundleAdjustmentProblem] = []
         self.corrections: list[Correction] = []
 
     @property
     def idle(self) -> bool:
-        return len(self.windows) == len(self.corrections)
+        return len(self.problems) == len(self.corrections)
 
-    def offer(self, window: Window) -> bool:
-        assert self._inner.offer(window)
-        self.windows.append(window)
+    def submit(self, problem: BundleAdjustmentProblem) -> bool:
+        assert self._inner.submit(problem)
+        self.problems.append(problem)
         self._left = self._steps
         return True
 
-    def take(self) -> list[Correction]:
+    def poll(self) -> list[Correction]:
         self._left -= 1
-        corrections = self._inner.take() if self._left <= 0 else []
+        corrections = self._inner.poll() if self._left <= 0 else []
         self.corrections += corrections
         return corrections
 
-    def forget(self) -> None:
+    def discard_pending(self) -> None:
         pass
 
 
 @pytest.mark.parametrize("sensor", ["mono", "rgbd"])
-def test_a_window_begins_where_the_last_correction_left_the_map(sensor: Sensor) -> None:
-    """Else the map swings between the answers to windows that did not know of each other."""
+def test_a_problem_begins_where_the_last_correction_left_the_map(sensor: Sensor) -> None:
+    """Else the map swings between the solutions of problems that did not know of each other."""
     slow = Slow(steps=7)
-    run = run_on(clip("room", sensor), replace(CONFIG, keyframes=KeyframeConfig(max_interval=2)), slow)
+    run = run_on(clip("room", sensor), replace(CONFIG, keyframes=KeyframeConfig(max_interval=2)), Workers(slow))
     shared = 0
-    for correction, window in zip(slow.corrections, slow.windows[1:]):
-        _, then, now = np.intersect1d(correction.keyframe_ids, window.keyframe_ids, return_indices=True)
-        np.testing.assert_allclose(window.positions_m[now], correction.positions_m[then], atol=1e-9)
+    for correction, problem in zip(slow.corrections, slow.problems[1:]):
+        _, then, now = np.intersect1d(correction.keyframe_ids, problem.keyframe_ids, return_indices=True)
+        np.testing.assert_allclose(problem.positions_m[now], correction.positions_m[then], atol=1e-9)
         shared += len(then)
     assert shared > 2
     assert run.tracked[-1] == 29
@@ -606,15 +597,15 @@ def test_a_window_begins_where_the_last_correction_left_the_map(sensor: Sensor) 
 def test_keyframes_that_come_while_the_backend_is_busy_are_adjusted_when_it_is_free() -> None:
     slow, waiting = Slow(steps=7), set[int]()
 
-    def listen(keyframe: KeyFrame, _: Window) -> None:
+    def listen(keyframe: KeyFrame, _: BundleAdjustmentProblem) -> None:
         if keyframe.id not in newest():
             waiting.add(keyframe.id)
 
     def newest() -> set[int]:
-        return {int(window.keyframe_ids.max()) for window in slow.windows}
+        return {int(problem.keyframe_ids.max()) for problem in slow.problems}
 
     often = replace(CONFIG, keyframes=KeyframeConfig(tracked_ratio=1.0, min_interval=2))
-    run_on(clip("room", "rgbd"), often, slow, listener=listen)
+    run_on(clip("room", "rgbd"), often, Workers(slow), listener=listen)
     assert waiting
     assert waiting & newest()
 
@@ -636,7 +627,7 @@ def test_a_pair_that_is_not_quite_rectified_is_measured() -> None:
     run = run_on(exact, often, frames=[off(frame) for frame in exact.frames])
     assert run.front.camera.disparity_offset_px == pytest.approx(0.2, abs=0.06)
     world = run.front.world
-    apply(world, BundleAdjustment(for_whole_map(CONFIG.backend)).solve(run.front.whole_window(world)))
+    apply(world, BundleAdjustment(for_whole_map(CONFIG.backend)).solve(run.front.full_ba_problem(world)))
     # Its deviation is some .02 px with 25 keyframes
     assert run.front.camera.disparity_offset_px == pytest.approx(0.2, abs=0.04)
     # 4 cm with exact images, 85 cm with these where the offset is not known

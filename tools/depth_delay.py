@@ -16,7 +16,7 @@ from typing import Annotated
 import numpy as np
 from tyro.conf import Positional, arg
 
-from slamfront.build import adjuster_of, build_front, build_source, resolve
+from slamfront.build import build_front, build_source, resolve, workers_of
 from slamfront.commands.parsing import Settings, parse, settings_of
 from slamfront.frontend import FrontEnd
 from slamfront.geometry.pose import rotation_log
@@ -49,8 +49,8 @@ def main() -> None:
     differences: dict[float, list[FloatArray]] = {delay: [] for delay in _DELAYS_S.tolist()}
     stamped: list[float] = []
     resolved = resolve(config)
-    with adjuster_of(resolved) as adjuster:
-        front = build_front(resolved, source.camera, "rgbd", adjuster)
+    with workers_of(resolved) as workers:
+        front = build_front(resolved, source.camera, "rgbd", workers)
         last: tuple[int, FloatArray] | None = None
         for frame in source:
             tracked = front.step(frame)

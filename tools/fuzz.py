@@ -45,7 +45,8 @@ from slamfront.errors import MOST_CHARACTERS, SlamfrontError
 from slamfront.map.files import load_map
 from slamfront.models.checkpoints import load_network
 from slamfront.models.weights import PACKAGED_FOLDER
-from slamfront.pipeline import InlineAdjuster
+from slamfront.pipeline import InlineWorker
+from slamfront.protocols import Workers
 from slamfront.sources.guess import open_source
 from slamfront.sources.images_io import read_depth, read_image
 from slamfront.training.checkpoints import load_training
@@ -358,7 +359,7 @@ def _map_bytes() -> bytes:
             config.RunConfig(extractor=config.ExtractorConfig(kind="orb", max_keypoints=200), threads=False)
         )
         source = open_source(SAMPLE, config.SourceConfig(end=8, prefetch=0), "rgbd")
-        front = build_front(settings, source.camera, "rgbd", InlineAdjuster(local_backend(settings.backend)))
+        front = build_front(settings, source.camera, "rgbd", Workers(InlineWorker(local_backend(settings.backend))))
         for frame in source:
             front.step(frame)
         with tempfile.TemporaryDirectory() as place:

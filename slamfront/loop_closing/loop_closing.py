@@ -6,11 +6,11 @@ import logging
 
 from slamfront.loop_closing.loop_detection import Loop, LoopDetector, fuse_loop
 from slamfront.map import KeyframeMap, KeyframeRecord
+from slamfront.map.ba_problem import apply, full_ba_problem
 from slamfront.map.graph import apply_graph, essential_graph
-from slamfront.map.window import apply, whole_window
-from slamfront.protocols import Closer
+from slamfront.protocols import SolverWorker
 from slamfront.tracking.depth_source import disparity_offset_sigma_px, disparity_sigma_px
-from slamfront.types import GraphCorrection, Sensor
+from slamfront.types import GraphCorrection, LoopClosingProblem, LoopClosingSolution, Sensor
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +45,13 @@ class LoopClosing:
     loops  those that were closed so far, oldest first
     """
 
-    def __init__(self, detector: LoopDetector, closer: Closer, sensor: Sensor) -> None:
-        self._detector, self._closer, self._scaled = detector, closer, sensor == "mono"
+    def __init__(
+        self,
+        detector: LoopDetector,
+        worker: SolverWorker[LoopClosingProblem, LoopClosingSolution],
+        sensor: Sensor,
+    ) -> None:
+        self._detector, self._worker, self._scaled = detector, worker, sensor == "mono"
         self._sigmas_px = disparity_sigma_px(sensor), disparity_offset_sigma_px(sensor)
         self._open: Loop | None = None
         self._adjust_at: list[int] = []
@@ -58,16 +63,16 @@ class LoopClosing:
             return
         if self._adjust_at and keyframe.id >= self._adjust_at[0]:
             self._adjust_at.pop(0)
-            self._closer.offer(whole_window(world, *self._sigmas_px))
+            self._worker.submit(full_ba_problem(world, *self._sigmas_px))
             return
         loop = self._detector.look(world, keyframe)
-        if loop is not None and self._closer.offer(essential_graph(world, [loop.edge], self._scaled)):
+        if loop is not None and self._worker.submit(essential_graph(world, [loop.edge], self._scaled)):
             self._open = loop
 
     def take(self, world: KeyframeMap) -> bool:
         """Take what was worked out since the last call into the map, and return whether the map has moved."""
-        finished, moved = self._closer.idle, False
-        for answer in self._closer.take():
+        finished, moved = self._worker.idle, False
+        for answer in self._worker.poll():
             finished = False
             if isinstance(answer, GraphCorrection):
                 moved |= self._close(world, answer)
@@ -81,7 +86,7 @@ class LoopClosing:
     @property
     def idle(self) -> bool:
         """Whether nothing is being worked out that a `take` has not seen."""
-        return self._open is None and self._closer.idle
+        return self._open is None and self._worker.idle
 
     def joined(self, world: KeyframeMap) -> None:
         """Begin anew in a map that has taken in another one, and have it adjusted as a whole, as after a loop."""

@@ -13,16 +13,16 @@ from slamfront.loop_closing.verification import GeometricVerifier
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.map.atlas import Atlas
 from slamfront.map.places import PlaceIndex, packaged_vocabulary
-from slamfront.protocols import Closer, Matcher
+from slamfront.protocols import Matcher, SolverWorker
 from slamfront.tracking.view import View
-from slamfront.types import Sensor
+from slamfront.types import LoopClosingProblem, LoopClosingSolution, Sensor
 
 
 class PlaceRecognition:
     """Knows the places of all maps, and what to do when one is seen again.
 
-    `matcher` compares lost frames with keyframes, `place_matcher` keyframes with each other. Without a closer loops
-    stay open.
+    `matcher` compares lost frames with keyframes, `place_matcher` keyframes with each other. Without a loop
+    worker loops stay open.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class PlaceRecognition:
         atlas: Atlas,
         matcher: Matcher,
         place_matcher: Matcher,
-        closer: Closer | None,
+        loop_worker: SolverWorker[LoopClosingProblem, LoopClosingSolution] | None,
     ) -> None:
         self._atlas = atlas
         extractor = config.extractor.weights if config.extractor.kind == "superpoint" else config.extractor.kind
@@ -41,8 +41,8 @@ class PlaceRecognition:
         verifier = GeometricVerifier(place_matcher, config.loops, config.tracker, sensor, config.seed)
         self._reunion = MapMerger(self._places, verifier, sensor)
         self._loops: LoopClosing | OpenLoops = OpenLoops()
-        if closer is not None and config.loops.enabled:
-            self._loops = LoopClosing(LoopDetector(self._places, verifier, config.loops, sensor), closer, sensor)
+        if loop_worker is not None and config.loops.enabled:
+            self._loops = LoopClosing(LoopDetector(self._places, verifier, config.loops, sensor), loop_worker, sensor)
         if atlas.active is not None:
             self._places.update(atlas.active)  # now, so that the first lost frame need not wait for it
 

@@ -9,8 +9,8 @@ from slamfront.config import RunConfig
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeRecord
 from slamfront.map.atlas import Atlas
+from slamfront.map.ba_problem import local_ba_problem
 from slamfront.map.depths import measure_depths
-from slamfront.map.window import local_window
 from slamfront.mapping.keyframes import KeyframePolicy, cull_keyframes, cull_landmarks
 from slamfront.mapping.landmarks import (
     fuse_with_neighbours,
@@ -20,28 +20,34 @@ from slamfront.mapping.landmarks import (
     triangulate_with_neighbours,
 )
 from slamfront.mapping.reassociation import reassociate
-from slamfront.protocols import Adjuster
+from slamfront.protocols import SolverWorker
 from slamfront.tracking.depth_source import disparity_offset_sigma_px, disparity_sigma_px
 from slamfront.tracking.local_map import follow
 from slamfront.tracking.motion import MotionFilter
 from slamfront.tracking.pose_estimation import solve_pose
 from slamfront.tracking.view import View, exact_pose
-from slamfront.types import KeyFrame, Sensor, Window
+from slamfront.types import BundleAdjustmentProblem, Correction, KeyFrame, Sensor
 
-# Keyframes at which the offset of disparities is asked for, of a window of all: any that is held would hold the offset
+# Keyframes at which the offset of disparities is asked for, with all of them free: any that is held would hold it
 _OFFSET_AT = (3, 5, 8, 12, 20, 40)
 
-KeyframeListener = Callable[[KeyFrame, Window], None]
+KeyframeListener = Callable[[KeyFrame, BundleAdjustmentProblem], None]
 
 
 class LocalMapper:
     """Makes keyframes of tracked views, and finishes each in the step after its own, so that no frame takes long.
 
-    listeners  called with every keyframe of the active map once it is finished, and the window of all it observes
+    listeners  called with every keyframe of the active map once it is finished, and the problem of all it observes
     """
 
-    def __init__(self, config: RunConfig, sensor: Sensor, atlas: Atlas, adjuster: Adjuster) -> None:
-        self._config, self._atlas, self._adjuster = config, atlas, adjuster
+    def __init__(
+        self,
+        config: RunConfig,
+        sensor: Sensor,
+        atlas: Atlas,
+        ba_worker: SolverWorker[BundleAdjustmentProblem, Correction],
+    ) -> None:
+        self._config, self._atlas, self._ba_worker = config, atlas, ba_worker
         self._disparity_sigma_px = disparity_sigma_px(sensor)
         self._offset_sigma_px = disparity_offset_sigma_px(sensor)
         self.listeners: list[KeyframeListener] = []
@@ -60,7 +66,7 @@ class LocalMapper:
 
     def due(self, view: View, reference: KeyframeRecord) -> bool:
         """Return whether the tracked view should become a keyframe; called once for every tracked frame."""
-        return self._policy.due(view, self._atlas.world, reference, self._adjuster.idle)
+        return self._policy.due(view, self._atlas.world, reference, self._ba_worker.idle)
 
     def begin(self, keyframe: KeyframeRecord, view: View) -> None:
         """Take in the keyframe of a view with which a map begins."""
@@ -135,11 +141,11 @@ class LocalMapper:
         return keyframe
 
     def _adjust(self) -> None:
-        """Hand out the window of the newest finished keyframe, if that has not been done and the backend is free.
+        """Submit the local bundle adjustment of the newest finished keyframe, once the worker is idle.
 
-        A window cut out of the map before the last correction has reached it would undo that correction.
+        A problem copied out of the map before the last correction has reached it would undo that correction.
         """
-        if self._unadjusted is None or not self._adjuster.idle:
+        if self._unadjusted is None or not self._ba_worker.idle:
             return
         (keyframe_id, size), world = self._unadjusted, self._atlas.world
         self._unadjusted = None
@@ -150,14 +156,14 @@ class LocalMapper:
             self._offset_at.pop(0)
             offset_sigma_px, size = self._offset_sigma_px, len(world.keyframes)
         sigma_px = self._disparity_sigma_px
-        self._adjuster.offer(local_window(world, keyframe_id, size, sigma_px, offset_sigma_px=offset_sigma_px))
+        self._ba_worker.submit(local_ba_problem(world, keyframe_id, size, sigma_px, offset_sigma_px=offset_sigma_px))
 
     def _publish(self, keyframe: KeyframeRecord, size: int) -> None:
-        """Have the keyframe's window adjusted, and tell listeners all that the keyframe observes."""
+        """Have the keyframe's local bundle adjustment solved, and tell listeners all that the keyframe observes."""
         self._unadjusted = keyframe.id, size
         self._adjust()
         if self.listeners:
             world = self._atlas.world
-            window = local_window(world, keyframe.id, size, self._disparity_sigma_px, shared=False)
+            problem = local_ba_problem(world, keyframe.id, size, self._disparity_sigma_px, shared=False)
             for listener in self.listeners:
-                listener(replace(world.keyframe(keyframe.id), map_id=self._atlas.active_id), window)
+                listener(replace(world.keyframe(keyframe.id), map_id=self._atlas.active_id), problem)

@@ -16,7 +16,8 @@ from slamfront.frontend import FrontEnd
 from slamfront.map import KeyframeMap
 from slamfront.map.arrays import to_arrays
 from slamfront.map.files import MapHeader, load_map, save_map
-from slamfront.pipeline import NoAdjuster
+from slamfront.pipeline import Disabled
+from slamfront.protocols import Workers
 from slamfront.types import Frame, State, Tracked
 from tests.tracking.worlds import CONFIG, Clip, Run, blinded, clip, front_for, run_on
 
@@ -39,7 +40,7 @@ def saved(seen: Clip, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def front_in(path: Path, config: RunConfig, clip: Clip) -> FrontEnd:
     config = resolve(replace(config, sensor=clip.sensor, load_map=path))
-    return build_front(config, clip.camera, clip.sensor, NoAdjuster())
+    return build_front(config, clip.camera, clip.sensor, Workers(Disabled()))
 
 
 def answers(front: FrontEnd, frames: list[Frame] | tuple[Frame, ...]) -> tuple[Tracked, ...]:

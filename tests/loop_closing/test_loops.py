@@ -10,15 +10,15 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from slamfront.backend import local_backend, solve_pose_graph
+from slamfront.backend import MapSolver, NullBackend, local_backend
 from slamfront.backend.gtsam_ba import for_whole_map
 from slamfront.config import LoopConfig, RunConfig
 from slamfront.frontend import FrontEnd
 from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap
-from slamfront.pipeline.closers import Answer, InlineCloser, Job
-from slamfront.protocols import Backend
-from slamfront.types import Correction, PoseGraph, Window
+from slamfront.pipeline import InlineWorker
+from slamfront.protocols import BundleAdjustmentSolver, Workers
+from slamfront.types import BundleAdjustmentProblem, Correction
 from tests.tracking.worlds import CONFIG, Clip, Run, clip, front_for
 
 LAP, FRAMES, BENT_AT = 100, 130, 85
@@ -26,30 +26,12 @@ DRIFT = Pose.exp([0.001, 0.004, -0.001, 0.012, 0.004, 0.012])
 """The error of each keyframe after the one before; together they come to 30 cm after 7 m."""
 
 
-class Bending:
-    """An adjuster that never adjusts, or does with a backend, and bends the map once, when told to."""
+class Bending(InlineWorker[BundleAdjustmentProblem, Correction]):
+    """A worker that solves nothing, or what a backend solves, and bends the map once, when it is asked to."""
 
-    def __init__(self, backend: Backend | None = None) -> None:
-        whole = local_backend(for_whole_map(CONFIG.backend))
-
-        def solve(job: Job) -> Answer:
-            return solve_pose_graph(job) if isinstance(job, PoseGraph) else whole.solve(job)
-
-        self.closer = InlineCloser(solve)
-        self.idle, self._backend = backend is not None, backend
-        self._corrections: list[Correction] = []
-
-    def offer(self, window: Window) -> bool:
-        if self._backend is not None:
-            self._corrections.append(self._backend.solve(window))
-        return self._backend is not None
-
-    def take(self) -> list[Correction]:
-        corrections, self._corrections = self._corrections, []
-        return corrections
-
-    def forget(self) -> None:
-        self._corrections = []
+    def __init__(self, backend: BundleAdjustmentSolver | None = None) -> None:
+        super().__init__(backend or NullBackend())
+        self.idle = backend is not None
 
     def bend(self, world: KeyframeMap) -> None:
         """Let every keyframe go wrong by the drift; landmarks go along with their keyframes."""
@@ -58,7 +40,7 @@ class Bending:
         poses = before[:1]
         for a, b in pairwise(before):
             poses.append(poses[-1] @ a.inverse() @ b @ DRIFT)
-        self._corrections.append(
+        self._solutions.append(
             Correction(
                 np.array(ids),
                 np.array([p.rotation for p in poses]),
@@ -72,6 +54,11 @@ class Bending:
         )
 
 
+def with_loops(worker: Bending) -> Workers:
+    """Return a worker beside one that closes loops."""
+    return Workers(worker, InlineWorker(MapSolver(local_backend(for_whole_map(CONFIG.backend)))))
+
+
 @lru_cache(maxsize=1)
 def lap() -> Clip:
     return clip("room-loop?speed=3", "rgbd", FRAMES)
@@ -79,12 +66,12 @@ def lap() -> Clip:
 
 @lru_cache(maxsize=4)
 def bent_lap(config: RunConfig = CONFIG, adjusted: bool = False) -> tuple[FrontEnd, Run]:
-    adjuster = Bending(local_backend(config.backend) if adjusted else None)
-    front = front_for(lap(), config, adjuster)
+    worker = Bending(local_backend(config.backend) if adjusted else None)
+    front = front_for(lap(), config, with_loops(worker))
     answers = []
     for row, frame in enumerate(lap().frames):
         if row == BENT_AT:
-            adjuster.bend(front.world)
+            worker.bend(front.world)
         answers.append(front.step(frame))
     front.finish()
     return front, Run(front, tuple(answers), lap())
@@ -110,7 +97,7 @@ def test_a_lap_whose_end_had_drifted_closes() -> None:
 
 
 @pytest.mark.parametrize("kind", ["gtsam", "isam2"])
-def test_windows_that_are_adjusted_leave_a_map_where_it_was_moved(kind: Literal["gtsam", "isam2"]) -> None:
+def test_local_bundle_adjustments_leave_a_map_where_it_was_moved(kind: Literal["gtsam", "isam2"]) -> None:
     config = replace(CONFIG, backend=replace(CONFIG.backend, kind=kind))
     front, run = bent_lap(config, adjusted=True)
     assert len(front.loops) >= 1
@@ -160,7 +147,7 @@ def test_a_loop_that_reveals_more_drift_than_can_be_is_none() -> None:
 
 
 def test_loops_can_be_left_open() -> None:
-    front = front_for(lap(), replace(CONFIG, loops=LoopConfig(enabled=False)), Bending())
+    front = front_for(lap(), replace(CONFIG, loops=LoopConfig(enabled=False)), with_loops(Bending()))
     for frame in lap().frames[:3]:
         front.step(frame)
     assert front.loops == ()

@@ -1,4 +1,4 @@
-"""Copying part of the map out for the backend, and writing its answer back."""
+"""Bundle adjustment of the map: the problem copied out, and its solution written back."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ import numpy as np
 from slamfront.geometry.camera import MAX_DISPARITY_OFFSET_PX
 from slamfront.geometry.pose import Pose
 from slamfront.map.keyframe_map import KeyframeMap
-from slamfront.types import BoolArray, Correction, IntArray, Window
+from slamfront.types import BoolArray, BundleAdjustmentProblem, Correction, IntArray
 
 # Keyframes outside the window that hold it in place
 _MAX_FIXED = 10
-# A single camera's window is held by keyframes as far apart as this share of its extent at least: what their distance is
-# wrong by is multiplied by seven then
+# A single camera's window is held by keyframes as far apart as this share of its extent at least: what their distance
+# is wrong by is multiplied by seven then
 _LEAST_HELD = 0.15
 
 
-def local_window(
+def local_ba_problem(
     world: KeyframeMap,
     keyframe_id: int,
     size: int,
     disparity_sigma_px: float,
     shared: bool = True,
     offset_sigma_px: float = 0.0,
-) -> Window:
-    """Return a keyframe's window: the `size` keyframes most covisible with it, free, and those that hold them, fixed.
+) -> BundleAdjustmentProblem:
+    """Return the local bundle adjustment about a keyframe: a window of the `size` keyframes most covisible with it,
+    free, and those that hold them, fixed.
 
     Where nothing outside the window sees its landmarks, its oldest keyframe is fixed. With `shared`, landmarks that one
     keyframe alone sees, and that tell nothing about the others, stay out.
@@ -39,7 +40,7 @@ def local_window(
     ids = np.sort(np.r_[free, outside])
     if len(outside) == 0 or (world.camera.baseline_m is None and not _holds_scale(world, outside, ids)):
         outside = ids[:1]
-    return _window(world, ids, outside, landmark_rows, disparity_sigma_px, offset_sigma_px)
+    return _problem(world, ids, outside, landmark_rows, disparity_sigma_px, offset_sigma_px)
 
 
 def _holds_scale(world: KeyframeMap, fixed: IntArray, ids: IntArray) -> bool:
@@ -53,20 +54,22 @@ def _holds_scale(world: KeyframeMap, fixed: IntArray, ids: IntArray) -> bool:
     return extents[0] > _LEAST_HELD * extents[1]
 
 
-def whole_window(world: KeyframeMap, disparity_sigma_px: float, offset_sigma_px: float = 0.0) -> Window:
-    """Return the whole map as one window with the first keyframe fixed."""
+def full_ba_problem(
+    world: KeyframeMap, disparity_sigma_px: float, offset_sigma_px: float = 0.0
+) -> BundleAdjustmentProblem:
+    """Return the full bundle adjustment: the whole map with the first keyframe fixed."""
     ids = np.array(sorted(world.keyframes), np.int64)
     landmark_rows = world.observed_by(ids)
     landmark_rows = landmark_rows[world.landmarks.observations[landmark_rows] > 1]
-    return _window(world, ids, ids[:1], landmark_rows, disparity_sigma_px, offset_sigma_px)
+    return _problem(world, ids, ids[:1], landmark_rows, disparity_sigma_px, offset_sigma_px)
 
 
 def apply(world: KeyframeMap, correction: Correction) -> None:
     """Write a correction into the map.
 
-    Only keyframes and landmarks that still live are touched. Keyframes newer than the window move rigidly with the
-    window's last keyframe, and landmarks that were not in the window with the keyframe in which they are anchored. A
-    correction of a map that was begun anew since is ignored.
+    Only keyframes and landmarks that still live are touched. Keyframes newer than the problem's move rigidly with its
+    last one, and landmarks that were not in it with the keyframe in which they are anchored. A correction of a map that
+    was begun anew since is ignored.
     """
     if len(correction.keyframe_ids) == 0 or not world.knows(int(correction.keyframe_ids[-1])):
         return
@@ -94,19 +97,19 @@ def apply(world: KeyframeMap, correction: Correction) -> None:
     _drop(world, correction.outliers)
 
 
-def unchanged(window: Window) -> Correction:
-    """Return the correction that takes a map back to where a window was cut out of it."""
-    free = ~window.fixed
+def unchanged(problem: BundleAdjustmentProblem) -> Correction:
+    """Return the correction that takes a map back to where a problem was copied out of it."""
+    free = ~problem.fixed
     return Correction(
-        window.keyframe_ids[free],
-        window.rotations[free],
-        window.positions_m[free],
-        window.landmark_ids,
-        window.landmarks_m,
+        problem.keyframe_ids[free],
+        problem.rotations[free],
+        problem.positions_m[free],
+        problem.landmark_ids,
+        problem.landmarks_m,
         np.zeros((0, 2), np.int64),
         initial_error=np.nan,
         final_error=np.nan,
-        disparity_offset_px=window.camera.disparity_offset_px,
+        disparity_offset_px=problem.camera.disparity_offset_px,
     )
 
 
@@ -131,14 +134,14 @@ def _drop(world: KeyframeMap, outliers: IntArray) -> None:
             world.remove_observations(world.keyframes[keyframe_id], rows)
 
 
-def _window(
+def _problem(
     world: KeyframeMap,
     ids: IntArray,
     fixed: IntArray,
     landmark_rows: IntArray,
     disparity_sigma_px: float,
     offset_sigma_px: float,
-) -> Window:
+) -> BundleAdjustmentProblem:
     """Collect the observations of `landmark_rows` (ascending) by the keyframes `ids` (ascending)."""
     position = np.full(world.landmarks.capacity + 1, -1, np.int64)
     position[landmark_rows] = np.arange(len(landmark_rows))
@@ -149,7 +152,7 @@ def _window(
     def gather(values: list[np.ndarray]) -> np.ndarray:
         return np.concatenate([v[k] for v, k in zip(values, keypoints, strict=True)])
 
-    return Window(
+    return BundleAdjustmentProblem(
         keyframe_ids=ids,
         rotations=np.array([r.world_from_camera.rotation for r in records]),
         positions_m=np.array([r.world_from_camera.translation_m for r in records]),
