@@ -21,8 +21,8 @@ from slamfront.types import LoopClosingProblem, LoopClosingSolution, Sensor
 class PlaceRecognition:
     """Knows the places of all maps, and what to do when one is seen again.
 
-    `matcher` compares lost frames with keyframes, `place_matcher` keyframes with each other. Without a loop
-    worker loops stay open.
+    `matcher` compares lost frames with keyframes, `place_matcher` keyframes with each other. Without
+    `loop_worker` loops stay open.
     """
 
     def __init__(
