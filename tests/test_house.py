@@ -37,6 +37,7 @@ LAYERS = (
         "runtime",
         "streams",
         "trajectories",
+        "writing",
     },
     {"evaluation", "map", "models", "simulation", "solve"},
     {"backend", "features", "matching", "sinks", "sources", "tracking", "training", "viewer"},

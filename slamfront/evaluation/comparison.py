@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from slamfront.errors import EvaluationError
 from slamfront.evaluation.contestants import InGroup
 from slamfront.evaluation.page import image, page, table, text_cell
-from slamfront.trajectories import write_atomically
+from slamfront.writing import write_atomically
 
 ResultT = TypeVar("ResultT", covariant=True)
 NamedResult = TypeVar("NamedResult", bound="OfPair")

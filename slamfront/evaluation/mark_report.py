@@ -13,7 +13,7 @@ from slamfront.evaluation.marks import Judgement, Mark
 from slamfront.evaluation.page import figure_image, page, table, text_cell, value_cell
 from slamfront.evaluation.plots import error_figure
 from slamfront.evaluation.results import RunResult, read_curves
-from slamfront.trajectories import write_atomically
+from slamfront.writing import write_atomically
 
 _HEADINGS = (
     "recording", "sensor", "mark", "", "frames", "placed online", "placed final", "ATE online m", "ATE final m",

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 import numpy as np
 
 from slamfront.errors import OutputError
-from slamfront.trajectories import write_atomically
 from slamfront.types import FloatArray
+from slamfront.writing import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,7 +15,7 @@ from slamfront.errors import EvaluationError
 from slamfront.evaluation.page import figure_image, page, table, text_cell, value_cell
 from slamfront.evaluation.plots import error_figure, runs_figure, stage_figure, trajectory_figure
 from slamfront.evaluation.results import RunResult, Spread, read_curves, read_stage_times
-from slamfront.trajectories import write_atomically
+from slamfront.writing import write_atomically
 
 _Column = tuple[str, str, str]
 """Field of RunResult, heading, and format."""

@@ -24,8 +24,8 @@ from slamfront.config import from_mapping
 from slamfront.errors import ConfigError, EvaluationError, refused_as
 from slamfront.evaluation.trajectory import FrameTimes, TrajectoryMetrics
 from slamfront.reading import read_text
-from slamfront.trajectories import write_atomically
 from slamfront.types import FloatArray
+from slamfront.writing import write_atomically
 
 METRICS_FILE, ERRORS_FILE, STATS_FILE = "metrics.json", "errors.csv", "stats.csv"
 _ERROR_COLUMNS = ("time_s", "true_x", "true_y", "true_z", "x", "y", "z", "error_m", "error_deg")

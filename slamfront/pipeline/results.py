@@ -33,9 +33,10 @@ from slamfront.sinks.cloud import write_ply
 from slamfront.sinks.colmap import write_colmap
 from slamfront.sinks.stats import Stats
 from slamfront.sinks.trajectory import OnlineTrajectory, write_every_pose, write_final
-from slamfront.trajectories import read_tum, write_atomically
+from slamfront.trajectories import read_tum
 from slamfront.types import Tracked, Trajectory
 from slamfront.viewer.picture import picture
+from slamfront.writing import write_atomically
 
 log = logging.getLogger(__name__)
 

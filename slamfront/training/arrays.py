@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slamfront.errors import OutputError, TrainingError, refused_as
+from slamfront.writing import written_whole
 
 Field = tuple[str, int]
 """Kinds and dimensions of an array."""
@@ -23,13 +23,10 @@ _ALWAYS_UNPACKED_BYTES = 16 << 20
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], what: str, compressed: bool = False) -> None:
     """Write arrays by name, whole or not at all; OutputError says `what` could not be written."""
-    whole = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with whole.open("wb") as file:
+        with written_whole(path) as whole, whole.open("wb") as file:
             (np.savez_compressed if compressed else np.savez)(file, **arrays)  # type: ignore[arg-type]
-        whole.replace(path)
     except OSError as error:
-        whole.unlink(missing_ok=True)
         raise OutputError(f"{path}: {what} cannot be written ({error.strerror})") from error
 
 
