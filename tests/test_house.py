@@ -26,8 +26,10 @@ LAYERS = (
     {
         "calibration",
         "config",
+        "decoder_warnings",
         "descriptors",
         "environment",
+        "image_files",
         "image_headers",
         "imaging",
         "jobs",

@@ -42,16 +42,16 @@ from slamfront.calibration import read_calibration
 from slamfront.cli import main as slamfront_main
 from slamfront.commands.parsing import parse
 from slamfront.errors import MOST_CHARACTERS, SlamfrontError
+from slamfront.image_files import read_depth, read_image
 from slamfront.map.files import load_map
 from slamfront.models.checkpoints import load_network
 from slamfront.models.weights import PACKAGED_FOLDER
 from slamfront.pipeline import InlineAdjuster
 from slamfront.sources.guess import open_source
-from slamfront.sources.images_io import read_depth, read_image
 from slamfront.training.checkpoints import load_training
-from slamfront.training.labels import load_labels
+from slamfront.training.data.labels import load_labels
 from slamfront.training.recipe import Recipe
-from slamfront.training.tasks import task_of
+from slamfront.training.tasks.registry import task_of
 from slamfront.trajectories import read_trajectory
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,7 +7,7 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from slamfront.evaluation.plots import figure_bytes
+from slamfront.evaluation.trajectory.plots import figure_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,15 +15,15 @@ import numpy as np
 
 from slamfront.config import RunConfig, dump
 from slamfront.errors import EvaluationError, OutputError, SlamfrontError, refused_as
-from slamfront.evaluation.plots import error_figure, save_figure, stage_figure, trajectory_figure
-from slamfront.evaluation.results import (
+from slamfront.evaluation.trajectory import FrameTimes, TrajectoryMetrics, evaluate
+from slamfront.evaluation.trajectory.plots import error_figure, save_figure, stage_figure, trajectory_figure
+from slamfront.evaluation.trajectory.results import (
     STATS_FILE,
     RunResult,
     read_curves,
     read_stage_times,
     write_result,
 )
-from slamfront.evaluation.trajectory import FrameTimes, TrajectoryMetrics, evaluate
 from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap
 from slamfront.pipeline.folder import Claim, claim_new

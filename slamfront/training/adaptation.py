@@ -21,10 +21,11 @@ from slamfront.errors import TrainingError
 from slamfront.models.detection import refine_subpixel, score_map, select_keypoints, suppress_non_maxima
 from slamfront.models.digests import digest_of
 from slamfront.models.superpoint import DenseExtractor
-from slamfront.training.datasets import read_photograph
-from slamfront.training.homographies import WarpConfig, random_homography, warp, warped_area
-from slamfront.training.labels import ImageLabels, load_labels, photographs_in, save_labels
-from slamfront.training.rendered_file import RenderedPairs, RenderedView, holds_views
+from slamfront.training.data.datasets import read_photograph
+from slamfront.training.data.homographies import random_homography, warp, warped_area
+from slamfront.training.data.labels import ImageLabels, load_labels, photographs_in, save_labels
+from slamfront.training.data.rendered_file import RenderedPairs, RenderedView, holds_views
+from slamfront.training.recipe import WarpConfig
 from slamfront.types import Float32Array, Image
 
 log = logging.getLogger(__name__)
