@@ -24,7 +24,7 @@ from slamfront.models.superpoint import DenseExtractor
 from slamfront.training.data.datasets import unit
 from slamfront.training.data.feature_pairs import photograph_pairs
 from slamfront.training.recipe import PhotometricConfig, WarpConfig
-from slamfront.training.tasks.net2net import descriptor_translation, grown
+from slamfront.training.tasks.net2net import descriptor_translation, expanded
 from slamfront.training.tasks.registry import network_of
 
 _SIZE = (320, 240)
@@ -48,10 +48,10 @@ def main() -> None:
     if not isinstance(learned, DenseExtractor) or not isinstance(wanted, DenseExtractor):
         sys.exit(f"{given.learned_on} and {given.extractor} must be weights of extractors")
     translation = descriptor_translation(learned, wanted, views(given.photographs, given.count, given.seed))
-    large = grown(small.float(), translation, LightGlue())
+    large = expanded(small.float(), translation, LightGlue())
     state = {name: tensor.contiguous() for name, tensor in large.state_dict().items()}
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    save_file(state, given.out, metadata={"grown from": given.matcher})
+    save_file(state, given.out, metadata={"expanded from": given.matcher})
     print(f"{given.out}: {given.out.stat().st_size / 1e6:.0f} MB")
 
 

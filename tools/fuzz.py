@@ -50,7 +50,7 @@ from slamfront.pipeline import InlineAdjuster
 from slamfront.sources.guess import open_source
 from slamfront.training.checkpoints import load_training
 from slamfront.training.data.labels import load_labels
-from slamfront.training.recipe import Recipe
+from slamfront.training.recipe import Recipe, load_recipe
 from slamfront.training.tasks.registry import task_of
 from slamfront.trajectories import read_trajectory
 
@@ -288,7 +288,7 @@ def _recipes(rng: random.Random, folder: Path) -> None:
     recipe = config.from_mapping(Recipe, {"task": "magicpoint", "data": {"width": 64, "height": 64, "workers": 0}})
     path.write_text(base if rng.random() < 0.3 else config.dump(recipe))
     _damage_file(path, rng)
-    task = task_of(config.load(path, Recipe))
+    task = task_of(load_recipe(path))
     _ = task.examples(1)[0]
     if rng.random() < 0.3:
         made = folder / ("labels.npz" if rng.random() < 0.5 else "training.pt")

@@ -15,9 +15,6 @@ from slamfront.types import PoseGraph
 RADIUS_M = 4.0
 
 
-solve = PoseGraphOptimization().solve
-
-
 def ring(count: int, radius_m: float = RADIUS_M) -> list[Pose]:
     """Return true poses on a circle, looking outwards, seen from the first one."""
     poses = [

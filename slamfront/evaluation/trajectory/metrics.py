@@ -55,7 +55,7 @@ class TrajectoryMetrics:
 
     @property
     def ate(self) -> AbsoluteError:
-        """ATE under the alignment that counts."""
+        """ATE under the alignment that was asked for: SE(3), Sim(3) or none."""
         return {"se3": self.se3, "sim3": self.sim3, "none": self.unaligned}[self.alignment]
 
     @property
