@@ -118,9 +118,7 @@ def _figures(group: _Group) -> dict[str, Any]:
 
 def _page(groups: list[_Group], title: str, environment: Mapping[str, str]) -> str:
     body = [_summary_table(groups, _ACCURACY), _summary_table(groups, _SPEED)]
-    body.append(
-        '<p class="soft">Median over the runs, least to greatest below it; the ATE of each alignment in use is blue.</p>'
-    )
+    body.append('<p class="soft">Median over the runs, least to greatest below it; ATE (alignment in use) is blue.</p>')
     ates = {group.title: np.array([r.ate_m for r in group.passed if r.ate_m is not None]) for group in groups}
     if any(len(values) for values in ates.values()):
         body.append(figure_image(runs_figure(ates, "ATE, rmse [m]: runs and their median"), "ATE of every run"))
