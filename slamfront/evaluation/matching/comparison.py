@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -10,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from markupsafe import Markup
+
 from slamfront.errors import EvaluationError
 from slamfront.evaluation.matching.methods import InGroup
-from slamfront.evaluation.page import image, page, table, text_cell
+from slamfront.evaluation.page import cell, details, heading, image, page, paragraph, table
 from slamfront.writing import write_atomically
 
 ResultT = TypeVar("ResultT", covariant=True)
@@ -125,9 +126,9 @@ class Comparison:
         facts, path = dict(environment or {}), Path(path)
         document = {"title": title, "protocol": list(protocol), "environment": facts, "compared": self.documents}
         write_atomically(path.with_suffix(".json"), json.dumps(_plain(document), indent=2, allow_nan=False) + "\n")
-        body = ["<h2>Protocol</h2>", *(f"<p>{html.escape(sentence)}</p>" for sentence in protocol)]
+        body = [heading("Protocol"), *(paragraph(sentence) for sentence in protocol)]
         for section in self.sections:
-            body += [f"<h2>{html.escape(section.title)}</h2>", _table(section), *_shown(section.pictures)]
+            body += [heading(section.title), _table(section), *_shown(section.pictures)]
             if section.details:
                 body.append(_details(section))
         write_atomically(path, page(title, facts, body))
@@ -149,31 +150,29 @@ def _columns(section: Section) -> list[tuple[int, tuple[str, str]]]:
     return list(enumerate(section.rows[0][1]))
 
 
-def _table(section: Section) -> str:
+def _table(section: Section) -> Markup:
     headings = ["", *(head for _, (head, _) in _columns(section))]
-    return table(headings, [[text_cell(name), *(text_cell(text) for _, text in cells)] for name, cells in section.rows])
+    return table(headings, [[cell(name), *(cell(text) for _, text in cells)] for name, cells in section.rows])
 
 
-def _shown(pictures: Sequence[Picture]) -> list[str]:
+def _shown(pictures: Sequence[Picture]) -> list[Markup]:
     """Return the pictures, each pair under its name."""
-    parts: list[str] = []
+    parts: list[Markup] = []
     pair = ""
     for picture in pictures:
         if picture.pair != pair:
             pair = picture.pair
-            parts.append(f"<h3>{html.escape(pair)}</h3>")
+            parts.append(heading(pair, 3))
         alternative = f"{picture.name}: right matches green, wrong ones red"
-        parts += [f'<p class="soft">{html.escape(picture.name)}</p>', image(picture.content, "png", alternative)]
+        parts += [paragraph(picture.name, "soft"), image(picture.content, "png", alternative)]
     return parts
 
 
-def _details(section: Section) -> str:
+def _details(section: Section) -> Markup:
     """Return a table of every single result that opens when it is asked for."""
     headings = ["pair", "", *(head for head, _ in section.details[0][2])]
-    rows = [
-        [text_cell(text) for text in (pair, name, *(one for _, one in cells))] for pair, name, cells in section.details
-    ]
-    return f"<details><summary>every pair</summary>{table(headings, rows)}</details>"
+    rows = [[cell(text) for text in (pair, name, *(one for _, one in cells))] for pair, name, cells in section.details]
+    return details("every pair", table(headings, rows))
 
 
 def _plain(value: Any) -> Any:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from markupsafe import Markup
+
 from slamfront.errors import EvaluationError
-from slamfront.evaluation.page import figure_image, page, table, text_cell, value_cell
+from slamfront.evaluation.page import cell, details, heading, page, paragraph, table, value_cell
 from slamfront.evaluation.trajectory.marks import Judgement, Mark
-from slamfront.evaluation.trajectory.plots import error_figure
+from slamfront.evaluation.trajectory.plots import error_figure, figure_image
 from slamfront.evaluation.trajectory.results import RunResult, read_curves
 from slamfront.writing import write_atomically
 
@@ -60,12 +61,13 @@ def write_mark_report(
     facts, path = dict(environment or {}), Path(path)
     document = {"title": title, "environment": facts, "summary": summary(runs), "runs": [_figures(run) for run in runs]}
     write_atomically(path.with_suffix(".json"), json.dumps(document, indent=2, allow_nan=False) + "\n")
-    body = [f"<p>{html.escape(summary(runs))}</p>", table(_HEADINGS, [_row(run) for run in runs])]
-    body.append(
-        '<p class="soft">RPE over a second. Off: the largest error of the motion over a second to a pose that calls '
-        "itself right, as a share of the median depth; from 10 %, or 5 degrees, on it counts as wrong.</p>"
+    body = [paragraph(summary(runs)), table(_HEADINGS, [_row(run) for run in runs])]
+    note = (
+        "RPE over a second. Off: the largest error of the motion over a second to a pose that calls itself right, as a "
+        "share of the median depth; from 10 %, or 5 degrees, on it counts as wrong."
     )
-    body += [_section(run) for run in runs if not run.passed]
+    body.append(paragraph(note, "soft"))
+    body += [part for run in runs if not run.passed for part in _section(run)]
     write_atomically(path, page(title, facts, body))
 
 
@@ -94,18 +96,18 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _row(run: Marked) -> list[str]:
-    verdict = "<td>passed</td>" if run.passed else '<td class="bad">missed</td>'
-    start = [text_cell(run.name), text_cell(run.result.sensor), text_cell(_mark_text(run.mark)), verdict]
+def _row(run: Marked) -> list[Markup]:
+    verdict = cell("passed") if run.passed else cell("missed", style="bad")
+    start = [cell(run.name), cell(run.result.sensor), cell(_mark_text(run.mark)), verdict]
     found = run.judgement
     if found is None:
-        return [*start, f'<td class="bad" colspan="{len(_HEADINGS) - 4}">{html.escape(run.result.error)}</td>']
+        return [*start, cell(run.result.error, style="bad", columns=len(_HEADINGS) - 4)]
     figures = (
         (found.frames, ".0f"), (found.placed_percent, ".1f"), (found.final_percent, ".1f"),
         (found.ate_online_m, ".4f"), (found.ate_final_m, ".4f"), (found.rpe_online_m, ".4f"),
         (found.rpe_online_deg, ".3f"), (found.rpe_final_m, ".4f"), (100 * found.worst_depths, ".1f"),
     )  # fmt: skip
-    sure = f'<td class="bad">{len(found.wrong)}</td>' if found.wrong else "<td>0</td>"
+    sure = cell(str(len(found.wrong)), style="bad" if found.wrong else "")
     return [*start, *(value_cell(value, form) for value, form in figures), sure]
 
 
@@ -114,16 +116,16 @@ def _mark_text(mark: Mark) -> str:
     return f"{mark.placed:g} %{error}" + (f", says '{mark.says}'" if mark.says else "")
 
 
-def _section(run: Marked) -> str:
+def _section(run: Marked) -> list[Markup]:
     """Return the reasons of a run that missed its mark, and its errors over time."""
-    parts = [f"<h2>{html.escape(run.name)}</h2>", f'<p class="soft">{html.escape(run.source)}</p>']
-    parts += [f'<p class="bad">{html.escape(reason)}</p>' for reason in run.reasons]
+    parts = [heading(run.name), paragraph(run.source, "soft")]
+    parts += [paragraph(reason, "bad") for reason in run.reasons]
     curves = read_curves(run.folder) if run.folder is not None else None
     if curves is not None:
         figure = error_figure(curves.times_s, curves.errors_m, curves.errors_deg)
         picture = figure_image(figure, "error of the final trajectory over time")
-        parts.append(f"<details><summary>errors of the final trajectory</summary>{picture}</details>")
-    return "\n".join(parts)
+        parts.append(details("errors of the final trajectory", picture))
+    return parts
 
 
 def _figures(run: Marked) -> dict[str, object]:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
+from markupsafe import Markup
 
 from slamfront.errors import OutputError
+from slamfront.evaluation.page import image
 from slamfront.types import FloatArray
 from slamfront.writing import write_atomically
 
@@ -175,6 +177,12 @@ def figure_bytes(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format=kind, dpi=160, metadata={"Date": None} if kind == "svg" else None)
     return content.getvalue()
+
+
+def figure_image(figure: Figure, alternative: str) -> Markup:
+    """Return a figure as an image of a page, with the text that stands for it."""
+    # as an image and not inline: the identifiers inside two SVGs of one page would clash
+    return image(figure_bytes(figure, "svg"), "svg+xml", alternative)
 
 
 def _figure(width_in: float, height_in: float) -> Figure:

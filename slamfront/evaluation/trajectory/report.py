@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,10 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from slamfront.errors import EvaluationError
-from slamfront.evaluation.page import figure_image, page, table, text_cell, value_cell
-from slamfront.evaluation.trajectory.plots import error_figure, runs_figure, stage_figure, trajectory_figure
+from slamfront.evaluation.page import Style, cell, details, heading, page, paragraph, table, value_cell
+from slamfront.evaluation.trajectory.plots import (
+    error_figure,
+    figure_image,
+    runs_figure,
+    stage_figure,
+    trajectory_figure,
+)
 from slamfront.evaluation.trajectory.results import RunResult, Spread, read_curves, read_stage_times
 from slamfront.writing import write_atomically
 
@@ -118,11 +124,11 @@ def _figures(group: _Group) -> dict[str, Any]:
 
 def _page(groups: list[_Group], title: str, environment: Mapping[str, str]) -> str:
     body = [_summary_table(groups, _ACCURACY), _summary_table(groups, _SPEED)]
-    body.append('<p class="soft">Median over the runs, least to greatest below it; ATE (alignment in use) is blue.</p>')
+    body.append(paragraph("Median over the runs, least to greatest below it; ATE (alignment in use) is blue.", "soft"))
     ates = {group.title: np.array([r.ate_m for r in group.passed if r.ate_m is not None]) for group in groups}
     if any(len(values) for values in ates.values()):
         body.append(figure_image(runs_figure(ates, "ATE, rmse [m]: runs and their median"), "ATE of every run"))
-    body += [_section(group) for group in groups]
+    body += [part for group in groups for part in _section(group)]
     return page(title, environment, body)
 
 
@@ -131,52 +137,50 @@ def _shown(columns: tuple[_Column, ...], groups: list[_Group]) -> list[_Column]:
     return [column for column in columns if any(group.spread(column[0]) for group in groups)]
 
 
-def _summary_table(groups: list[_Group], wanted: tuple[_Column, ...]) -> str:
+def _summary_table(groups: list[_Group], wanted: tuple[_Column, ...]) -> Markup:
     columns = _shown(wanted, groups)
     rows = []
     for group in groups:
         cells = [_spread_cell(group, name, form) for name, _, form in columns]
-        rows.append([text_cell(group.title), _runs_cell(group), *cells])
+        rows.append([cell(group.title), _runs_cell(group), *cells])
     return table(["sequence", "runs", *(heading for _, heading, _ in columns)], rows)
 
 
-def _runs_cell(group: _Group) -> str:
+def _runs_cell(group: _Group) -> Markup:
     failed = len(group.results) - len(group.passed)
-    note = f'<small class="bad">{failed} failed</small>' if failed else ""
-    return f"<td>{len(group.results)}{note}</td>"
+    return cell(str(len(group.results)), f"{failed} failed" if failed else "", note_style="bad")
 
 
-def _spread_cell(group: _Group, name: str, form: str) -> str:
+def _spread_cell(group: _Group, name: str, form: str) -> Markup:
     spread = group.spread(name)
     if spread is None:
-        return "<td>–</td>"
+        return cell("–")
     least, greatest = format(spread.min, form), format(spread.max, form)
-    extent = f"<small>{least} – {greatest}</small>" if least != greatest else ""
-    counts = ' class="counts"' if name == f"ate_{group.passed[0].alignment}_m" else ""
-    return f"<td{counts}>{spread.median:{form}}{extent}</td>"
+    extent = f"{least} – {greatest}" if least != greatest else ""
+    style: Style = "counts" if name == f"ate_{group.passed[0].alignment}_m" else ""
+    return cell(format(spread.median, form), extent, style)
 
 
-def _section(group: _Group) -> str:
+def _section(group: _Group) -> list[Markup]:
     """Return what is said and shown about one group: notes, pictures of its median run, a table of all runs."""
-    parts = [f"<h2>{html.escape(group.title)}</h2>"]
+    parts = [heading(group.title)]
     notes = dict.fromkeys(f"run {r.run} failed: {r.error}" for r in group.results if r.error)
-    parts += [f'<p class="bad">{html.escape(note)}</p>' for note in notes]
+    parts += [paragraph(note, "bad") for note in notes]
     for name, label in (("association", "compared with the"), ("drift_note", "drift:")):
         said = dict.fromkeys(getattr(r, name) for r in group.passed if getattr(r, name))
-        parts += [f'<p class="soft">{html.escape(f"{label} {text}")}</p>' for text in said]
+        parts += [paragraph(f"{label} {text}", "soft") for text in said]
     folder = group.median_folder()
     if folder is not None:
         parts += _pictures(folder)
     columns = _shown(_COLUMNS, [group])
     rows = [
-        [f"<td>{r.run}</td>", *(value_cell(getattr(r, name), form) for name, _, form in columns)] for r in group.results
+        [cell(str(r.run)), *(value_cell(getattr(r, name), form) for name, _, form in columns)] for r in group.results
     ]
     every_run = table(["run", *(heading for _, heading, _ in columns)], rows)
-    parts.append(f"<details><summary>every run</summary>{every_run}</details>")
-    return "\n".join(parts)
+    return [*parts, details("every run", every_run)]
 
 
-def _pictures(folder: Path) -> list[str]:
+def _pictures(folder: Path) -> list[Markup]:
     curves, stages = read_curves(folder), read_stage_times(folder)
     images = []
     if curves is not None:
