@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -257,11 +256,9 @@ def _header(config: RunConfig, sensor: Sensor) -> MapHeader:
 def _features_of(weights: str) -> str:
     """Return what a map's header calls the features of a SuperPoint's weights."""
     from slamfront.models.checkpoints import load_network
+    from slamfront.models.digests import digest_of
 
-    digest = hashlib.sha256()
-    for name, tensor in load_network(weights).state_dict().items():
-        digest.update(name.encode() + tensor.float().contiguous().cpu().numpy().tobytes())
-    return f"superpoint {digest.hexdigest()[:16]}"
+    return f"superpoint {digest_of(load_network(weights))}"
 
 
 def vocabulary_for(features: str) -> Vocabulary | None:

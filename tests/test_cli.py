@@ -16,7 +16,7 @@ import yaml
 
 from slamfront.cli import COMMANDS, main
 from slamfront.config import RunConfig, dump, from_mapping, load
-from slamfront.evaluation.results import read_result
+from slamfront.evaluation.trajectory.results import read_result
 from slamfront.geometry.pose import Pose
 from slamfront.models.weights import REGISTRY
 from slamfront.trajectories import read_tum, write_kitti, write_tum

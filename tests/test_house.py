@@ -26,8 +26,10 @@ LAYERS = (
     {
         "calibration",
         "config",
+        "decoder_warnings",
         "descriptors",
         "environment",
+        "image_files",
         "image_headers",
         "imaging",
         "jobs",
@@ -37,6 +39,7 @@ LAYERS = (
         "runtime",
         "streams",
         "trajectories",
+        "writing",
     },
     {"evaluation", "map", "models", "simulation", "solve"},
     {"backend", "features", "matching", "sinks", "sources", "tracking", "training", "viewer"},

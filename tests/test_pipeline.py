@@ -16,8 +16,8 @@ from slamfront.backend import NullBackend, RemoteBackend
 from slamfront.build import build_front, resolve, whole_map_backend, workers_of
 from slamfront.config import MapsConfig, RunConfig
 from slamfront.errors import BackendError, OutputError
-from slamfront.evaluation.results import read_result, read_stage_times
 from slamfront.evaluation.trajectory import evaluate
+from slamfront.evaluation.trajectory.results import read_result, read_stage_times
 from slamfront.geometry.pose import Pose
 from slamfront.pipeline import Audience, Journal, ThreadedWorker, run
 from slamfront.pipeline.endings import Endings

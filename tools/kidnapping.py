@@ -32,8 +32,8 @@ import tyro
 
 from slamfront.build import build_front, resolve, workers_of
 from slamfront.config import RunConfig
-from slamfront.evaluation.association import associate
 from slamfront.evaluation.trajectory import evaluate
+from slamfront.evaluation.trajectory.association import associate
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose, rotation_angle
 from slamfront.pipeline import Session

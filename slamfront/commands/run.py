@@ -18,8 +18,8 @@ from slamfront.config import RunConfig
 from slamfront.errors import NOTHING_TRACKED, OK
 
 if TYPE_CHECKING:
-    from slamfront.evaluation.results import RunResult
     from slamfront.evaluation.trajectory import TrajectoryMetrics
+    from slamfront.evaluation.trajectory.results import RunResult
     from slamfront.pipeline import RunSummary
     from slamfront.pipeline.endings import Endings
     from slamfront.pipeline.results import RunFolder
