@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from slamfront.config import BundleConfig
 from slamfront.geometry.camera import MAX_DISPARITY_OFFSET_PX
 from slamfront.geometry.pose import Pose
 from slamfront.map.keyframe_map import KeyframeMap
 from slamfront.types import BoolArray, Correction, IntArray, Window
-
-# Keyframes outside the window that hold it in place
-_MAX_FIXED = 10
 
 
 def local_window(
@@ -20,6 +18,8 @@ def local_window(
     disparity_sigma_px: float,
     shared: bool = True,
     offset_sigma_px: float = 0.0,
+    *,
+    config: BundleConfig,
 ) -> Window:
     """Return a keyframe's window: the `size` keyframes most covisible with it, free, and those that hold them, fixed.
 
@@ -32,7 +32,7 @@ def local_window(
     if shared:
         landmark_rows = landmark_rows[world.landmarks.observations[landmark_rows] > 1]
     ids, _ = world.keyframes_seeing(landmark_rows)
-    outside = np.setdiff1d(ids[~np.isin(ids, free)][:_MAX_FIXED], free)
+    outside = np.setdiff1d(ids[~np.isin(ids, free)][: config.max_fixed], free)
     if len(outside) == 0:
         outside, free = free[:1], free[1:]
     ids = np.sort(np.r_[free, outside])

@@ -28,9 +28,6 @@ from slamfront.tracking.view import View, origin_of
 from slamfront.tracking.view_pose import solve_pose
 from slamfront.types import KeyFrame, Sensor, Window
 
-# Keyframes at which the offset of disparities is asked for, of a window of all: any that is held would hold the offset
-_OFFSET_AT = (3, 5, 8, 12, 20, 40)
-
 KeyframeListener = Callable[[KeyFrame, Window], None]
 
 
@@ -42,8 +39,9 @@ class Mapper:
 
     def __init__(self, config: RunConfig, sensor: Sensor, atlas: Atlas, adjuster: Adjuster) -> None:
         self._config, self._atlas, self._adjuster = config, atlas, adjuster
-        self._disparity_sigma_px = disparity_sigma_px(sensor)
-        self._offset_sigma_px = disparity_offset_sigma_px(sensor)
+        depth = config.tracker.depth
+        self._disparity_sigma_px = disparity_sigma_px(sensor, depth)
+        self._offset_sigma_px = disparity_offset_sigma_px(sensor, depth)
         self.listeners: list[KeyframeListener] = []
         self.restart()
 
@@ -53,7 +51,7 @@ class Mapper:
         self._unturned: tuple[KeyframeRecord, View] | None = None
         self._unfinished: tuple[KeyframeRecord, View] | None = None
         self._unadjusted: tuple[int, int] | None = None
-        self._offset_at = list(_OFFSET_AT)
+        self._offset_at = list(self._config.backend.bundle.offset_keyframes)
 
     def _new_policy(self) -> KeyframePolicy:
         return KeyframePolicy(self._config.keyframes, self._config.tracker.max_landmarks)
@@ -65,7 +63,7 @@ class Mapper:
     def begin(self, keyframe: KeyframeRecord, view: View) -> None:
         """Take in the keyframe of a view with which a map begins."""
         self._unturned = keyframe, view
-        measure_depths(self._atlas.world, self._disparity_sigma_px)
+        measure_depths(self._atlas.world, self._disparity_sigma_px, config=self._config.keyframes.triangulation)
         self._publish(keyframe, size=len(self._atlas.world.keyframes))
 
     def add_earlier(self, keyframe: KeyframeRecord, views: Sequence[View]) -> list[int]:
@@ -79,19 +77,19 @@ class Mapper:
             if view.frame.time_ns == first.time_ns:
                 nearest = first
             elif policy.due(view, world, nearest, backend_idle=False):
-                nearest = insert_keyframe(world, view)
-                place_by_parallax(world, nearest)
+                nearest = insert_keyframe(world, view, config=self._config)
+                place_by_parallax(world, nearest, config=self._config)
                 made.append(nearest)
             ids.append(nearest.id)
         for earlier in made:
-            fuse_with_neighbours(world, earlier)
+            fuse_with_neighbours(world, earlier, config=self._config)
         return ids
 
     def add(self, view: View) -> KeyframeRecord:
         """Make the view a keyframe."""
         world = self._atlas.world
-        keyframe = insert_keyframe(world, view)
-        place_by_parallax(world, keyframe)
+        keyframe = insert_keyframe(world, view, config=self._config)
+        place_by_parallax(world, keyframe, config=self._config)
         self._unfinished = keyframe, view
         return keyframe
 
@@ -106,7 +104,7 @@ class Mapper:
         (keyframe, view), world, predicted = newest, self._atlas.world, expected.camera_from_world
         if view.turn_measured:
             return
-        follow(next_view, view, world, predicted)
+        follow(next_view, view, world, predicted, self._config.tracker.flow)
         if solve_pose(next_view, world, predicted, self._config.tracker, ranged=False):
             turning, _ = motion.turning(next_view.measured or origin_of(next_view))
             straighten(world, keyframe, view, Shutter(world.camera, turning))
@@ -122,16 +120,18 @@ class Mapper:
             self._adjust()
             return None
         (keyframe, view), world = newest, self._atlas.world
-        cull_landmarks(world, keyframe.id)
-        recall(world, keyframe, self._config.tracker, self._config.seed)
-        triangulate_with_neighbours(world, keyframe, view)
-        fuse_with_neighbours(world, keyframe)
+        config = self._config
+        cull_landmarks(world, keyframe.id, config=config.keyframes.culling)
+        recall(world, keyframe, config)
+        triangulate_with_neighbours(world, keyframe, view, config=config)
+        fuse_with_neighbours(world, keyframe, config=config)
         rows = keyframe.landmark_rows[keyframe.landmark_rows >= 0]
-        measure_depths(world, self._disparity_sigma_px, rows[world.landmarks.created_by[rows] == keyframe.id])
+        new = rows[world.landmarks.created_by[rows] == keyframe.id]
+        measure_depths(world, self._disparity_sigma_px, new, config=config.keyframes.triangulation)
         view.adopt(keyframe)
         view.settle(world)
-        self._publish(keyframe, self._config.backend.window)
-        cull_keyframes(world, keyframe, self._config.keyframes)
+        self._publish(keyframe, config.backend.window)
+        cull_keyframes(world, keyframe, config.keyframes)
         return keyframe
 
     def _adjust(self) -> None:
@@ -149,8 +149,9 @@ class Mapper:
         if self._offset_sigma_px > 0 and self._offset_at and len(world.keyframes) >= self._offset_at[0]:
             self._offset_at.pop(0)
             offset_sigma_px, size = self._offset_sigma_px, len(world.keyframes)
-        sigma_px = self._disparity_sigma_px
-        self._adjuster.offer(local_window(world, keyframe_id, size, sigma_px, offset_sigma_px=offset_sigma_px))
+        sigma_px, bundle = self._disparity_sigma_px, self._config.backend.bundle
+        window = local_window(world, keyframe_id, size, sigma_px, offset_sigma_px=offset_sigma_px, config=bundle)
+        self._adjuster.offer(window)
 
     def _publish(self, keyframe: KeyframeRecord, size: int) -> None:
         """Have the keyframe's window adjusted, and tell listeners all that the keyframe observes."""
@@ -158,6 +159,7 @@ class Mapper:
         self._adjust()
         if self.listeners:
             world = self._atlas.world
-            window = local_window(world, keyframe.id, size, self._disparity_sigma_px, shared=False)
+            sigma_px, bundle = self._disparity_sigma_px, self._config.backend.bundle
+            window = local_window(world, keyframe.id, size, sigma_px, shared=False, config=bundle)
             for listener in self.listeners:
                 listener(replace(world.keyframe(keyframe.id), map_id=self._atlas.active_id), window)

@@ -39,10 +39,11 @@ class Revisits:
         self._places = PlaceIndex(packaged_vocabulary(extractor))
         self._relocalizer = Relocalizer(matcher, config.tracker, config.seed, LikeliestFirst(self._places))
         sighter = Sighter(place_matcher, config.loops, config.tracker, sensor, config.seed)
-        self._reunion = Reunion(self._places, sighter, sensor)
+        self._reunion = Reunion(self._places, sighter, sensor, config)
         self._loops: LoopClosing | OpenLoops = OpenLoops()
         if closer is not None and config.loops.enabled:
-            self._loops = LoopClosing(LoopDetector(self._places, sighter, config.loops, sensor), closer, sensor)
+            detector = LoopDetector(self._places, sighter, config.loops, sensor)
+            self._loops = LoopClosing(detector, closer, sensor, config)
         if atlas.active is not None:
             self._places.update(atlas.active)  # now, so that the first lost frame need not wait for it
 
