@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from slamfront.config import RunConfig, TrackerConfig
+from slamfront.config import RunConfig, SmoothingConfig, TrackerConfig
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose, Sim3
 from slamfront.geometry.shutter import Shutter
@@ -40,14 +40,8 @@ from slamfront.types import BundleAdjustmentProblem, Frame, LandmarkObservations
 
 log = logging.getLogger(__name__)
 
-# Fewest landmarks of a first map from one frame with distances
-_MIN_FIRST_LANDMARKS = 50
-# A map of at most this many keyframes that is lost is begun anew: it was a false start
-_FALSE_START_KEYFRAMES = 3
 # Nobody looked around in what a frame comes after the last one by more than this
 _LONGEST_INTERVAL_NS = 500_000_000
-# Observations of a frame that are kept to place it again: more add little to its pose
-_OBSERVED = 128
 
 
 class FrontEnd:
@@ -78,13 +72,13 @@ class FrontEnd:
         self._camera = camera if sensor != "mono" else replace(camera, baseline_m=None)
         self._extractor, self._ba_worker = extractor, workers.bundle_adjustment
         self._atlas = Atlas(world)
-        self._initializer = Initializer(matcher, self._camera, config.seed)
+        self._initializer = Initializer(matcher, self._camera, config.seed, config.tracker)
         self._locator = Locator(matcher, config.tracker, config.seed)
         self._local_mapper = LocalMapper(config, sensor, self._atlas, self._ba_worker)
         self._place_recognition = PlaceRecognition(
             config, sensor, self._atlas, matcher, place_matcher or matcher, workers.loop_closing
         )
-        self._motion = MotionFilter()
+        self._motion = MotionFilter(self._config.tracker.motion)
         self._odometry = Odometry()
         self._guesses = Guesses(config.guess, config.tracker, sensor, matcher, config.seed)
         self._pairs = PairCheck()
@@ -94,9 +88,11 @@ class FrontEnd:
         self._late: list[Tracked] = []
         self.first_own_id = 0 if world is None else world.next_id
         if world is not None:
-            measure_depths(world, disparity_sigma_px(sensor))
+            world.covisibility = config.keyframes.covisibility
+            sigma_px = disparity_sigma_px(sensor, config.tracker.depth)
+            measure_depths(world, sigma_px, config=config.keyframes.triangulation)
         self.view: View | None = None
-        self._overlay = Overlay(self._camera)
+        self._overlay = Overlay(self._camera, self._config.tracker.overlay)
 
     # --- one frame
 
@@ -178,18 +174,24 @@ class FrontEnd:
 
     def full_ba_problem(self, world: KeyframeMap) -> BundleAdjustmentProblem:
         """Return the full bundle adjustment of a map."""
-        return full_ba_problem(world, disparity_sigma_px(self._sensor), disparity_offset_sigma_px(self._sensor))
+        sensor, depth = self._sensor, self._config.tracker.depth
+        return full_ba_problem(world, disparity_sigma_px(sensor, depth), disparity_offset_sigma_px(sensor, depth))
 
     @property
     def observed(self) -> LandmarkObservations | None:
         """What the newest frame shows of the landmarks; None where it has no pose."""
         placed = self.view is not None and self.view.camera_from_world is not None
-        return self.view.observations(_OBSERVED) if placed and self.view is not None else None
+        return self.view.observations(self._config.smoothing.observations) if placed and self.view is not None else None
 
     @property
     def tracker_config(self) -> TrackerConfig:
         """How poses are found."""
         return self._config.tracker
+
+    @property
+    def smoothing_config(self) -> SmoothingConfig:
+        """What is kept of frames, to place them again at the end."""
+        return self._config.smoothing
 
     def take_late(self) -> list[Tracked]:
         """Return answers to earlier frames, which had none while a single camera waited for its first map."""
@@ -206,12 +208,12 @@ class FrontEnd:
 
         Ids of keyframes and landmarks are not used again.
         """
-        self._motion = MotionFilter()
+        self._motion = MotionFilter(self._config.tracker.motion)
         self._initializer.restart()
         self._local_mapper.restart()
         self._place_recognition.lose()
         self._late, self.view = [], None
-        self._overlay = Overlay(self._camera)
+        self._overlay = Overlay(self._camera, self._config.tracker.overlay)
         self._state = State.LOST if self._frozen else State.INITIALIZING
         self._odometry, self._pairs = Odometry(), PairCheck()
         self._guesses.restart()
@@ -230,27 +232,31 @@ class FrontEnd:
         if self._sensor == "stereo" and frame.right is not None and not self._pairs.done:
             self._pairs.look(view.grey, grey(frame.right))
         if self._atlas.active is None:
-            self._atlas.begin(KeyframeMap(self.camera, view.features.descriptors))
+            self._atlas.begin(self._new_map(view))
         return view
+
+    def _new_map(self, view: View) -> KeyframeMap:
+        """Return a map without anything in it, for features like a view's."""
+        return KeyframeMap(self.camera, view.features.descriptors, self._config.keyframes.covisibility)
 
     def _begin(self, view: View) -> str:
         """Make the first map, and return nothing, or why that must wait."""
-        self._state = State.INITIALIZING
+        self._state, config = State.INITIALIZING, self._config
         if self._sensor == "mono":
             pair = self._initializer.try_view(view)
             if isinstance(pair, str):
                 return pair
-            reference = first_map(self.world, pair, self._config.tracker.max_landmarks)
-            earlier = self._initializer.look_back(self.world, pair, self._config.tracker)
+            reference = first_map(self.world, pair, config=config)
+            earlier = self._initializer.look_back(self.world, pair)
             for past, keyframe_id in zip(earlier, self._local_mapper.add_earlier(reference, earlier), strict=True):
                 self._late.append(self._tracked(past, keyframe_id, {}, "placed when the map began"))
         else:
             view.camera_from_world = Pose.identity()
-            reference = insert_keyframe(self.world, view)
-            if self.landmark_count < _MIN_FIRST_LANDMARKS:
-                count = self.landmark_count
+            reference = insert_keyframe(self.world, view, config=config)
+            count, least = self.landmark_count, config.tracker.initializer.min_landmarks
+            if count < least:
                 self._begin_anew()
-                return f"{count} keypoints with depth, {_MIN_FIRST_LANDMARKS} are needed"
+                return f"{count} keypoints with depth, {least} are needed"
         self._reference_id = reference.id
         self._state = State.TRACKING
         self._filter(view)
@@ -290,9 +296,10 @@ class FrontEnd:
         if not view.turn_measured:
             view.turn(Shutter(self.camera, turning))
         local = local_landmarks(self.world, self._reference, config)
-        looked_for = align_view(view, self.world, local, config.max_landmarks)
+        looked_for = align_view(view, self.world, local, config)
         inliers = solve_pose(view, self.world, start, config, ranged=True, turning_sigma_rad_s=turning_sigma)
-        needed = config.min_inliers if self._state is not State.RELOCALIZED else 2 * config.min_inliers
+        factor = config.relocalization.inlier_factor if self._state is State.RELOCALIZED else 1
+        needed = factor * config.min_inliers
         if inliers < needed:
             return f"{inliers} landmarks agree with the pose, {needed} are needed"
         if not is_credible(view, self._motion.predict(view.frame.time_ns), config):
@@ -348,7 +355,8 @@ class FrontEnd:
         self._state = State.LOST
         self._motion.reset()
         own = [keyframe_id for keyframe_id in self.world.keyframes if keyframe_id >= self.first_own_id]
-        if len(own) == self.keyframe_count <= _FALSE_START_KEYFRAMES and self._sensor == "mono":
+        false_start = self._config.tracker.initializer.false_start_keyframes
+        if len(own) == self.keyframe_count <= false_start and self._sensor == "mono":
             self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -371,7 +379,7 @@ class FrontEnd:
         long = self._lost_ns >= 1e9 * config.new_after_s
         if not long or not config.enabled or self._frozen or len(self.maps) >= config.most or not self.keyframe_count:
             return reason
-        self._atlas.begin(KeyframeMap(self.camera, view.features.descriptors))
+        self._atlas.begin(self._new_map(view))
         self._ba_worker.discard_pending()
         self._place_recognition.restart()
         missing = self._begin(view)
@@ -395,9 +403,10 @@ class FrontEnd:
             apply(self.world, correction)
         if corrections:
             if self._sensor == "mono":
-                cull_collapsed(self.world, reference)
+                cull_collapsed(self.world, reference, config=self._config.keyframes.culling)
             rows = np.concatenate([self.world.landmarks.rows(c.landmark_ids) for c in corrections])
-            measure_depths(self.world, disparity_sigma_px(self._sensor), rows[rows >= 0])
+            sigma_px, config = disparity_sigma_px(self._sensor, self._config.tracker.depth), self._config.keyframes
+            measure_depths(self.world, sigma_px, rows[rows >= 0], config=config.triangulation)
         if self._place_recognition.take():
             self._ba_worker.discard_pending()
         after, scale = reference.world_from_camera, self.world.scale(reference.id) / scale

@@ -14,7 +14,7 @@ import pytest
 
 from slamfront.backend import NullBackend, RemoteBackend
 from slamfront.build import build_front, resolve, whole_map_backend, workers_of
-from slamfront.config import MapsConfig, RunConfig
+from slamfront.config import MapsConfig, RunConfig, SmoothingConfig
 from slamfront.errors import BackendError, OutputError
 from slamfront.evaluation.trajectory import evaluate
 from slamfront.evaluation.trajectory.results import read_result, read_stage_times
@@ -229,7 +229,7 @@ def test_frames_of_a_map_that_was_given_up_have_no_final_pose() -> None:
 
 
 def test_a_journal_stays_small() -> None:
-    journal = Journal()
+    journal = Journal(SmoothingConfig())
     pose = Pose(np.eye(3), np.zeros(3))
     for number in range(2000):
         journal.add(Tracked(number, number, State.TRACKING, 0, pose, pose, stage_ms={"extract": 1.0}))

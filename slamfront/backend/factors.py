@@ -21,8 +21,6 @@ HOLD_SIGMA = 1e-6
 """Of the prior that holds a pose, rad and m: far below what images can tell, and still well conditioned."""
 _SCALE_SIGMA = 1e-3
 """Of the distance that sets a free scale, as a share of it; gauge only, so that its value changes no residual."""
-_KNOWN = 0.15
-"""Inverse depth known to this share of the typical one needs no prior, which would bend the map a little."""
 _ACROSS = 100.0
 """Of a landmark of unknown depth across its ray, as a share of its distance: nothing that counts."""
 _POSE, _LANDMARK = ord("x") << 56, ord("l") << 56
@@ -135,14 +133,16 @@ def hold_scale(graph: gtsam.NonlinearFactorGraph, problem: BundleAdjustmentProbl
         graph.add(gtsam.RangeFactorPose3(*keys, distances[far], sigma))
 
 
-def depth_priors(problem: BundleAdjustmentProblem, chosen: BoolArray) -> list[gtsam.NonlinearFactor]:
+def depth_priors(
+    problem: BundleAdjustmentProblem, chosen: BoolArray, known_depth: float
+) -> list[gtsam.NonlinearFactor]:
     """Return one factor for each of the chosen landmarks (L,) of a single camera whose depth no parallax tells: it is
     about that of the others.
 
     Inverse depth is Gaussian about its median, and its deviation is the median itself, so that a landmark may well be
-    infinitely far, and hardly nearer than a third (Civera, Davison and Montiel 2008, section III). As a factor of the
-    point it is linear about where the landmark is. Without it, noise of a camera that hardly moves draws landmarks
-    towards it, which then hold it in place.
+    infinitely far, and hardly nearer than a third (Civera, Davison and Montiel 2008, section III). One that is known to
+    the share `known_depth` of it needs none. As a factor of the point it is linear about where the landmark is. Without
+    it, noise of a camera that hardly moves draws landmarks towards it, which then hold it in place.
     """
     rows, size = problem.landmark_rows, len(problem.landmark_ids)
     count = np.maximum(np.bincount(rows, minlength=size), 1)[:, None]
@@ -156,7 +156,7 @@ def depth_priors(problem: BundleAdjustmentProblem, chosen: BoolArray) -> list[gt
     typical = float(np.median(1.0 / distance[chosen]))
     across = np.cross(seen_from - mean[rows], rays[rows]) / problem.sigmas_px[:, None] * problem.camera.fx
     information = np.bincount(rows, np.einsum("ij,ij->i", across, across), size)
-    unknown = np.flatnonzero(chosen & (information * (_KNOWN * typical) ** 2 < 1.0))
+    unknown = np.flatnonzero(chosen & (information * (known_depth * typical) ** 2 < 1.0))
     distance, rays = distance[unknown], rays[unknown]
     sigmas = typical * distance**2
     expected = problem.landmarks_m[unknown] + rays * (distance - typical * distance**2)[:, None]

@@ -32,12 +32,6 @@ from slamfront.errors import BackendError
 from slamfront.types import BoolArray, BundleAdjustmentProblem, Correction, FloatArray
 
 _LOG = logging.getLogger(__name__)
-_TOLERANCE = 1e-4
-"""Relative decrease of the error at which the optimisation ends."""
-_FIRST_TOLERANCE = 1e-2
-"""The same before outliers are dropped: near enough to tell them."""
-_PROBE_PX = 0.05
-"""The offset of disparities at which the optimum is looked at for a second time."""
 _WEAK_PRIOR = 0.1
 """Sigma of the prior that helps an indeterminate system, as a share of a landmark's mean distance."""
 
@@ -64,13 +58,14 @@ class BundleAdjustment:
         all of them alike, which makes far points the nearer the farther they are, so that near and far ones tell
         different motions.
         """
-        huber = huber_threshold(problem, self._config.huber_px)
-        optimization = _Optimization(problem, huber)
+        huber = huber_threshold(problem, self._config.huber_px, config=self._config.bundle)
+        bundle = self._config.bundle
+        optimization = _Optimization(problem, huber, bundle.known_depth)
         limits = chi_square_limits(problem)
         first = max(1, self._config.max_iterations // 2)
-        optimization.optimize(optimization.finite, first, _FIRST_TOLERANCE)
+        optimization.optimize(optimization.finite, first, bundle.first_tolerance)
         fits = optimization.finite & (optimization.chi_square() <= limits)
-        optimization.optimize(fits, self._config.max_iterations - first, _TOLERANCE)
+        optimization.optimize(fits, self._config.max_iterations - first, bundle.tolerance)
         if problem.offset_sigma_px <= 0 or not has_disparity(problem).any():
             return correction_between(problem, optimization.state)
         offset_px, solved = self._solve_offset(optimization.state, fits, huber)
@@ -86,19 +81,19 @@ class BundleAdjustment:
         the optimum at another offset: one step of the secant method. What one landmark's disparities are wrong by is
         alike wherever it is seen from, so that they count as one.
         """
-        slope = offset_slope(solved, chosen, huber)
-        probe = self._improved(_shifted(solved, _PROBE_PX), chosen, huber)
+        slope, probe_px = offset_slope(solved, chosen, huber), self._config.bundle.offset_probe_px
+        probe = self._improved(_shifted(solved, probe_px), chosen, huber)
         measured = chosen & has_disparity(solved)
         alike = max(measured.sum(), 1) / max(len(np.unique(solved.landmark_rows[measured])), 1)
-        curvature = max((offset_slope(probe, chosen, huber) - slope) / _PROBE_PX, 1e-9)
+        curvature = max((offset_slope(probe, chosen, huber) - slope) / probe_px, 1e-9)
         known_px, prior_px = solved.camera.disparity_offset_px, solved.offset_sigma_px
         total_px = expected_offset(known_px - slope / curvature, np.sqrt(alike / curvature), prior_px)
         offset_px = float(np.clip(total_px, -3 * prior_px, 3 * prior_px)) - known_px
-        return offset_px, self._improved(_shifted(probe, offset_px - _PROBE_PX), chosen, huber)
+        return offset_px, self._improved(_shifted(probe, offset_px - probe_px), chosen, huber)
 
     def _improved(self, problem: BundleAdjustmentProblem, chosen: BoolArray, huber: float) -> BundleAdjustmentProblem:
-        optimization = _Optimization(problem, huber)
-        optimization.optimize(chosen, self._config.max_iterations, _TOLERANCE)
+        optimization = _Optimization(problem, huber, self._config.bundle.known_depth)
+        optimization.optimize(chosen, self._config.max_iterations, self._config.bundle.tolerance)
         return optimization.state
 
 
@@ -110,8 +105,8 @@ def _shifted(problem: BundleAdjustmentProblem, offset_px: float) -> BundleAdjust
 class _Optimization:
     """A problem while it is being optimised: its present state, and the factor of each observation."""
 
-    def __init__(self, problem: BundleAdjustmentProblem, huber: float) -> None:
-        self.state = problem
+    def __init__(self, problem: BundleAdjustmentProblem, huber: float, known_depth: float) -> None:
+        self.state, self._known_depth = problem, known_depth
         self.finite = np.asarray(np.isfinite(problem.pixels_xy).all(axis=1))
         self._factors = np.empty(len(problem.pixels_xy), object)
         self._factors[:] = observation_factors(problem, np.arange(len(problem.pixels_xy)), huber)
@@ -134,7 +129,7 @@ class _Optimization:
         for factor in self._factors[used].tolist():
             graph.add(factor)
         if not has_disparity(problem).any():
-            for factor in depth_priors(problem, landmarks):
+            for factor in depth_priors(problem, landmarks, self._known_depth):
                 graph.add(factor)
         parameters = gtsam.LevenbergMarquardtParams.CeresDefaults()
         parameters.setMaxIterations(iterations)

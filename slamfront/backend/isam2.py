@@ -22,7 +22,6 @@ from slamfront.backend.factors import (
 )
 from slamfront.backend.gtsam_ba import BundleAdjustment
 from slamfront.backend.residuals import (
-    CHI2_MONO,
     chi_square,
     chi_square_limits,
     correction_between,
@@ -33,13 +32,10 @@ from slamfront.backend.residuals import (
 from slamfront.config import BackendConfig
 from slamfront.errors import BackendError
 from slamfront.geometry.pose import Pose
+from slamfront.solve.statistics import CHI_SQUARE_MONO
 from slamfront.types import BoolArray, BundleAdjustmentProblem, Correction, FloatArray
 
 _LOG = logging.getLogger(__name__)
-_MIN_PARALLAX_RAD = np.deg2rad(1.0)
-_RELINEARIZE = 0.003
-"""Change of a variable, rad or m, from which its factors are linearised anew."""
-_UPDATES = 2
 _GTSAM_ERRORS = (RuntimeError, IndexError)
 
 Observation = tuple[int, int]
@@ -85,7 +81,7 @@ class IncrementalSmoother:
 
     def _clear(self) -> None:
         parameters = gtsam.ISAM2Params()
-        parameters.setRelinearizeThreshold(_RELINEARIZE)
+        parameters.setRelinearizeThreshold(self._config.incremental.relinearize)
         parameters.relinearizeSkip = 1
         # Gauss-Newton steps throw landmarks of wrong observations behind cameras, where nothing holds them any more.
         parameters.setOptimizationParams(gtsam.ISAM2DoglegParams())
@@ -177,7 +173,7 @@ class IncrementalSmoother:
         known = np.array([i in self._observers for i in problem.landmark_ids.tolist()], bool)
         known_poses = np.array([i in self._keyframes for i in problem.keyframe_ids.tolist()], bool)
         wide = np.bincount(problem.landmark_rows, has_disparity(problem), len(known)) > 0
-        wide |= parallax_rad(problem) >= _MIN_PARALLAX_RAD
+        wide |= parallax_rad(problem) >= np.deg2rad(self._config.incremental.min_parallax_deg)
         used = chosen & (known | wide)[problem.landmark_rows]
         for _ in range(2):  # a pose that is refused takes its observations from the landmarks, and those from poses
             landmarks, poses = determined(problem, used)
@@ -216,7 +212,7 @@ class IncrementalSmoother:
             keyframe, keypoint, landmark = int(keyframes[row]), int(keypoints[row]), int(ids[row])
             self._keyframes[keyframe][keypoint] = (slot, landmark)
             self._observers.setdefault(landmark, {})[keyframe, keypoint] = int(rays[row])
-        for _ in range(_UPDATES - 1):
+        for _ in range(self._config.incremental.updates - 1):
             self._isam.update()
 
 
@@ -249,7 +245,7 @@ def _apart(carried: BundleAdjustmentProblem, estimate: BundleAdjustmentProblem) 
     before, after = _projected(carried, points_m), _projected(estimate, points_m)
     visible = np.isfinite(before).all(axis=1)
     # One that comes to lie behind its camera has moved far
-    stays = visible & (((after - before) ** 2).sum(axis=1) <= CHI2_MONO * carried.sigmas_px**2)
+    stays = visible & (((after - before) ** 2).sum(axis=1) <= CHI_SQUARE_MONO * carried.sigmas_px**2)
     seen, staying = (
         np.bincount(carried.keyframe_rows[rows], minlength=len(carried.fixed)) for rows in (visible, stays)
     )

@@ -5,16 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit
 
+from slamfront.config import BundleConfig
+from slamfront.solve.statistics import CHI_SQUARE_MONO, CHI_SQUARE_STEREO, MEDIAN_MONO, MEDIAN_STEREO
 from slamfront.types import BoolArray, BundleAdjustmentProblem, Correction, FloatArray
 
-CHI2_MONO = 5.991
-"""95 % quantile of the chi-square distribution with 2 degrees of freedom: (u, v)."""
-CHI2_STEREO = 7.815
-"""95 % quantile with 3 degrees of freedom: (u, v, disparity)."""
-_MEDIAN_MONO, _MEDIAN_STEREO = 1.386, 2.366
-"""Medians of the same distributions."""
-_LEAST_SHARE = 0.05
-"""Of their stated deviations errors are taken to have at least so much: without any, no two would agree."""
 _MIN_POSE_OBSERVATIONS = 4
 _RUN_OFF_M = 1e9
 """Beyond this a landmark is nowhere; what is merely far stays in the map, for it tells directions."""
@@ -46,7 +40,7 @@ def chi_square(problem: BundleAdjustmentProblem) -> FloatArray:
     return np.where((points[:, 2] > 0) & np.isfinite(squares), squares, np.inf)
 
 
-def huber_threshold(problem: BundleAdjustmentProblem, huber: float) -> float:
+def huber_threshold(problem: BundleAdjustmentProblem, huber: float, *, config: BundleConfig) -> float:
     """Return where Huber's rule is to begin, in deviations as stated: at `huber` of them, or sooner in proportion where
     the median error is smaller than they say.
 
@@ -55,9 +49,9 @@ def huber_threshold(problem: BundleAdjustmentProblem, huber: float) -> float:
     """
     if not len(problem.pixels_xy):
         return huber
-    medians = np.where(has_disparity(problem), _MEDIAN_STEREO, _MEDIAN_MONO)
+    medians = np.where(has_disparity(problem), MEDIAN_STEREO, MEDIAN_MONO)
     share = float(np.sqrt(np.median(chi_square(problem) / medians)))
-    return huber * min(max(share, _LEAST_SHARE), 1.0)
+    return huber * min(max(share, config.min_sigma_share), 1.0)
 
 
 def offset_slope(problem: BundleAdjustmentProblem, chosen: BoolArray, huber: float) -> float:
@@ -85,7 +79,7 @@ def expected_offset(measured_px: float, sigma_px: float, prior_sigma_px: float) 
 
 def chi_square_limits(problem: BundleAdjustmentProblem) -> FloatArray:
     """Return the largest chi-square (M,) of an inlier: 95 % of true observations stay below."""
-    return np.where(has_disparity(problem), CHI2_STEREO, CHI2_MONO)
+    return np.where(has_disparity(problem), CHI_SQUARE_STEREO, CHI_SQUARE_MONO)
 
 
 def determined(problem: BundleAdjustmentProblem, observations: BoolArray) -> tuple[BoolArray, BoolArray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from slamfront.config import RunConfig
 from slamfront.loop_closing.loop_detection import Loop, LoopDetector, fuse_loop
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.map.ba_problem import apply, full_ba_problem
@@ -13,10 +14,6 @@ from slamfront.tracking.depth_source import disparity_offset_sigma_px, disparity
 from slamfront.types import GraphCorrection, LoopClosingProblem, LoopClosingSolution, Sensor
 
 log = logging.getLogger(__name__)
-
-# Keyframes after a loop until the whole map is adjusted, twice: soon, for where the old place is tracked well few come,
-# and once many see landmarks of the old place
-_ADJUST_AFTER = (1, 15)
 
 
 class OpenLoops:
@@ -50,9 +47,11 @@ class LoopClosing:
         detector: LoopDetector,
         worker: SolverWorker[LoopClosingProblem, LoopClosingSolution],
         sensor: Sensor,
+        config: RunConfig,
     ) -> None:
+        self._config, depth = config, config.tracker.depth
         self._detector, self._worker, self._scaled = detector, worker, sensor == "mono"
-        self._sigmas_px = disparity_sigma_px(sensor), disparity_offset_sigma_px(sensor)
+        self._sigmas_px = disparity_sigma_px(sensor, depth), disparity_offset_sigma_px(sensor, depth)
         self._open: Loop | None = None
         self._adjust_at: list[int] = []
         self.loops: list[Loop] = []
@@ -91,12 +90,17 @@ class LoopClosing:
     def joined(self, world: KeyframeMap) -> None:
         """Begin anew in a map that has taken in another one, and have it adjusted as a whole, as after a loop."""
         self.restart()
-        self._adjust_at = [world.next_id + after for after in _ADJUST_AFTER]
+        self._adjust_at = self._adjustments(world)
 
     def restart(self) -> None:
         """Forget the loop that is being closed, and what the last keyframes looked like."""
         self._open, self._adjust_at = None, []
         self._detector.restart()
+
+    def _adjustments(self, world: KeyframeMap) -> list[int]:
+        """Return at which keyframes to come the whole map is adjusted."""
+        closing = self._config.loops.closing
+        return [world.next_id + after for after in (closing.adjust_after, closing.adjust_again_after)]
 
     def _close(self, world: KeyframeMap, correction: GraphCorrection) -> bool:
         loop, self._open = self._open, None
@@ -107,8 +111,8 @@ class LoopClosing:
             log.info("no loop, the map contradicts: %s", loop)
             return False
         apply_graph(world, correction)
-        fuse_loop(world, loop)
+        fuse_loop(world, loop, self._config)
         self.loops.append(loop)
         log.info("loop closed: %s", loop)
-        self._adjust_at = [world.next_id + after for after in _ADJUST_AFTER]
+        self._adjust_at = self._adjustments(world)
         return True

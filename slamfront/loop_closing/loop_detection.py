@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slamfront.config import LoopConfig
+from slamfront.config import LoopConfig, RunConfig
 from slamfront.geometry.pose import Sim3, rotation_angle
-from slamfront.loop_closing.verification import PLACE_KEYFRAMES, GeometricVerifier, relative_scale
+from slamfront.loop_closing.verification import GeometricVerifier, relative_scale
 from slamfront.map import KeyframeMap, KeyframeRecord
-from slamfront.map.covisibility import NEAR, connected
+from slamfront.map.covisibility import connected
 from slamfront.map.graph import LoopEdge
 from slamfront.map.places import PlaceIndex, grouped
 from slamfront.mapping.landmarks import align_observations, observe_again
@@ -20,14 +20,6 @@ from slamfront.tracking.local_map import VerifiedPose
 from slamfront.types import IntArray, Sensor
 
 log = logging.getLogger(__name__)
-
-# The newest keyframes show what was just seen, whatever they share
-_RECENT = 10
-# Keyframes about the new place that get to observe landmarks of the old one
-_NEW_KEYFRAMES = 4
-_MAX_TURN_RAD = np.deg2rad(45.0)
-# The largest change of the unit of length
-_MAX_SCALE = 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,13 +77,13 @@ class LoopDetector:
     def _candidates(self, world: KeyframeMap, keyframe: KeyframeRecord) -> list[int]:
         """Return keyframes of places that are long left, and that this keyframe and those before it look like."""
         ids, scores = self._places.scores(keyframe.features, world)
-        known = np.r_[connected(world, keyframe), sorted(world.keyframes)[-_RECENT:]]
+        known = np.r_[connected(world, keyframe), sorted(world.keyframes, reverse=True)[: self._config.closing.recent]]
         far = ~np.isin(ids, known)
         if not far.any() or far.all():
             self._streaks = []
             return []
         likely = [i for i, _ in grouped(world, ids[far], scores[far])[: self._config.candidates]]
-        groups = [{i, *world.covisible(world.keyframes[i], NEAR).tolist()} for i in likely]
+        groups = [{i, *world.covisible(world.keyframes[i]).tolist()} for i in likely]
         before, self._streaks = self._streaks, []
         for group in groups:
             streak = max((n for other, n in before if group & other), default=0)
@@ -104,7 +96,8 @@ class LoopDetector:
         verified = self._verifier.verify(world, match, keyframe)
         if verified is None:
             return None
-        scale = relative_scale(world, verified, world, keyframe) if self._scaled else 1.0
+        verification = self._config.verification
+        scale = relative_scale(world, verified, world, keyframe, config=verification) if self._scaled else 1.0
         return None if scale is None else self._plausible(world, keyframe, match, verified, scale)
 
     def _plausible(
@@ -123,7 +116,9 @@ class LoopDetector:
         share = self._config.max_drift * (2.0 if self._scaled else 1.0)
         most_m = share * max(way_m, world.landmarks.typical_distance_m)
         turn = rotation_angle(new.rotation @ old.rotation.T)
-        if error_m > most_m or turn > _MAX_TURN_RAD or not 1 / _MAX_SCALE < scale < _MAX_SCALE:
+        closing = self._config.closing
+        turned = turn > np.deg2rad(closing.max_turn_deg)
+        if error_m > most_m or turned or not 1 / closing.max_scale < scale < closing.max_scale:
             log.debug("keyframe %d is not at keyframe %d, %.3g m away", keyframe.id, match.id, error_m)
             return None
         relative = match.world_from_camera.inverse() @ new
@@ -140,7 +135,7 @@ class LoopDetector:
         )
 
 
-def fuse_loop(world: KeyframeMap, loop: Loop) -> None:
+def fuse_loop(world: KeyframeMap, loop: Loop, config: RunConfig) -> None:
     """Make landmarks of both sides of a loop one, once the map is bent so that they lie at the same place.
 
     The newer keyframe observes what was found of the old place; it and its neighbours also look for the rest of it.
@@ -149,16 +144,18 @@ def fuse_loop(world: KeyframeMap, loop: Loop) -> None:
         return
     keyframe = world.keyframes[loop.keyframe_id]
     rows = world.landmarks.rows(loop.landmark_ids)
-    observe_instead(world, keyframe, rows[rows >= 0], loop.keypoint_rows[rows >= 0])
+    observe_instead(world, keyframe, rows[rows >= 0], loop.keypoint_rows[rows >= 0], config=config.tracker.alignment)
     match = world.keyframes[world.heir(loop.match_id)]
-    around = world.covisible(match, NEAR)[:PLACE_KEYFRAMES]
+    around = world.covisible(match)[: config.loops.verification.keyframes]
     old = world.observed_by(np.r_[match.id, around[around < keyframe.id]])
-    neighbours = world.covisible(keyframe, NEAR)
-    for keyframe_id in [keyframe.id, *neighbours[~np.isin(neighbours, around)][:_NEW_KEYFRAMES].tolist()]:
+    neighbours = world.covisible(keyframe)
+    apart = neighbours[~np.isin(neighbours, around)][: config.loops.closing.fused_keyframes]
+    for keyframe_id in [keyframe.id, *apart.tolist()]:
         record = world.keyframes[keyframe_id]
         alive = old[world.landmarks.alive[old]]
-        observe_again(world, record, np.setdiff1d(alive, record.landmark_rows))
-        align_observations(world, record, np.flatnonzero(np.isin(record.landmark_rows, alive)))
+        observe_again(world, record, np.setdiff1d(alive, record.landmark_rows), config=config)
+        shown = np.flatnonzero(np.isin(record.landmark_rows, alive))
+        align_observations(world, record, shown, config=config.tracker.alignment)
 
 
 def _way(world: KeyframeMap, first_id: int, last_id: int) -> float:

@@ -39,10 +39,11 @@ class PlaceRecognition:
         self._places = PlaceIndex(packaged_vocabulary(extractor))
         self._relocalizer = Relocalizer(matcher, config.tracker, config.seed, PlaceRanking(self._places))
         verifier = GeometricVerifier(place_matcher, config.loops, config.tracker, sensor, config.seed)
-        self._reunion = MapMerger(self._places, verifier, sensor)
+        self._reunion = MapMerger(self._places, verifier, sensor, config)
         self._loops: LoopClosing | OpenLoops = OpenLoops()
         if loop_worker is not None and config.loops.enabled:
-            self._loops = LoopClosing(LoopDetector(self._places, verifier, config.loops, sensor), loop_worker, sensor)
+            detector = LoopDetector(self._places, verifier, config.loops, sensor)
+            self._loops = LoopClosing(detector, loop_worker, sensor, config)
         if atlas.active is not None:
             self._places.update(atlas.active)  # now, so that the first lost frame need not wait for it
 

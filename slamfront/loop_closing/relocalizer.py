@@ -12,9 +12,6 @@ from slamfront.tracking.local_map import local_landmarks, match_by_appearance, m
 from slamfront.tracking.pose_estimation import solve_pose
 from slamfront.tracking.view import View
 
-# Keyframes tried in one frame, so that a lost frame costs no more than a tracked one
-_TRIES = 3
-
 
 class Ranking(Protocol):
     """Which keyframes a lost frame is compared with, the most promising first."""
@@ -59,16 +56,17 @@ class Relocalizer:
         """Place the view in one of some maps and return the keyframe that it resembles, or return in one line why it
         stays without a pose.
 
-        A pose comes from the landmarks of one keyframe by LO-RANSAC, and is accepted when twice the inliers of
-        tracking agree with it and determine it, counting the landmarks of the keyframes around. The maps
+        A pose comes from the landmarks of one keyframe by LO-RANSAC, and is accepted when `inlier_factor` times the
+        inliers of tracking agree with it and determine it, counting the landmarks of the keyframes around. The maps
         share no ids of keyframes.
         """
         most, reason = 0, ""
-        for keyframe_id in self._ranking.ranked(view, worlds, _TRIES):
+        needed = self._config.relocalization.inlier_factor * self._config.min_inliers
+        for keyframe_id in self._ranking.ranked(view, worlds, self._config.relocalization.keyframes):
             world = next(world for world in worlds if keyframe_id in world.keyframes)
             inliers = self._place(view, world, world.keyframes[keyframe_id])
             determined = inliers == 0 or view.determined(self._config)
-            if inliers >= 2 * self._config.min_inliers and determined:
+            if inliers >= needed and determined:
                 self._ranking.restart()
                 return keyframe_id
             if inliers >= most:
@@ -76,7 +74,6 @@ class Relocalizer:
                 where = "" if determined else ", which leave its place open"
                 reason = f"keyframe {keyframe_id} fits best with {inliers} landmarks{where}"
             view.forget()
-        needed = 2 * self._config.min_inliers
         return f"no keyframe shows this view of {len(view.features)} keypoints: {reason}, {needed} are needed"
 
     def restart(self) -> None:
@@ -87,12 +84,13 @@ class Relocalizer:
         """Give the view the pose that most landmarks of and around a keyframe agree with; return how many do."""
         config = self._config
         view.forget()
-        pose = match_by_appearance(view, world, keyframe, self._matcher, config.max_error_px, self._seed)
+        pose = match_by_appearance(view, world, keyframe, self._matcher, config, self._seed)
         if pose is None:
             return 0
         inliers = solve_pose(view, world, pose, config, ranged=False)
-        if inliers and (inliers < 2 * config.min_inliers or not view.determined(config)):
+        needed = config.relocalization.inlier_factor * config.min_inliers
+        if inliers and (inliers < needed or not view.determined(config)):
             rows, pose = local_landmarks(world, keyframe, config), view.pose
-            match_by_projection(view, world, rows, config.search_radius_px, pose)
+            match_by_projection(view, world, rows, config.search_radius_px, pose, config.projection)
             inliers = solve_pose(view, world, pose, config, ranged=False)
         return inliers

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from slamfront.config import LoopConfig, TrackerConfig
+from slamfront.config import LoopConfig, TrackerConfig, VerificationConfig
 from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap, KeyframeRecord
-from slamfront.map.covisibility import NEAR
 from slamfront.protocols import Matcher
 from slamfront.solve.pnp import PixelObservations, PoseEstimate, is_determined, refine_pose
 from slamfront.tracking.depth_source import disparity_sigma_px
 from slamfront.tracking.local_map import VerifiedPose, align_landmarks, pose_by_appearance
 from slamfront.tracking.projection import match_projection, project
 from slamfront.types import IntArray, Sensor
-
-# Radii in which landmarks of the place are looked for, px: about the pose by RANSAC, and about the refined one
-_SEARCH_PX = (10.0, 5.0)
-# Keyframes about the place whose landmarks are looked for
-PLACE_KEYFRAMES = 10
-# Landmarks of the place whose patches are looked for
-_MOST_ALIGNED = 300
-# Landmarks seen from both sides that tell a change of the unit of length
-_MIN_RATIOS = 15
 
 
 class GeometricVerifier:
@@ -32,7 +22,7 @@ class GeometricVerifier:
     def __init__(self, matcher: Matcher, config: LoopConfig, tracker: TrackerConfig, sensor: Sensor, seed: int) -> None:
         self._matcher, self._config, self._tracker = matcher, config, tracker
         self._scaled, self._seed = sensor == "mono", seed
-        self._disparity_sigma_px = disparity_sigma_px(sensor)
+        self._disparity_sigma_px = disparity_sigma_px(sensor, tracker.depth)
 
     def verify(self, world: KeyframeMap, match: KeyframeRecord, keyframe: KeyframeRecord) -> VerifiedPose | None:
         """Return where a keyframe, of this map or another, stands by what `match` and the keyframes about it observe.
@@ -44,14 +34,15 @@ class GeometricVerifier:
         if first is None:
             return None
         pose = first.camera_from_world
-        around = np.r_[match.id, world.covisible(match, NEAR)[:PLACE_KEYFRAMES]]
+        around = np.r_[match.id, world.covisible(match)[: self._config.verification.keyframes]]
         own = keyframe.landmark_rows if world.keyframes.get(keyframe.id) is keyframe else keyframe.landmark_rows[:0]
         rows = np.setdiff1d(world.observed_by(around), own)
         found = keypoints = rows[:0]
-        for radius_px in _SEARCH_PX:
-            projection = project(world.landmarks, rows, pose, world.camera)
+        verification, near = self._config.verification, self._tracker.projection
+        for radius_px in (verification.search_px, verification.refined_search_px):
+            projection = project(world.landmarks, rows, pose, world.camera, config=near)
             keypoints, owners = match_projection(
-                projection, world.landmarks, keyframe.features, keyframe.tree, radius_px
+                projection, world.landmarks, keyframe.features, keyframe.tree, radius_px, config=near
             )
             found = projection.rows[owners]
             xy = keyframe.features.keypoints_xy[keypoints].astype(np.float64)
@@ -60,12 +51,14 @@ class GeometricVerifier:
             observations = PixelObservations(
                 world.landmarks.positions_m[found], xy, right_x, sigmas_px, self._disparity_sigma_px
             )
-            estimate = refine_pose(pose, observations, world.camera) if len(found) >= 4 else None
+            if len(found) < 4:
+                return None
+            estimate = refine_pose(pose, observations, world.camera, config=self._tracker.pose)
             if estimate is None or estimate.inliers.sum() < self._tracker.min_inliers:
                 return None
             pose = estimate.camera_from_world
             found, keypoints = found[estimate.inliers], keypoints[estimate.inliers]
-        aligned = _aligned_pose(world, keyframe, rows, pose)
+        aligned = _aligned_pose(world, keyframe, rows, pose, self._tracker, verification.max_aligned)
         if aligned is None:
             return None
         if aligned.inliers.sum() < self._config.min_inliers:
@@ -82,7 +75,12 @@ class GeometricVerifier:
 
 
 def relative_scale(
-    world: KeyframeMap, verified: VerifiedPose, own: KeyframeMap, keyframe: KeyframeRecord
+    world: KeyframeMap,
+    verified: VerifiedPose,
+    own: KeyframeMap,
+    keyframe: KeyframeRecord,
+    *,
+    config: VerificationConfig,
 ) -> float | None:
     """Return the unit of length at a keyframe of the map `own` in that of the place where it was sighted.
 
@@ -94,23 +92,29 @@ def relative_scale(
     places = world.landmarks.positions_m[verified.landmark_rows[both]]
     there = verified.camera_from_world.apply(places)[:, 2]
     usable = (here > 0) & (there > 0)
-    return float(np.median(there[usable] / here[usable])) if usable.sum() >= _MIN_RATIOS else None
+    return float(np.median(there[usable] / here[usable])) if usable.sum() >= config.min_ratios else None
 
 
 def _aligned_pose(
-    world: KeyframeMap, keyframe: KeyframeRecord, rows: IntArray, camera_from_world: Pose
+    world: KeyframeMap,
+    keyframe: KeyframeRecord,
+    rows: IntArray,
+    camera_from_world: Pose,
+    config: TrackerConfig,
+    max_aligned: int,
 ) -> PoseEstimate | None:
     """Return a keyframe's pose by the patches of landmarks."""
     if keyframe.image is None:
         return None
-    projection = project(world.landmarks, rows, camera_from_world, world.camera)
-    projection = projection.take(np.argsort(-world.landmarks.observations[projection.rows])[:_MOST_ALIGNED])
+    projection = project(world.landmarks, rows, camera_from_world, world.camera, config=config.projection)
+    projection = projection.take(np.argsort(-world.landmarks.observations[projection.rows])[:max_aligned])
     image = keyframe.image.astype(np.float32)
     xy, aligned_px, trusted = align_landmarks(
-        world, projection.rows, camera_from_world, projection.xy, image, keyframe.shutter
+        world, projection.rows, camera_from_world, projection.xy, image, keyframe.shutter, config.alignment
     )
     xy, positions = xy[trusted], world.landmarks.positions_m[projection.rows[trusted]]
     nothing, sigmas_px = np.full(len(xy), np.nan), aligned_px[trusted]
     if len(xy) < 4:
         return None
-    return refine_pose(camera_from_world, PixelObservations(positions, xy, nothing, sigmas_px), world.camera)
+    observations = PixelObservations(positions, xy, nothing, sigmas_px)
+    return refine_pose(camera_from_world, observations, world.camera, config=config.pose)

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from slamfront.config import BundleConfig
 from slamfront.geometry.camera import MAX_DISPARITY_OFFSET_PX
 from slamfront.geometry.pose import Pose
 from slamfront.map.keyframe_map import KeyframeMap
 from slamfront.types import BoolArray, BundleAdjustmentProblem, Correction, IntArray
-
-# Keyframes outside the window that hold it in place
-_MAX_FIXED = 10
-# A single camera's window is held by keyframes as far apart as this share of its extent at least: what their distance
-# is wrong by is multiplied by seven then
-_LEAST_HELD = 0.15
 
 
 def local_ba_problem(
@@ -23,6 +18,8 @@ def local_ba_problem(
     disparity_sigma_px: float,
     shared: bool = True,
     offset_sigma_px: float = 0.0,
+    *,
+    config: BundleConfig,
 ) -> BundleAdjustmentProblem:
     """Return the local bundle adjustment about a keyframe: a window of the `size` keyframes most covisible with it,
     free, and those that hold them, fixed.
@@ -36,14 +33,14 @@ def local_ba_problem(
     if shared:
         landmark_rows = landmark_rows[world.landmarks.observations[landmark_rows] > 1]
     ids, _ = world.keyframes_seeing(landmark_rows)
-    outside = np.setdiff1d(ids[~np.isin(ids, free)][:_MAX_FIXED], free)
+    outside = np.setdiff1d(ids[~np.isin(ids, free)][: config.max_fixed], free)
     ids = np.sort(np.r_[free, outside])
-    if len(outside) == 0 or (world.camera.baseline_m is None and not _holds_scale(world, outside, ids)):
+    if len(outside) == 0 or (world.camera.baseline_m is None and not _holds_scale(world, outside, ids, config)):
         outside = ids[:1]
     return _problem(world, ids, outside, landmark_rows, disparity_sigma_px, offset_sigma_px)
 
 
-def _holds_scale(world: KeyframeMap, fixed: IntArray, ids: IntArray) -> bool:
+def _holds_scale(world: KeyframeMap, fixed: IntArray, ids: IntArray, config: BundleConfig) -> bool:
     """Return whether fixed keyframes tell the unit of length of a window: they are not much nearer to each other than
     it is long. A short way between them is known less well, as a share, than the long one that it would stretch.
     """
@@ -51,7 +48,7 @@ def _holds_scale(world: KeyframeMap, fixed: IntArray, ids: IntArray) -> bool:
         np.array([world.keyframes[i].world_from_camera.translation_m for i in some.tolist()]) for some in (ids, fixed)
     )
     extents = [float(np.linalg.norm(one - one[0], axis=1).max()) for one in (held, whole)]
-    return extents[0] > _LEAST_HELD * extents[1]
+    return extents[0] > config.min_fixed_extent * extents[1]
 
 
 def full_ba_problem(

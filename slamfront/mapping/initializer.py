@@ -18,18 +18,12 @@ from slamfront.solve.triangulate import reprojection_error_px
 from slamfront.solve.turning import motion_to_noise
 from slamfront.solve.two_view import TwoView, relative_pose, rotation_between
 from slamfront.tracking.local_map import align_view, follow
-from slamfront.tracking.view import ALIGNED_SIGMA_PX, View
+from slamfront.tracking.view import View
 from slamfront.types import FloatArray, IntArray
 
-_MIN_MATCHES = 80
-# A first view that is older than this many frames is given up
-_MAX_AGE = 60
 # What turning leaves of the matches' motion is at least so many deviations of their noise: below, noise that looks like
 # motion, as that of a rolling shutter does, turns it by many degrees
-_LEAST_MOTION = 4.0
 _SHORTEST_INTERVAL_S = 1e-3
-# A camera that turns by more than this between two views, half of a wide field, was matched wrongly
-_LARGEST_TURN_RAD = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,8 +43,9 @@ class FirstPair:
 class Initializer:
     """Keeps a first view and tries each new one against it; `waiting` holds the newest views that have no pose yet."""
 
-    def __init__(self, matcher: Matcher, camera: Camera, seed: int) -> None:
-        self._matcher, self._camera, self._seed = matcher, camera, seed
+    def __init__(self, matcher: Matcher, camera: Camera, seed: int, config: TrackerConfig) -> None:
+        self._matcher, self._camera, self._seed, self._tracker = matcher, camera, seed, config
+        self._config = config.initializer
         self.restart()
 
     def restart(self) -> None:
@@ -58,7 +53,7 @@ class Initializer:
         self._first: View | None = None
         self._turned = np.eye(3)
         self._age = 0
-        self.waiting: deque[View] = deque(maxlen=_MAX_AGE)
+        self.waiting: deque[View] = deque(maxlen=self._config.max_age)
 
     def try_view(self, view: View) -> FirstPair | str:
         """Return the first pair, or one line that says what is missing."""
@@ -66,7 +61,7 @@ class Initializer:
         self.waiting.append(view)
         return result
 
-    def look_back(self, world: KeyframeMap, pair: FirstPair, config: TrackerConfig) -> list[View]:
+    def look_back(self, world: KeyframeMap, pair: FirstPair) -> list[View]:
         """Place the views that came before the second of the pair, from the newest back, as far as their map reaches;
         return them, and begin with the next view.
 
@@ -78,7 +73,8 @@ class Initializer:
         start_ns, end_ns = pair.first.frame.time_ns, pair.second.frame.time_ns
         for view in [view for view in reversed(self.waiting) if view is not pair.second]:
             share = max((view.frame.time_ns - start_ns) / max(end_ns - start_ns, 1), 0.0)
-            if view is not pair.first and not _placed(view, later, start + share * (end - start), world, rows, config):
+            centre_m = start + share * (end - start)
+            if view is not pair.first and not _placed(view, later, centre_m, world, rows, self._tracker):
                 break
             placed.append(view)
             later = view
@@ -86,23 +82,26 @@ class Initializer:
         return placed
 
     def _try(self, view: View) -> FirstPair | str:
-        if self._first is None or self._age > _MAX_AGE:
+        if self._first is None or self._age > self._config.max_age:
             return self._start_with(view, "waiting for a second view")
         self._age += 1
         matches = self._matcher.match(self._first.features, view.features)
-        if len(matches) < _MIN_MATCHES:
-            reason = f"{len(matches)} matches with the first view, {_MIN_MATCHES} are needed: it starts anew"
+        if len(matches) < self._config.min_matches:
+            reason = (
+                f"{len(matches)} matches with the first view, {self._config.min_matches} are needed: it starts anew"
+            )
             return self._start_with(view, reason)
         first_rows, second_rows = matches.indices[:, 0], matches.indices[:, 1]
         self._learn_turning(view, first_rows, second_rows)
         first_xy = self._first.features.keypoints_xy[first_rows].astype(np.float64)
         second_xy, sigmas_px = self._aligned(view, first_xy, second_rows)
-        geometry = relative_pose(first_xy, second_xy, self._camera, seed=self._seed)
+        geometry = relative_pose(first_xy, second_xy, self._camera, self._seed, config=self._config)
         if isinstance(geometry, str):
             return geometry
-        ratio = motion_to_noise(first_xy, second_xy, geometry.second_from_first, self._camera)
-        if ratio < _LEAST_MOTION:
-            return f"motion is {ratio:.1f} times the noise, {_LEAST_MOTION:.0f} are needed: move the camera sideways"
+        motion, least = geometry.second_from_first, self._config.min_motion_ratio
+        ratio = motion_to_noise(first_xy, second_xy, motion, self._camera, config=self._config)
+        if ratio < least:
+            return f"motion is {ratio:.1f} times the noise, {least:.0f} are needed: move the camera sideways"
         return FirstPair(self._first, view, first_rows, second_rows, second_xy, sigmas_px, geometry)
 
     def _start_with(self, view: View, reason: str) -> str:
@@ -120,7 +119,7 @@ class Initializer:
         interval_s = max(1e-9 * (view.frame.time_ns - self.waiting[-1].frame.time_ns), _SHORTEST_INTERVAL_S)
         step = rotation_log(turned @ self._turned.T)
         self._turned = turned
-        if np.linalg.norm(step) > _LARGEST_TURN_RAD:
+        if np.linalg.norm(step) > self._config.max_turn_rad:
             return
         shutter = Shutter(self._camera, step / interval_s)
         view.turn(shutter)
@@ -137,10 +136,11 @@ class Initializer:
         sigmas_px = view.features.scales[second_rows].astype(np.float64)
         same = np.broadcast_to(np.eye(2), (len(first_xy), 2, 2))
         patches = cut_patches(first.grey, first.shutter.to_image(first_xy))
-        xy, aligned_px, trusted = align_patches(view.float_image, patches, same, view.shutter.to_image(second_xy))
+        start_xy, config = view.shutter.to_image(second_xy), self._tracker.alignment
+        xy, aligned_px, trusted = align_patches(view.float_image, patches, same, start_xy, config=config)
         second_xy[trusted], sigmas_px[trusted] = (
             view.shutter.to_middle(xy[trusted]),
-            np.hypot(aligned_px[trusted], ALIGNED_SIGMA_PX),
+            np.hypot(aligned_px[trusted], config.sigma_px),
         )
         return second_xy, sigmas_px
 
@@ -154,15 +154,15 @@ def _placed(
     later.settle(world)
     # What it learned of its turning by matches with another first view is less true
     view.turn(later.shutter)
-    follow(view, later, world, later.pose)
-    enough = 2 * config.min_inliers
+    follow(view, later, world, later.pose, config.flow)
+    enough = config.relocalization.inlier_factor * config.min_inliers
     interval_s = max(1e-9 * (later.frame.time_ns - view.frame.time_ns), _SHORTEST_INTERVAL_S)
     for _ in range(2):
         if len(view.xy) < enough:
             return False
         _turn_towards(view, world, centre_m)
         view.turn(Shutter(world.camera, rotation_log(later.pose.rotation @ view.pose.rotation.T) / interval_s))
-        expected = align_view(view, world, rows, config.max_landmarks)
+        expected = align_view(view, world, rows, config)
     _turn_towards(view, world, centre_m)
     points = world.landmarks.positions_m[view.landmark_rows]
     view.keep(reprojection_error_px(view.pose, points, view.xy, world.camera) < config.max_error_px)

@@ -4,30 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from slamfront.config import KeyframeConfig
+from slamfront.config import CullingConfig, KeyframeConfig
 from slamfront.geometry.balance import cells_covered
 from slamfront.geometry.pose import rotation_angle
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.tracking.view import View
 from slamfront.types import IntArray
-
-# A view that turned or moved this much since the reference keyframe sees things from elsewhere
-_MAX_TURN_RAD = np.deg2rad(12.0)
-_MAX_MOVE_DEPTHS = 0.1
-# A view with less than this share of what could be tracked of the reference keyframe is about to be lost
-_NEARLY_LOST = 0.25
-# ... unless it moved less than this share of that: what it does not find then is blurred, and would be in a keyframe
-_STILL_THERE = 0.5
-# Columns of the grid that tells how much of the image the map covers
-_COLUMNS = 12
-# A landmark this old, in keyframes, must be seen by as many keyframes, and by a quarter of the frames that looked for
-# it; one twice as old, once so many have looked
-_PROBATION = 3
-_MIN_FOUND_SHARE = 0.25
-_LOOKED_FOR = 30
-_MIN_OBSERVERS = 3
-# A landmark this much nearer than the scene, as a share of its depth, is noise that was taken for parallax
-_MIN_NEARNESS = 0.05
 
 
 class KeyframePolicy:
@@ -49,13 +31,14 @@ class KeyframePolicy:
         """
         self._since += 1
         tracked = len(view.landmark_rows)
-        covered = cells_covered(view.xy, view.grey.shape[1], _COLUMNS)
+        covered = cells_covered(view.xy, view.grey.shape[1], self._config.selection.columns)
         self._most_tracked = max(self._most_tracked, tracked)
         self._most_covered = max(self._most_covered, covered)
         trackable = min(int((reference.landmark_rows >= 0).sum()), self._max_landmarks)
         change = self._change(view, world, reference)
+        selection = self._config.selection
         weak = tracked < 0.5 * self._config.tracked_ratio * self._most_tracked or (
-            tracked < _NEARLY_LOST * trackable and change > _STILL_THERE
+            tracked < selection.nearly_lost * trackable and change > selection.blurred
         )
         lacking = world.camera.baseline_m is not None and not view.depth_source.measures
         if (lacking or self._since < self._config.min_interval) and not weak:
@@ -74,23 +57,25 @@ class KeyframePolicy:
         positions = world.landmarks.positions_m[view.landmark_rows]
         depth = float(np.median(view.pose.apply(positions)[:, 2]))
         moved = float(np.linalg.norm(motion.translation_m))
-        return max(moved / (_MAX_MOVE_DEPTHS * depth), rotation_angle(motion.rotation) / _MAX_TURN_RAD)
+        selection, turned = self._config.selection, rotation_angle(motion.rotation)
+        return max(moved / (selection.max_move_depths * depth), turned / float(np.deg2rad(selection.max_turn_deg)))
 
 
-def cull_landmarks(world: KeyframeMap, newest_id: int) -> None:
+def cull_landmarks(world: KeyframeMap, newest_id: int, *, config: CullingConfig) -> None:
     """Remove landmarks that did not prove themselves soon after they were made, and those that were seldom found for
     long, which would be looked for for ever where the camera stays.
     """
     marks = world.landmarks
-    young = marks.created_by > newest_id - 2 * _PROBATION
-    rows = np.flatnonzero(marks.alive & (young | (marks.expected >= _LOOKED_FOR)))
+    young = marks.created_by > newest_id - 2 * config.probation
+    rows = np.flatnonzero(marks.alive & (young | (marks.expected >= config.min_expected)))
     age = newest_id - marks.created_by[rows]
-    seldom = marks.seen[rows] < _MIN_FOUND_SHARE * marks.expected[rows]
-    lonely = (age == _PROBATION) & (marks.observations[rows] < _MIN_OBSERVERS) & (marks.seen[rows] < 3 * _PROBATION)
+    seldom = marks.seen[rows] < config.min_found * marks.expected[rows]
+    unseen = (marks.observations[rows] < config.min_observers) & (marks.seen[rows] < 3 * config.probation)
+    lonely = (age == config.probation) & unseen
     world.remove_landmarks(rows[(seldom & (age >= 1)) | lonely])
 
 
-def cull_collapsed(world: KeyframeMap, keyframe: KeyframeRecord) -> None:
+def cull_collapsed(world: KeyframeMap, keyframe: KeyframeRecord, *, config: CullingConfig) -> None:
     """Remove landmarks of a keyframe and its neighbours that adjustment drew onto a single camera.
 
     Where a camera only turns, nothing but noise tells its landmarks' depths. One that comes to lie next to the camera
@@ -101,7 +86,7 @@ def cull_collapsed(world: KeyframeMap, keyframe: KeyframeRecord) -> None:
         rows = record.landmark_rows[record.landmark_rows >= 0]
         depths = record.world_from_camera.inverse().apply(world.landmarks.positions_m[rows])[:, 2]
         if len(rows):
-            world.remove_landmarks(rows[depths < _MIN_NEARNESS * np.median(depths)])
+            world.remove_landmarks(rows[depths < config.min_nearness * np.median(depths)])
 
 
 def cull_keyframes(world: KeyframeMap, newest: KeyframeRecord, config: KeyframeConfig) -> IntArray:
@@ -112,28 +97,28 @@ def cull_keyframes(world: KeyframeMap, newest: KeyframeRecord, config: KeyframeC
     minute. The first keyframe, which holds the world in place, and the newest few, stay.
     """
     removed = []
-    for keyframe_id in _removable(world, newest):
+    for keyframe_id in _removable(world, newest, config.culling):
         record = world.keyframes[keyframe_id]
-        if _redundancy(world, record) > config.cull_redundancy:
+        if _redundancy(world, record, config.culling) > config.cull_redundancy:
             removed.append(_retire(world, record))
     spare = len(world.covisible(newest)) - config.max_neighbours
     for _ in range(spare):
-        crowd = [world.keyframes[keyframe_id] for keyframe_id in _removable(world, newest)]
+        crowd = [world.keyframes[keyframe_id] for keyframe_id in _removable(world, newest, config.culling)]
         if crowd:
-            removed.append(_retire(world, max(crowd, key=lambda record: _redundancy(world, record))))
+            removed.append(_retire(world, max(crowd, key=lambda record: _redundancy(world, record, config.culling))))
     return np.array(removed, np.int64)
 
 
-def _removable(world: KeyframeMap, newest: KeyframeRecord) -> list[int]:
+def _removable(world: KeyframeMap, newest: KeyframeRecord, config: CullingConfig) -> list[int]:
     """Return the ids of keyframes that share landmarks with the newest and may go, most sharing first."""
-    kept = min(world.keyframes), newest.id - _PROBATION
+    kept = min(world.keyframes), newest.id - config.probation
     return [i for i in world.covisible(newest).tolist() if kept[0] < i < kept[1]]
 
 
-def _redundancy(world: KeyframeMap, record: KeyframeRecord) -> float:
+def _redundancy(world: KeyframeMap, record: KeyframeRecord, config: CullingConfig) -> float:
     """Return the share of a keyframe's landmarks that three others see as well; 0 without any."""
     rows = record.landmark_rows[record.landmark_rows >= 0]
-    return float((world.landmarks.observations[rows] > _MIN_OBSERVERS).mean()) if len(rows) else 0.0
+    return float((world.landmarks.observations[rows] > config.min_observers).mean()) if len(rows) else 0.0
 
 
 def _retire(world: KeyframeMap, record: KeyframeRecord) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+from slamfront.config import AlignmentConfig, RunConfig, TriangulationConfig
 from slamfront.descriptors import distance_table, same_landmark_distance
 from slamfront.geometry.epipolar import epipolar_lines, fundamental_matrix
 from slamfront.geometry.pose import Pose
@@ -16,51 +17,38 @@ from slamfront.patches import cut_patches
 from slamfront.solve.triangulate import parallax_rad, reprojection_error_px, triangulate
 from slamfront.tracking.local_map import align_landmarks, align_view
 from slamfront.tracking.projection import match_projection, project
-from slamfront.tracking.view import ALIGNED_SIGMA_PX, View
+from slamfront.tracking.view import View
 from slamfront.types import BoolArray, Features, Float32Array, FloatArray, IntArray
 
-# Neighbours used for triangulation, and for seeing new landmarks again
-_TRIANGULATED_WITH = 3
-_FUSED_WITH = 4
-# Triangulated depths are at worst this uncertain, as a share of themselves
-_MAX_DEPTH_UNCERTAINTY = 0.15
-# Landmarks this uncertain, as a share of their depth, tell how deep a scene is; where fewer do, all are asked
-_KNOWN = 0.3
-_MIN_KNOWN = 20
-_MAX_EPIPOLAR_PX = 2.5
-_MAX_REPROJECTION = 2.5
-_FUSE_RADIUS_PX = 4.0
-_EPIPOLAR_RATIO = 0.8
-_DOUBLE_RADIUS_PX = 3.0
-_ANCHOR_AGAIN = 1.3
-_SAME_RADIUS_PX = 1.5
 # A single camera measures no disparities: any number will do
 _NO_DISPARITY_SIGMA_PX = 1.0
 
 
-def insert_keyframe(world: KeyframeMap, view: View) -> KeyframeRecord:
+def insert_keyframe(world: KeyframeMap, view: View, *, config: RunConfig) -> KeyframeRecord:
     """Make the tracked view a keyframe: what it shows, and its other features, with landmarks of their own where the
     sensor tells distances."""
-    shown, free = len(view.xy), _features_apart(view)
-    features = _joined(world, view, free)
+    triangulation = config.keyframes.triangulation
+    shown, free = len(view.xy), _features_apart(view, triangulation.apart_px)
+    features = _joined(world, view, free, triangulation.same_px)
     right_x = np.concatenate([view.right_x, np.full(len(free), np.nan)])
     missing = np.flatnonzero(~np.isfinite(right_x))
     right_x[missing] = view.find_right_x(features.keypoints_xy[missing].astype(np.float64), None)
     sigmas_px = np.concatenate([view.sigmas_px, features.scales[shown:]])
     rows = np.concatenate([view.landmark_rows, np.full(len(free), -1, np.int64)])
-    keyframe = _add_keyframe(world, view, features, right_x, sigmas_px, rows)
-    _anchor_nearer(world, keyframe, view, shown)
+    keyframe = _add_keyframe(world, view, features, right_x, sigmas_px, rows, triangulation)
+    _anchor_nearer(world, keyframe, view, shown, config)
     if world.camera.baseline_m is None:
-        _add_directions(world, keyframe, view)
+        _add_directions(world, keyframe, view, triangulation)
         view.adopt(keyframe)
     return keyframe
 
 
-def first_map(world: KeyframeMap, pair: FirstPair, count: int) -> KeyframeRecord:
+def first_map(world: KeyframeMap, pair: FirstPair, *, config: RunConfig) -> KeyframeRecord:
     """Make the map of a single camera's first two views, scaled to a median depth of 1; return the second keyframe.
 
     Every feature of the first is a landmark, those that match at their depths and the others at a typical one, and at
-    most `count` of them are looked for in the second by their patches: matches alone would tie two views loosely.
+    most `max_landmarks` of them are looked for in the second by their patches: matches alone would tie two views
+    loosely.
     """
     geometry, chosen = pair.geometry, pair.geometry.inliers
     scale = 1.0 / float(np.median(geometry.points[chosen, 2]))
@@ -68,17 +56,18 @@ def first_map(world: KeyframeMap, pair: FirstPair, count: int) -> KeyframeRecord
     pair.first.camera_from_world = Pose.identity()
     pair.second.camera_from_world = Pose(motion.rotation, motion.translation_m * scale)
     features, unknown = pair.first.features, np.full(len(pair.first.features), np.nan)
-    first = _add_keyframe(world, pair.first, features, unknown, features.scales, np.full(len(features), -1, np.int64))
+    triangulation, none = config.keyframes.triangulation, np.full(len(features), -1, np.int64)
+    first = _add_keyframe(world, pair.first, features, unknown, features.scales, none, triangulation)
     matched = pair.first_rows[chosen]
     patches = cut_patches(pair.first.grey, pair.first.shutter.to_image(features.keypoints_xy[matched]))
     rows = world.add_landmarks(first, matched, geometry.points[chosen] * scale, patches)
-    _add_directions(world, first, pair.first)
-    measure_depths(world, _NO_DISPARITY_SIGMA_PX)
+    _add_directions(world, first, pair.first, triangulation)
+    measure_depths(world, _NO_DISPARITY_SIGMA_PX, config=triangulation)
     pair.first.adopt(first)
     pair.second.observe(rows, pair.second_xy[chosen], pair.second_sigmas_px[chosen])
-    align_view(pair.second, world, world.observed_by(np.array([first.id])), count)
-    second = insert_keyframe(world, pair.second)
-    place_by_parallax(world, second)
+    align_view(pair.second, world, world.observed_by(np.array([first.id])), config.tracker)
+    second = insert_keyframe(world, pair.second, config=config)
+    place_by_parallax(world, second, config=config)
     return second
 
 
@@ -100,16 +89,18 @@ def straighten(world: KeyframeMap, keyframe: KeyframeRecord, view: View, shutter
     marks.positions_m[rows[own]] = keyframe.world_from_camera.apply(rays * depths[:, None])
 
 
-def triangulate_with_neighbours(world: KeyframeMap, keyframe: KeyframeRecord, view: View) -> int:
+def triangulate_with_neighbours(world: KeyframeMap, keyframe: KeyframeRecord, view: View, *, config: RunConfig) -> int:
     """Add landmarks for features that observe nothing, from pairs with the keyframes that see most alike; return how
     many.
     """
-    neighbour_ids = world.covisible(keyframe)[:_TRIANGULATED_WITH].tolist()
-    typical_m = _median_depth(world, keyframe) if neighbour_ids else 0.0
-    return sum(_triangulate_pair(world, keyframe, world.keyframes[i], view, typical_m) for i in neighbour_ids)
+    triangulation = config.keyframes.triangulation
+    neighbour_ids = world.covisible(keyframe)[: triangulation.keyframes].tolist()
+    typical_m = _median_depth(world, keyframe, triangulation) if neighbour_ids else 0.0
+    neighbours = (world.keyframes[i] for i in neighbour_ids)
+    return sum(_triangulate_pair(world, keyframe, one, view, typical_m, config) for one in neighbours)
 
 
-def place_by_parallax(world: KeyframeMap, keyframe: KeyframeRecord) -> None:
+def place_by_parallax(world: KeyframeMap, keyframe: KeyframeRecord, *, config: RunConfig) -> None:
     """Place landmarks of a single camera whose depth was unknown where a new keyframe tells it better, together with
     those in which they are anchored.
 
@@ -123,11 +114,13 @@ def place_by_parallax(world: KeyframeMap, keyframe: KeyframeRecord) -> None:
     for anchor_id in np.setdiff1d(anchors[rows >= 0], keyframe.id).tolist():
         if anchor_id in world.keyframes:
             mine = np.flatnonzero((rows >= 0) & (anchors == anchor_id))
-            changed.append(_place_between(world, world.keyframes[anchor_id], keyframe, mine))
-    measure_depths(world, _NO_DISPARITY_SIGMA_PX, np.concatenate(changed))
+            changed.append(_place_between(world, world.keyframes[anchor_id], keyframe, mine, config))
+    measure_depths(world, _NO_DISPARITY_SIGMA_PX, np.concatenate(changed), config=config.keyframes.triangulation)
 
 
-def _place_between(world: KeyframeMap, anchor: KeyframeRecord, keyframe: KeyframeRecord, mine: IntArray) -> IntArray:
+def _place_between(
+    world: KeyframeMap, anchor: KeyframeRecord, keyframe: KeyframeRecord, mine: IntArray, config: RunConfig
+) -> IntArray:
     """Place landmarks, those of a keyframe's features `mine`, which are anchored in another; return rows of those that
     were placed.
     """
@@ -142,20 +135,22 @@ def _place_between(world: KeyframeMap, anchor: KeyframeRecord, keyframe: Keyfram
     origin = anchor.world_from_camera.translation_m
     parallax = parallax_rad(points, origin, keyframe.world_from_camera.translation_m)
     known = np.linalg.norm(marks.spreads_m[rows], axis=1) / np.linalg.norm(marks.positions_m[rows] - origin, axis=1)
-    told = ALIGNED_SIGMA_PX / world.camera.fx / np.maximum(parallax, 1e-9)
-    better = _agree(world, points, *views) & (known > _MAX_DEPTH_UNCERTAINTY) & (told < known)
+    triangulation = config.keyframes.triangulation
+    told = config.tracker.alignment.sigma_px / world.camera.fx / np.maximum(parallax, 1e-9)
+    uncertain = (known > triangulation.max_depth_sigma) & (told < known)
+    better = _agree(world, points, triangulation, *views) & uncertain
     marks.positions_m[rows[better]] = points[better]
     return rows[better]
 
 
-def fuse_with_neighbours(world: KeyframeMap, keyframe: KeyframeRecord) -> None:
+def fuse_with_neighbours(world: KeyframeMap, keyframe: KeyframeRecord, *, config: RunConfig) -> None:
     """Let neighbours observe the keyframe's landmarks where they show them, and merge landmarks that are one."""
-    for neighbour_id in world.covisible(keyframe)[:_FUSED_WITH].tolist():
+    for neighbour_id in world.covisible(keyframe)[: config.keyframes.triangulation.fused_keyframes].tolist():
         neighbour = world.keyframes[neighbour_id]
         rows = world.observed_by(np.array([keyframe.id]))
         seen = np.zeros(world.landmarks.capacity + 1, bool)
         seen[neighbour.landmark_rows] = True
-        observe_again(world, neighbour, rows[~seen[rows]])
+        observe_again(world, neighbour, rows[~seen[rows]], config=config)
 
 
 def _add_keyframe(
@@ -165,6 +160,7 @@ def _add_keyframe(
     right_x: FloatArray,
     sigmas_px: FloatArray | Float32Array,
     landmark_rows: IntArray,
+    config: TriangulationConfig,
 ) -> KeyframeRecord:
     keyframe = world.add_keyframe(
         view.frame.time_ns,
@@ -176,20 +172,20 @@ def _add_keyframe(
         view.grey,
         view.shutter,
     )
-    _add_ranged_landmarks(world, keyframe, view)
+    _add_ranged_landmarks(world, keyframe, view, config.max_depth_sigma)
     view.adopt(keyframe)
     return keyframe
 
 
-def _features_apart(view: View) -> IntArray:
+def _features_apart(view: View, apart_px: float) -> IntArray:
     """Return rows of the view's features that do not lie beside a landmark it shows: others would make it again."""
     if len(view.xy) == 0:
         return np.arange(len(view.features))
-    distance, _ = cKDTree(view.xy).query(view.features.keypoints_xy, distance_upper_bound=_DOUBLE_RADIUS_PX)
+    distance, _ = cKDTree(view.xy).query(view.features.keypoints_xy, distance_upper_bound=apart_px)
     return np.flatnonzero(~np.isfinite(distance))
 
 
-def _joined(world: KeyframeMap, view: View, free: IntArray) -> Features:
+def _joined(world: KeyframeMap, view: View, free: IntArray, same_px: float) -> Features:
     """Return the landmarks that the view shows, as features, and then its features `free`.
 
     A landmark is described as the feature beside it is, or else as it was when it was made.
@@ -198,7 +194,7 @@ def _joined(world: KeyframeMap, view: View, free: IntArray) -> Features:
     descriptors = world.landmarks.descriptors[rows]
     scales = world.landmarks.anchor_scales[rows]
     if len(f) and len(rows):
-        distance, beside = view.tree.query(view.xy, distance_upper_bound=_SAME_RADIUS_PX)
+        distance, beside = view.tree.query(view.xy, distance_upper_bound=same_px)
         same = np.isfinite(distance)
         descriptors[same], scales[same] = f.descriptors[beside[same]], f.scales[beside[same]]
     return Features(
@@ -210,19 +206,20 @@ def _joined(world: KeyframeMap, view: View, free: IntArray) -> Features:
     )
 
 
-def _anchor_nearer(world: KeyframeMap, keyframe: KeyframeRecord, view: View, shown: int) -> None:
+def _anchor_nearer(world: KeyframeMap, keyframe: KeyframeRecord, view: View, shown: int, config: RunConfig) -> None:
     """Anchor landmarks anew, among the first `shown` features, that were anchored from much farther away: nearer
     patches are sharper.
     """
     marks, rows = world.landmarks, keyframe.landmark_rows[:shown]
     offset = marks.positions_m[rows] - keyframe.world_from_camera.translation_m
-    nearer = marks.anchor_distances_m[rows] > _ANCHOR_AGAIN * np.linalg.norm(offset, axis=1)
-    keypoints = np.flatnonzero(nearer & (keyframe.sigmas_px[:shown] <= ALIGNED_SIGMA_PX))
+    ratio, sigma_px = config.keyframes.triangulation.anchor_ratio, config.tracker.alignment.sigma_px
+    nearer = marks.anchor_distances_m[rows] > ratio * np.linalg.norm(offset, axis=1)
+    keypoints = np.flatnonzero(nearer & (keyframe.sigmas_px[:shown] <= sigma_px))
     xy = view.shutter.to_image(keyframe.features.keypoints_xy[keypoints])
     world.anchor(keyframe, keypoints, cut_patches(view.grey, xy))
 
 
-def _add_ranged_landmarks(world: KeyframeMap, keyframe: KeyframeRecord, view: View) -> None:
+def _add_ranged_landmarks(world: KeyframeMap, keyframe: KeyframeRecord, view: View, max_depth_sigma: float) -> None:
     if world.camera.baseline_m is None:
         return
     disparity = keyframe.features.keypoints_xy[:, 0] - keyframe.right_x
@@ -231,7 +228,7 @@ def _add_ranged_landmarks(world: KeyframeMap, keyframe: KeyframeRecord, view: Vi
     usable = view.depth_source.near(depth)
     if len(world.keyframes) == 1:
         # Far landmarks hold how the camera turns: no other keyframe is there yet to triangulate them with
-        usable |= disparity * _MAX_DEPTH_UNCERTAINTY > view.depth_source.disparity_sigma_px
+        usable |= disparity * max_depth_sigma > view.depth_source.disparity_sigma_px
     new = np.flatnonzero((keyframe.landmark_rows < 0) & (disparity > 0) & usable)
     if len(new) == 0:
         return
@@ -241,37 +238,44 @@ def _add_ranged_landmarks(world: KeyframeMap, keyframe: KeyframeRecord, view: Vi
     world.add_landmarks(keyframe, new, keyframe.world_from_camera.apply(points), patches)
 
 
-def _add_directions(world: KeyframeMap, keyframe: KeyframeRecord, view: View) -> None:
+def _add_directions(world: KeyframeMap, keyframe: KeyframeRecord, view: View, config: TriangulationConfig) -> None:
     """Make landmarks of the other features of a single camera's keyframe, at the depth of those it knows.
 
     Until parallax tells their depths they hold how the camera turns, which would otherwise be taken for its motion.
     """
     new = np.flatnonzero(keyframe.landmark_rows < 0)
     xy = keyframe.features.keypoints_xy[new]
-    points = world.camera.unproject(xy) * _median_depth(world, keyframe)
+    points = world.camera.unproject(xy) * _median_depth(world, keyframe, config)
     patches = cut_patches(view.grey, view.shutter.to_image(xy))
     world.add_landmarks(keyframe, new, keyframe.world_from_camera.apply(points), patches)
 
 
 def _triangulate_pair(
-    world: KeyframeMap, keyframe: KeyframeRecord, neighbour: KeyframeRecord, view: View, typical_m: float
+    world: KeyframeMap,
+    keyframe: KeyframeRecord,
+    neighbour: KeyframeRecord,
+    view: View,
+    typical_m: float,
+    config: RunConfig,
 ) -> int:
-    mine, theirs = _epipolar_matches(world, keyframe, neighbour)
-    points, good = _triangulated(world, keyframe, neighbour, mine, theirs, typical_m)
+    mine, theirs = _epipolar_matches(world, keyframe, neighbour, config.keyframes.triangulation)
+    points, good = _triangulated(world, keyframe, neighbour, mine, theirs, typical_m, config)
     mine, theirs, points = mine[good], theirs[good], points[good]
     if len(mine) == 0:
         return 0
     patches = cut_patches(view.grey, view.shutter.to_image(keyframe.features.keypoints_xy[mine]))
     landmarks = world.add_landmarks(keyframe, mine, points, patches)
     world.add_observations(neighbour, theirs, landmarks)
-    align_observations(world, neighbour, theirs)
-    points, good = _triangulated(world, keyframe, neighbour, mine, theirs, typical_m)
+    align_observations(world, neighbour, theirs, config=config.tracker.alignment)
+    points, good = _triangulated(world, keyframe, neighbour, mine, theirs, typical_m, config)
     world.landmarks.positions_m[landmarks[good]] = points[good]
     world.remove_landmarks(landmarks[~good])
     return int(good.sum())
 
 
-def align_observations(world: KeyframeMap, keyframe: KeyframeRecord, keypoint_rows: IntArray) -> None:
+def align_observations(
+    world: KeyframeMap, keyframe: KeyframeRecord, keypoint_rows: IntArray, *, config: AlignmentConfig
+) -> None:
     """Move observations of a keyframe that still has its image to where their landmarks' patches fit."""
     if keyframe.image is None or len(keypoint_rows) == 0:
         return
@@ -279,14 +283,14 @@ def align_observations(world: KeyframeMap, keyframe: KeyframeRecord, keypoint_ro
     start = keyframe.features.keypoints_xy[keypoint_rows].astype(np.float64)
     image = keyframe.image.astype(np.float32)
     xy, aligned_px, trusted = align_landmarks(
-        world, rows, keyframe.world_from_camera.inverse(), start, image, keyframe.shutter
+        world, rows, keyframe.world_from_camera.inverse(), start, image, keyframe.shutter, config
     )
     shift = xy[trusted] - start[trusted]
     world.move_keypoints(keyframe, keypoint_rows[trusted], shift, aligned_px[trusted])
 
 
 def _epipolar_matches(
-    world: KeyframeMap, keyframe: KeyframeRecord, neighbour: KeyframeRecord
+    world: KeyframeMap, keyframe: KeyframeRecord, neighbour: KeyframeRecord, config: TriangulationConfig
 ) -> tuple[IntArray, IntArray]:
     """Return rows of features that observe nothing in both keyframes, look alike and lie on each other's epipolar
     lines.
@@ -297,13 +301,13 @@ def _epipolar_matches(
     a, b = keyframe.features, neighbour.features
     distances = distance_table(a.descriptors[mine], b.descriptors[theirs])
     off = _epipolar_distance(world, keyframe, neighbour, mine, theirs)
-    distances[~(off <= _MAX_EPIPOLAR_PX * b.scales[theirs])] = np.inf
+    distances[~(off <= config.max_epipolar_px * b.scales[theirs])] = np.inf
     lines = np.arange(len(mine))
     pick = distances.argmin(1)
     best = distances[lines, pick]
     mutual = distances.argmin(0)[pick] == lines
     runner_up = np.partition(distances, 1, axis=1)[:, 1]
-    good = mutual & (best < same_landmark_distance(a.descriptors)) & (best < _EPIPOLAR_RATIO * runner_up)
+    good = mutual & (best < same_landmark_distance(a.descriptors)) & (best < config.max_ratio * runner_up)
     return mine[good], theirs[pick[good]]
 
 
@@ -325,6 +329,7 @@ def _triangulated(
     rows: IntArray,
     others: IntArray,
     typical_m: float,
+    config: RunConfig,
 ) -> tuple[FloatArray, BoolArray]:
     """Return points (K,3) of matched features, and which of them agree with both views.
 
@@ -335,12 +340,12 @@ def _triangulated(
     views = (first, rows), (second, others)
     points = _intersections(world, *views)
     centre, other = first.world_from_camera.translation_m, second.world_from_camera.translation_m
-    least = _least_parallax_rad(world)
+    least = _least_parallax_rad(world, config)
     far = ~(parallax_rad(points, centre, other) > least)
     depth = max(typical_m, float(np.linalg.norm(centre - other)) / least)
     rays = world.camera.unproject(first.features.keypoints_xy[rows[far]])
     points[far] = first.world_from_camera.apply(rays * depth)
-    return points, _agree(world, points, *views)
+    return points, _agree(world, points, config.keyframes.triangulation, *views)
 
 
 def _intersections(
@@ -351,40 +356,46 @@ def _intersections(
     return triangulate(first[0].world_from_camera.inverse(), second[0].world_from_camera.inverse(), *rays)
 
 
-def _agree(world: KeyframeMap, points: FloatArray, *views: tuple[KeyframeRecord, IntArray]) -> BoolArray:
+def _agree(
+    world: KeyframeMap, points: FloatArray, config: TriangulationConfig, *views: tuple[KeyframeRecord, IntArray]
+) -> BoolArray:
     """Return which points (K,3) lie where the features of keyframes, rows (K,), show them."""
     good = np.ones(len(points), bool)
     for keyframe, rows in views:
         from_world, xy = keyframe.world_from_camera.inverse(), keyframe.features.keypoints_xy[rows]
         error_px = reprojection_error_px(from_world, points, xy, world.camera)
-        good &= error_px < _MAX_REPROJECTION * keyframe.sigmas_px[rows]
+        good &= error_px < config.max_reprojection_sigmas * keyframe.sigmas_px[rows]
     return good
 
 
-def _median_depth(world: KeyframeMap, keyframe: KeyframeRecord) -> float:
+def _median_depth(world: KeyframeMap, keyframe: KeyframeRecord, config: TriangulationConfig) -> float:
     rows = keyframe.landmark_rows[keyframe.landmark_rows >= 0]
     depths = keyframe.world_from_camera.inverse().apply(world.landmarks.positions_m[rows])[:, 2]
-    known = np.linalg.norm(world.landmarks.spreads_m[rows], axis=1) < _KNOWN * np.abs(depths)
-    return float(np.median(depths[known] if known.sum() >= _MIN_KNOWN else depths))
+    known = np.linalg.norm(world.landmarks.spreads_m[rows], axis=1) < config.known_depth_sigma * np.abs(depths)
+    return float(np.median(depths[known] if known.sum() >= config.min_known else depths))
 
 
-def _least_parallax_rad(world: KeyframeMap) -> float:
+def _least_parallax_rad(world: KeyframeMap, config: RunConfig) -> float:
     """Return the parallax at which an aligned pair of keypoints determines a depth well enough."""
-    return ALIGNED_SIGMA_PX / world.camera.fx / _MAX_DEPTH_UNCERTAINTY
+    sigma_px, max_depth_sigma = config.tracker.alignment.sigma_px, config.keyframes.triangulation.max_depth_sigma
+    return sigma_px / world.camera.fx / max_depth_sigma
 
 
-def observe_again(world: KeyframeMap, keyframe: KeyframeRecord, rows: IntArray) -> None:
+def observe_again(world: KeyframeMap, keyframe: KeyframeRecord, rows: IntArray, *, config: RunConfig) -> None:
     """Let a keyframe observe landmarks `rows` where it shows them; one shown where it observes another is merged into
     that.
     """
     from_world = keyframe.world_from_camera.inverse()
-    projection = project(world.landmarks, rows, from_world, world.camera)
-    keypoints, owners = match_projection(projection, world.landmarks, keyframe.features, keyframe.tree, _FUSE_RADIUS_PX)
+    tracker, radius_px = config.tracker, config.keyframes.triangulation.fuse_radius_px
+    projection = project(world.landmarks, rows, from_world, world.camera, config=tracker.projection)
+    keypoints, owners = match_projection(
+        projection, world.landmarks, keyframe.features, keyframe.tree, radius_px, config=tracker.projection
+    )
     landmarks = projection.rows[owners]
     held = keyframe.landmark_rows[keypoints]
     free = held < 0
     world.add_observations(keyframe, keypoints[free], landmarks[free])
-    align_observations(world, keyframe, keypoints[free])
+    align_observations(world, keyframe, keypoints[free], config=tracker.alignment)
     kept, gone = held[~free], landmarks[~free]
     swap = world.landmarks.observations[gone] > world.landmarks.observations[kept]
     kept, gone = np.where(swap, gone, kept), np.where(swap, kept, gone)

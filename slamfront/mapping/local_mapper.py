@@ -28,9 +28,6 @@ from slamfront.tracking.pose_estimation import solve_pose
 from slamfront.tracking.view import View, exact_pose
 from slamfront.types import BundleAdjustmentProblem, Correction, KeyFrame, Sensor
 
-# Keyframes at which the offset of disparities is asked for, with all of them free: any that is held would hold it
-_OFFSET_AT = (3, 5, 8, 12, 20, 40)
-
 KeyframeListener = Callable[[KeyFrame, BundleAdjustmentProblem], None]
 
 
@@ -48,8 +45,9 @@ class LocalMapper:
         ba_worker: SolverWorker[BundleAdjustmentProblem, Correction],
     ) -> None:
         self._config, self._atlas, self._ba_worker = config, atlas, ba_worker
-        self._disparity_sigma_px = disparity_sigma_px(sensor)
-        self._offset_sigma_px = disparity_offset_sigma_px(sensor)
+        depth = config.tracker.depth
+        self._disparity_sigma_px = disparity_sigma_px(sensor, depth)
+        self._offset_sigma_px = disparity_offset_sigma_px(sensor, depth)
         self.listeners: list[KeyframeListener] = []
         self.restart()
 
@@ -59,7 +57,7 @@ class LocalMapper:
         self._unturned: tuple[KeyframeRecord, View] | None = None
         self._unfinished: tuple[KeyframeRecord, View] | None = None
         self._unadjusted: tuple[int, int] | None = None
-        self._offset_at = list(_OFFSET_AT)
+        self._offset_at = list(self._config.backend.bundle.offset_keyframes)
 
     def _new_policy(self) -> KeyframePolicy:
         return KeyframePolicy(self._config.keyframes, self._config.tracker.max_landmarks)
@@ -71,7 +69,7 @@ class LocalMapper:
     def begin(self, keyframe: KeyframeRecord, view: View) -> None:
         """Take in the keyframe of a view with which a map begins."""
         self._unturned = keyframe, view
-        measure_depths(self._atlas.world, self._disparity_sigma_px)
+        measure_depths(self._atlas.world, self._disparity_sigma_px, config=self._config.keyframes.triangulation)
         self._publish(keyframe, size=len(self._atlas.world.keyframes))
 
     def add_earlier(self, keyframe: KeyframeRecord, views: Sequence[View]) -> list[int]:
@@ -85,19 +83,19 @@ class LocalMapper:
             if view.frame.time_ns == first.time_ns:
                 nearest = first
             elif policy.due(view, world, nearest, backend_idle=False):
-                nearest = insert_keyframe(world, view)
-                place_by_parallax(world, nearest)
+                nearest = insert_keyframe(world, view, config=self._config)
+                place_by_parallax(world, nearest, config=self._config)
                 made.append(nearest)
             ids.append(nearest.id)
         for earlier in made:
-            fuse_with_neighbours(world, earlier)
+            fuse_with_neighbours(world, earlier, config=self._config)
         return ids
 
     def add(self, view: View) -> KeyframeRecord:
         """Make the view a keyframe."""
         world = self._atlas.world
-        keyframe = insert_keyframe(world, view)
-        place_by_parallax(world, keyframe)
+        keyframe = insert_keyframe(world, view, config=self._config)
+        place_by_parallax(world, keyframe, config=self._config)
         self._unfinished = keyframe, view
         return keyframe
 
@@ -112,7 +110,7 @@ class LocalMapper:
         (keyframe, view), world, predicted = newest, self._atlas.world, expected.camera_from_world
         if view.turn_measured:
             return
-        follow(next_view, view, world, predicted)
+        follow(next_view, view, world, predicted, self._config.tracker.flow)
         if solve_pose(next_view, world, predicted, self._config.tracker, ranged=False):
             turning, _ = motion.turning(next_view.measured or exact_pose(next_view.frame.time_ns, next_view.pose))
             straighten(world, keyframe, view, Shutter(world.camera, turning))
@@ -128,16 +126,18 @@ class LocalMapper:
             self._adjust()
             return None
         (keyframe, view), world = newest, self._atlas.world
-        cull_landmarks(world, keyframe.id)
-        reassociate(world, keyframe, self._config.tracker, self._config.seed)
-        triangulate_with_neighbours(world, keyframe, view)
-        fuse_with_neighbours(world, keyframe)
+        config = self._config
+        cull_landmarks(world, keyframe.id, config=config.keyframes.culling)
+        reassociate(world, keyframe, config)
+        triangulate_with_neighbours(world, keyframe, view, config=config)
+        fuse_with_neighbours(world, keyframe, config=config)
         rows = keyframe.landmark_rows[keyframe.landmark_rows >= 0]
-        measure_depths(world, self._disparity_sigma_px, rows[world.landmarks.created_by[rows] == keyframe.id])
+        new = rows[world.landmarks.created_by[rows] == keyframe.id]
+        measure_depths(world, self._disparity_sigma_px, new, config=config.keyframes.triangulation)
         view.adopt(keyframe)
         view.settle(world)
-        self._publish(keyframe, self._config.backend.window)
-        cull_keyframes(world, keyframe, self._config.keyframes)
+        self._publish(keyframe, config.backend.window)
+        cull_keyframes(world, keyframe, config.keyframes)
         return keyframe
 
     def _adjust(self) -> None:
@@ -155,8 +155,9 @@ class LocalMapper:
         if self._offset_sigma_px > 0 and self._offset_at and len(world.keyframes) >= self._offset_at[0]:
             self._offset_at.pop(0)
             offset_sigma_px, size = self._offset_sigma_px, len(world.keyframes)
-        sigma_px = self._disparity_sigma_px
-        self._ba_worker.submit(local_ba_problem(world, keyframe_id, size, sigma_px, offset_sigma_px=offset_sigma_px))
+        sigma_px, bundle = self._disparity_sigma_px, self._config.backend.bundle
+        problem = local_ba_problem(world, keyframe_id, size, sigma_px, offset_sigma_px=offset_sigma_px, config=bundle)
+        self._ba_worker.submit(problem)
 
     def _publish(self, keyframe: KeyframeRecord, size: int) -> None:
         """Have the keyframe's local bundle adjustment solved, and tell listeners all that the keyframe observes."""
@@ -164,6 +165,7 @@ class LocalMapper:
         self._adjust()
         if self.listeners:
             world = self._atlas.world
-            problem = local_ba_problem(world, keyframe.id, size, self._disparity_sigma_px, shared=False)
+            sigma_px, bundle = self._disparity_sigma_px, self._config.backend.bundle
+            problem = local_ba_problem(world, keyframe.id, size, sigma_px, shared=False, config=bundle)
             for listener in self.listeners:
                 listener(replace(world.keyframe(keyframe.id), map_id=self._atlas.active_id), problem)

@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 WholeMapBackend = Callable[[], AbstractContextManager[BundleAdjustmentSolver]]
 """Makes the solver of the last full bundle adjustment when it is needed."""
 
-_MIN_FINAL_KEYFRAMES = 3
 _WARNINGS = 5
 _NUMBERS = re.compile(r"\d+(\.\d+)?")
 
@@ -67,7 +66,7 @@ class Session:
         length: int | None = None,
     ) -> None:
         self.front, self.workers = front, workers
-        self.journal, self.clock = Journal(), Clock()
+        self.journal, self.clock = Journal(front.smoothing_config), Clock()
         self.skipped = 0
         self._sinks, self._whole_map, self._watch, self._length = tuple(sinks), whole_map, watch, length
         self._last: Tracked | None = None
@@ -153,7 +152,7 @@ class Session:
     def reset(self) -> None:
         """Forget every frame so far, with its time, and free the map."""
         self.front.reset()
-        self.journal, self.clock = Journal(), Clock()
+        self.journal, self.clock = Journal(self.front.smoothing_config), Clock()
         self._last = None
         self._reasons.clear()
         self._start_s = self._end_s = 0.0
@@ -163,7 +162,7 @@ class Session:
         self.workers.finish()
         self.front.finish()
         for world in self.front.maps.values():
-            if self._whole_map is not None and len(world.keyframes) >= _MIN_FINAL_KEYFRAMES:
+            if self._whole_map is not None and len(world.keyframes) >= self.front.smoothing_config.min_keyframes:
                 self._report("adjusting the whole map")
                 self._adjust(world, self._whole_map)
             self._report("smoothing the trajectory")

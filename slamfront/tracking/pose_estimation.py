@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from slamfront.config import TrackerConfig
+from slamfront.config import PoseConfig, TrackerConfig
 from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap
 from slamfront.solve.motion import MotionState, PoseMeasurement
 from slamfront.solve.pnp import (
-    CHI_SQUARE_MONO,
     PixelObservations,
     PoseEstimate,
     TurningPrior,
@@ -18,15 +17,9 @@ from slamfront.solve.pnp import (
     ransac_pose,
     refine_pose,
 )
+from slamfront.solve.statistics import CHI_SQUARE_MONO, CONTRADICTION
 from slamfront.tracking.view import View
 from slamfront.types import BoolArray, FloatArray
-
-# Frames in which a landmark must be found to count for a quarter of one that has been in its place for ever
-_PROVEN_AFTER = 10.0
-# Keyframes within which the scene has moved away from what is fixed to the camera
-_NEWEST = 5
-# What is further from its prediction than this is one of a thousand true ones: the 99.9 % quantile for six components
-_CHI_SQUARE_POSE = 22.46
 
 
 def likeliest_pose(
@@ -37,12 +30,12 @@ def likeliest_pose(
 
     Where many are followed wrongly, along an edge or on something that moves, refinement alone ends where they lead.
     """
-    observations = observations_of(view, world)
+    observations = observations_of(view, world, config.pose)
     starts = [predicted.camera_from_world]
     found = ransac_pose(observations.landmarks_m, observations.pixels_xy, world.camera, config.max_error_px, seed)
     if found is not None:
         starts.append(found[0])
-    tried = [refine_pose(start, observations, world.camera, (3.0, 1.0)) for start in starts]
+    tried = [refine_pose(start, observations, world.camera, (3.0, 1.0), config=config.pose) for start in starts]
     enough = [one for one in tried if one is not None and one.inliers.sum() >= config.min_inliers]
     if not enough:
         return None
@@ -68,7 +61,7 @@ def is_credible(view: View, predicted: MotionState | None, config: TrackerConfig
     """Return whether a view's pose can be believed: its landmarks determine it, or it agrees with the motion so far."""
     if view.measured is None or view.determined(config):
         return view.measured is not None
-    return predicted is not None and surprise(predicted, view.measured) < _CHI_SQUARE_POSE
+    return predicted is not None and surprise(predicted, view.measured) < CONTRADICTION[6]
 
 
 def solve_pose(
@@ -130,17 +123,18 @@ def _scene_pose(
     is fixed to the camera, such as a robot's arm. Which of both is likelier decides for all of them together. Older
     ones lie there where the camera has come back.
     """
-    observations = observations_of(view, world)
-    together = refine_pose(start, observations, world.camera, rounds, turning=turning)
+    observations = observations_of(view, world, config.pose)
+    together = refine_pose(start, observations, world.camera, rounds, turning=turning, config=config.pose)
     if together is None:
         return None
     everything = np.ones(len(view.xy), bool)
     shift = (view.xy - world.landmarks.anchor_xy[view.landmark_rows]) / view.sigmas_px[:, None]
     squared = np.einsum("ni,ni->n", shift, shift)
-    stay = (squared < CHI_SQUARE_MONO) & (world.landmarks.anchor_ids[view.landmark_rows] >= world.next_id - _NEWEST)
-    scene, better = ~stay, float(together.costs.sum() - squared[stay].sum()) - _CHI_SQUARE_POSE
+    newest = world.landmarks.anchor_ids[view.landmark_rows] >= world.next_id - config.pose.fixed_keyframes
+    stay = (squared < CHI_SQUARE_MONO) & newest
+    scene, better = ~stay, float(together.costs.sum() - squared[stay].sum()) - CONTRADICTION[6]
     if stay.any() and scene.sum() >= config.min_inliers and better > 0:
-        alone = refine_pose(start, observations.take(scene), world.camera, rounds, turning=turning)
+        alone = refine_pose(start, observations.take(scene), world.camera, rounds, turning=turning, config=config.pose)
         if alone is not None and alone.inliers.sum() >= config.min_inliers and alone.costs.sum() < better:
             together, everything = alone, scene
     return _proven_pose(view, world, observations, together, everything, config)
@@ -161,32 +155,35 @@ def _proven_pose(
     Something that moves brings new landmarks along, wherever it is, and all of them agree on one motion.
     """
     landmarks, rows = world.landmarks, view.landmark_rows
-    proven = scene & (landmarks.seen[rows] >= _PROVEN_AFTER) & np.isin(landmarks.ids(rows), view.shown_before)
+    proven = (
+        scene & (landmarks.seen[rows] >= config.pose.proven_frames) & np.isin(landmarks.ids(rows), view.shown_before)
+    )
     if not config.min_inliers <= proven.sum() < scene.sum():
         return together, scene
-    alone = refine_pose(together.camera_from_world, observations.take(proven), world.camera, (1.0,))
+    alone = refine_pose(together.camera_from_world, observations.take(proven), world.camera, (1.0,), config=config.pose)
     if alone is None or alone.inliers.sum() < config.min_inliers:
         return together, scene
     shift = (alone.camera_from_world @ together.camera_from_world.inverse()).log()
-    if shift @ np.linalg.solve(alone.covariance[:6, :6], shift) < _CHI_SQUARE_POSE:
+    if shift @ np.linalg.solve(alone.covariance[:6, :6], shift) < CONTRADICTION[6]:
         return together, scene
-    young = refine_pose(alone.camera_from_world, observations.take(scene & ~proven), world.camera, (1.0,), 0)
+    others = observations.take(scene & ~proven)
+    young = refine_pose(alone.camera_from_world, others, world.camera, (1.0,), 0, config=config.pose)
     fit = young is None or 2 * young.inliers.sum() >= len(young.inliers)
     if fit or not is_determined(alone.covariance, alone.depth_m, config):
         return together, scene
     return alone, proven
 
 
-def _trust(found: NDArray[np.int32]) -> FloatArray:
+def _trust(found: NDArray[np.int32], proven_frames: float) -> FloatArray:
     """Return how much landmarks that were found in so many frames (N,) count for a pose, 0 to 1.
 
     What has stayed in its place for long is not taken along by something that moves, whose landmarks are new wherever
     it is, however many of them agree in one frame.
     """
-    return np.asarray((found / (found + _PROVEN_AFTER)) ** 2)
+    return np.asarray((found / (found + proven_frames)) ** 2)
 
 
-def observations_of(view: View, world: KeyframeMap) -> PixelObservations:
+def observations_of(view: View, world: KeyframeMap, config: PoseConfig) -> PixelObservations:
     """Return what the view shows of the landmarks, with how uncertain they are themselves."""
     marks, rows = world.landmarks, view.landmark_rows
     return PixelObservations(
@@ -196,7 +193,7 @@ def observations_of(view: View, world: KeyframeMap) -> PixelObservations:
         view.sigmas_px,
         view.depth_source.disparity_sigma_px,
         marks.spreads_m[rows],
-        _trust(marks.seen[rows]),
+        _trust(marks.seen[rows], config.proven_frames),
     )
 
 

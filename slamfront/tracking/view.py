@@ -31,11 +31,6 @@ from slamfront.types import (
     LandmarkObservations,
 )
 
-# Standard deviation of a landmark's pixel, px: aligned to its patch, and followed from the last frame only
-ALIGNED_SIGMA_PX = 0.5
-FLOW_SIGMA_PX = 1.5
-FLOW_WINDOW = (17, 17)
-FLOW_LEVELS = 3
 # Variance of a pose that is exact by definition: far below what images show, and well conditioned
 _EXACT = 1e-12
 _NOTHING: IntArray = np.zeros(0, np.int64)

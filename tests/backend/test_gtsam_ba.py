@@ -7,7 +7,7 @@ import pytest
 
 from slamfront.backend import BundleAdjustment, for_whole_map
 from slamfront.backend.residuals import correction_between, expected_offset, huber_threshold
-from slamfront.config import BackendConfig
+from slamfront.config import BackendConfig, BundleConfig
 from slamfront.types import BundleAdjustmentProblem, Sensor
 from tests.backend.worlds import World, make_world, part
 
@@ -76,14 +76,14 @@ def test_errors_far_below_their_sigmas_make_the_rule_of_huber_begin_sooner() -> 
     right_x = problem.right_x + rng.normal(0, 0.05, count) - 0.5 * np.isin(problem.landmark_rows, fat)
     problem = replace(problem, right_x=right_x, pixels_xy=problem.pixels_xy + rng.normal(0, 0.05, (count, 2)))
     # A tenth of the stated deviations, and what the landmarks' places are off by at first
-    assert 0.2 <= huber_threshold(problem, 2.0) < 0.4
+    assert 0.2 <= huber_threshold(problem, 2.0, config=BundleConfig()) < 0.4
     # Begun at two stated deviations the rule leaves 9 mm
     assert world.position_errors(BundleAdjustment(CONFIG).solve(problem)).max() < 0.006
 
 
 def test_errors_as_large_as_their_sigmas_leave_the_rule_of_huber_where_it_is() -> None:
-    assert huber_threshold(make_world("stereo", noise_px=0.5).problem, 2.0) == 2.0
-    assert huber_threshold(make_world("mono", noise_px=3.0).problem, 2.0) == 2.0
+    assert huber_threshold(make_world("stereo", noise_px=0.5).problem, 2.0, config=BundleConfig()) == 2.0
+    assert huber_threshold(make_world("mono", noise_px=3.0).problem, 2.0, config=BundleConfig()) == 2.0
 
 
 def test_fixed_poses_are_no_part_of_the_answer_and_the_input_is_left_alone() -> None:

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
+from slamfront.config import RunConfig
 from slamfront.geometry.pose import Pose, Sim3, rotation_angle
 from slamfront.loop_closing.map_alignment import MapAlignment, find_joint, join
 from slamfront.loop_closing.map_merging import MapMerger
@@ -43,7 +44,7 @@ def copied(world: KeyframeMap) -> KeyframeMap:
 
 
 def joint_of(first: KeyframeMap, last: KeyframeMap, scaled: bool = False) -> MapAlignment | None:
-    return find_joint(first, last, Nearest(), PlaceIndex(packaged_vocabulary("orb")), scaled)
+    return find_joint(first, last, Nearest(), PlaceIndex(packaged_vocabulary("orb")), scaled, config=RunConfig())
 
 
 def test_a_map_is_found_in_another_of_the_same_place() -> None:
@@ -62,7 +63,7 @@ def test_maps_of_one_camera_are_joined_with_their_scale() -> None:
     joint = joint_of(first, last, scaled=True)
     assert joint is not None
     both = copied(first)
-    join(both, copied(last), joint)
+    join(both, copied(last), joint, config=RunConfig())
     row_of = {time_ns: row for row, time_ns in enumerate(whole.truth.times_ns.tolist())}
     records = list(both.keyframes.values())
     estimate = np.array([record.world_from_camera.translation_m for record in records])
@@ -79,7 +80,7 @@ def test_the_joined_map_holds_both_and_common_landmarks_once() -> None:
     joint = joint_of(first, last)
     assert joint is not None
     both, gone = copied(first), copied(last)
-    fused = join(both, gone, joint)
+    fused = join(both, gone, joint, config=RunConfig())
     assert len(gone.keyframes) == len(gone.landmarks) == 0
     assert len(both.keyframes) == len(first.keyframes) + len(last.keyframes)
     assert fused > 50 and len(both.landmarks) == len(first.landmarks) + len(last.landmarks) - fused
@@ -168,7 +169,7 @@ def test_a_reunion_takes_two_keyframes_that_agree() -> None:
     kept, world = {0: first}, last
     places = PlaceIndex(packaged_vocabulary("orb"))
     places.update(first)
-    reunion = MapMerger(places, GeometricVerifier(Nearest(), CONFIG.loops, CONFIG.tracker, "rgbd", 0), "rgbd")
+    reunion = MapMerger(places, GeometricVerifier(Nearest(), CONFIG.loops, CONFIG.tracker, "rgbd", 0), "rgbd", CONFIG)
     # The oldest keyframes of the last part show what the first part has
     one, two = list(world.keyframes.values())[:2]
     assert reunion.look(kept, world, one) is None

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from slamfront.config import KeyframeConfig
+from slamfront.config import KeyframeConfig, MotionConfig, PoseConfig
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
 from slamfront.loop_closing.relocalizer import Relocalizer
@@ -144,7 +144,7 @@ def determined(landmarks_m: np.ndarray) -> bool:
     noise = np.random.default_rng(1).normal(0, 0.5, (len(landmarks_m), 2))
     unknown, sigmas_px = np.full(len(landmarks_m), np.nan), np.full(len(landmarks_m), 0.5)
     seen = PixelObservations(landmarks_m, camera.project(landmarks_m) + noise, unknown, sigmas_px)
-    estimate = refine_pose(Pose.identity(), seen, camera)
+    estimate = refine_pose(Pose.identity(), seen, camera, config=PoseConfig())
     assert estimate is not None and estimate.inliers.mean() > 0.9
     return is_determined(estimate.covariance, estimate.depth_m, CONFIG.tracker)
 
@@ -190,5 +190,5 @@ def test_a_spot_that_determines_a_pose_is_enough(seen: Clip, world: KeyframeMap)
 def test_a_view_of_which_a_keyframe_shows_one_spot_is_not_placed_by_it(seen: Clip, world: KeyframeMap) -> None:
     """As a doorway seen from two rooms: it says little about where the camera is."""
     locator, keyframe = Locator(Nearest(), replace(CONFIG.tracker, min_inliers=4), 0), world.keyframes[0]
-    assert locator.locate(view_of(seen.frames[0]), None, world, keyframe, MotionFilter())
-    assert not locator.locate(square_of(seen.frames[0], 20), None, world, keyframe, MotionFilter())
+    assert locator.locate(view_of(seen.frames[0]), None, world, keyframe, MotionFilter(MotionConfig()))
+    assert not locator.locate(square_of(seen.frames[0], 20), None, world, keyframe, MotionFilter(MotionConfig()))

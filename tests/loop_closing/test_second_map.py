@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from slamfront.build import write_maps
-from slamfront.config import MapsConfig, RunConfig
+from slamfront.config import MapsConfig, RunConfig, SmoothingConfig
 from slamfront.evaluation.trajectory import evaluate
 from slamfront.frontend import FrontEnd
 from slamfront.map.files import load_map
@@ -52,7 +52,7 @@ def frames_of(whole: Clip, rows: list[int]) -> tuple[list[Frame], Trajectory]:
 
 def told(whole: Clip, rows: list[int], config: RunConfig = SOON, dark: range = range(0)) -> Story:
     frames, truth = frames_of(whole, rows)
-    front, journal, answers = front_for(whole, config), Journal(), []
+    front, journal, answers = front_for(whole, config), Journal(SmoothingConfig()), []
     for frame in blinded(frames, dark):
         answers.append(front.step(frame))
         reference = answers[-1].reference_id

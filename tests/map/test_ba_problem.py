@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from slamfront.backend.null import NullBackend
+from slamfront.config import BundleConfig
 from slamfront.geometry.pose import Pose, Sim3
 from slamfront.map import KeyframeMap
 from slamfront.map.ba_problem import apply, full_ba_problem, local_ba_problem
@@ -53,20 +54,20 @@ def test_two_keyframes_side_by_side_do_not_hold_the_unit_of_length_of_a_long_win
     """With one camera a short way that is a fifth too long would stretch all of a long one by as much."""
     world, _ = chain(8, shared=25)
     world.camera = replace(world.camera, baseline_m=None)
-    apart = local_ba_problem(world, 7, 3, 1.0)
+    apart = local_ba_problem(world, 7, 3, 1.0, config=BundleConfig())
     held = apart.positions_m[apart.fixed]
     assert np.linalg.norm(held[0] - held[-1]) > 0.5 * np.linalg.norm(held[0] - apart.positions_m[-1])
     near = world.keyframes[int(apart.keyframe_ids[apart.fixed][0])].world_from_camera
     for keyframe_id in apart.keyframe_ids[apart.fixed].tolist():
         world.keyframes[keyframe_id].world_from_camera = near
-    assert local_ba_problem(world, 7, 3, 1.0).fixed.sum() == 1
+    assert local_ba_problem(world, 7, 3, 1.0, config=BundleConfig()).fixed.sum() == 1
     world.camera = replace(world.camera, baseline_m=0.1)
-    assert local_ba_problem(world, 7, 3, 1.0).fixed.sum() == apart.fixed.sum()
+    assert local_ba_problem(world, 7, 3, 1.0, config=BundleConfig()).fixed.sum() == apart.fixed.sum()
 
 
 def test_the_window_is_held_by_keyframes_outside_it() -> None:
     world, _ = chain(8)
-    problem = local_ba_problem(world, 7, 3, 0.5)
+    problem = local_ba_problem(world, 7, 3, 0.5, config=BundleConfig())
     free = set(problem.keyframe_ids[~problem.fixed].tolist())
     covisible = set(world.covisible(world.keyframes[7])[:2].tolist())
     assert free == {7} | covisible
@@ -79,7 +80,7 @@ def test_the_window_is_held_by_keyframes_outside_it() -> None:
 
 def test_a_problem_that_is_the_whole_map_is_held_by_its_oldest_keyframe() -> None:
     world, _ = chain(3)
-    problem = local_ba_problem(world, 2, 10, 1.0)
+    problem = local_ba_problem(world, 2, 10, 1.0, config=BundleConfig())
     np.testing.assert_array_equal(problem.keyframe_ids, [0, 1, 2])
     np.testing.assert_array_equal(problem.fixed, [True, False, False])
     assert_rows_are_consistent(problem, world)
@@ -87,7 +88,7 @@ def test_a_problem_that_is_the_whole_map_is_held_by_its_oldest_keyframe() -> Non
 
 def test_a_window_of_one_keyframe_has_nothing_free() -> None:
     world, _ = chain(1)
-    problem = local_ba_problem(world, 0, 5, 1.0)
+    problem = local_ba_problem(world, 0, 5, 1.0, config=BundleConfig())
     np.testing.assert_array_equal(problem.fixed, [True])
     assert_rows_are_consistent(problem, world)
 
@@ -97,7 +98,7 @@ def test_no_window_grows_with_the_map() -> None:
     rows = add_landmarks(world, add_keyframe(world), np.arange(30))
     for i in range(1, 60):
         add_keyframe(world, 30, rows, 0.01 * i, seed=i)
-    problem = local_ba_problem(world, 59, 5, 1.0)
+    problem = local_ba_problem(world, 59, 5, 1.0, config=BundleConfig())
     assert (~problem.fixed).sum() == 5
     assert 1 <= problem.fixed.sum() <= 20, "keyframes that only hold the problem are bounded too"
 
@@ -115,14 +116,14 @@ def test_the_full_problem_is_the_whole_map_with_its_first_keyframe_fixed() -> No
 
 def test_a_window_for_listeners_holds_landmarks_that_one_keyframe_sees_as_well() -> None:
     world, records = chain(4)
-    every = local_ba_problem(world, 3, 10, 1.0, shared=False)
+    every = local_ba_problem(world, 3, 10, 1.0, shared=False, config=BundleConfig())
     assert set(world.landmarks.rows(every.landmark_ids)) >= set(records[3].landmark_rows[records[3].landmark_rows >= 0])
-    assert len(every.landmark_ids) > len(local_ba_problem(world, 3, 10, 1.0).landmark_ids)
+    assert len(every.landmark_ids) > len(local_ba_problem(world, 3, 10, 1.0, config=BundleConfig()).landmark_ids)
 
 
 def test_a_window_is_a_copy() -> None:
     world, records = chain(4)
-    problem = local_ba_problem(world, 3, 2, 1.0)
+    problem = local_ba_problem(world, 3, 2, 1.0, config=BundleConfig())
     before = {name: getattr(problem, name).copy() for name in ("positions_m", "landmarks_m", "pixels_xy", "right_x")}
     records[3].world_from_camera = MOVE
     world.landmarks.positions_m += 1.0
@@ -136,7 +137,7 @@ def test_a_window_is_a_copy() -> None:
 
 def test_a_correction_is_written_to_free_keyframes_and_what_hangs_on_them_only() -> None:
     world, _ = chain(8)
-    problem = local_ba_problem(world, 7, 3, 1.0)
+    problem = local_ba_problem(world, 7, 3, 1.0, config=BundleConfig())
     others = {k: r.world_from_camera.matrix() for k, r in world.keyframes.items()}
     outside = np.setdiff1d(np.flatnonzero(world.landmarks.alive), world.landmarks.rows(problem.landmark_ids))
     former = world.landmarks.positions_m[outside].copy()
@@ -156,7 +157,7 @@ def test_a_correction_is_written_to_free_keyframes_and_what_hangs_on_them_only()
 
 def test_keyframes_newer_than_the_window_move_with_it_and_their_landmarks_too() -> None:
     world, records = chain(5)
-    correction = correction_of(local_ba_problem(world, 4, 3, 1.0))
+    correction = correction_of(local_ba_problem(world, 4, 3, 1.0, config=BundleConfig()))
     shared = records[4].landmark_rows[records[4].landmark_rows >= 0][-20:].copy()
     newer = [add_keyframe(world, 30, shared, 0.1 * i, seed=i) for i in (5, 6)]
     rows = np.concatenate([add_landmarks(world, k, np.flatnonzero(k.landmark_rows < 0)) for k in newer])
@@ -173,7 +174,7 @@ def test_keyframes_newer_than_the_window_move_with_it_and_their_landmarks_too() 
 def test_rotations_that_a_correction_writes_are_rotations() -> None:
     """A solver hands on what rounding took from a rotation, and the inverse doubles it for whatever moves along."""
     world, records = chain(5)
-    correction = correction_of(local_ba_problem(world, 4, 3, 1.0))
+    correction = correction_of(local_ba_problem(world, 4, 3, 1.0, config=BundleConfig()))
     newer = add_keyframe(world, 30, records[4].landmark_rows[-20:], 0.5, seed=5)
     blunt = Pose(records[4].world_from_camera.rotation * (1 + 1e-7), records[4].world_from_camera.translation_m)
     records[4].world_from_camera = blunt
@@ -187,14 +188,14 @@ def test_frames_that_refer_to_a_corrected_keyframe_move_with_it() -> None:
     world, _ = chain(4)
     reference_from_camera = Pose.exp([0.0, 0.02, 0.0, 0.05, 0.0, 0.01])
     before = world.world_from_keyframe(3) @ reference_from_camera
-    apply(world, correction_of(local_ba_problem(world, 3, 3, 1.0)))
+    apply(world, correction_of(local_ba_problem(world, 3, 3, 1.0, config=BundleConfig())))
     after = world.world_from_keyframe(3) @ reference_from_camera
     np.testing.assert_allclose(after.matrix(), (MOVE @ before).matrix(), atol=1e-12)
 
 
 def test_a_correction_of_what_was_removed_meanwhile_touches_nothing_else() -> None:
     world, records = chain(6)
-    correction = correction_of(local_ba_problem(world, 5, 4, 1.0))
+    correction = correction_of(local_ba_problem(world, 5, 4, 1.0, config=BundleConfig()))
     gone = records[5].landmark_rows[:7].copy()
     world.remove_landmarks(gone)
     world.remove_keyframe(4, 5)
@@ -210,7 +211,7 @@ def test_a_correction_of_what_was_removed_meanwhile_touches_nothing_else() -> No
 
 def test_keyframes_stay_when_the_last_one_of_the_window_was_removed() -> None:
     world, _ = chain(5)
-    correction = correction_of(local_ba_problem(world, 3, 3, 1.0))
+    correction = correction_of(local_ba_problem(world, 3, 3, 1.0, config=BundleConfig()))
     last = int(correction.keyframe_ids[-1])
     newer = [k for k in world.keyframes if k > last]
     before = [world.keyframes[k].world_from_camera.matrix() for k in newer]
@@ -222,7 +223,7 @@ def test_keyframes_stay_when_the_last_one_of_the_window_was_removed() -> None:
 
 def test_outliers_are_dropped_and_landmarks_that_nobody_sees_go_with_them() -> None:
     world, _ = chain(4)
-    problem = local_ba_problem(world, 3, 3, 1.0)
+    problem = local_ba_problem(world, 3, 3, 1.0, config=BundleConfig())
     mine = np.flatnonzero(problem.keyframe_ids[problem.keyframe_rows] == 3)
     keypoints = problem.keypoint_rows[mine]
     outliers = np.column_stack([np.full(len(mine), 3), keypoints])
@@ -242,7 +243,10 @@ def test_outliers_are_dropped_and_landmarks_that_nobody_sees_go_with_them() -> N
 
 def test_an_outlier_whose_keypoint_observes_nothing_any_more_is_passed_over() -> None:
     world, records = chain(3)
-    correction = replace(NullBackend().solve(local_ba_problem(world, 2, 3, 1.0)), outliers=np.array([[2, 0], [2, 0]]))
+    correction = replace(
+        NullBackend().solve(local_ba_problem(world, 2, 3, 1.0, config=BundleConfig())),
+        outliers=np.array([[2, 0], [2, 0]]),
+    )
     world.remove_observations(records[2], np.array([0]))
     apply(world, correction)
     assert_consistent(world)
@@ -251,7 +255,9 @@ def test_an_outlier_whose_keypoint_observes_nothing_any_more_is_passed_over() ->
 def test_an_outlier_that_observes_another_landmark_meanwhile_is_not_taken_from_it() -> None:
     """The problem said that keypoint 0 does not fit landmark a; now it observes b, about which nothing was said."""
     world, records = chain(3)
-    correction = replace(NullBackend().solve(local_ba_problem(world, 2, 3, 1.0)), outliers=np.array([[2, 0]]))
+    correction = replace(
+        NullBackend().solve(local_ba_problem(world, 2, 3, 1.0, config=BundleConfig())), outliers=np.array([[2, 0]])
+    )
     world.remove_observations(records[2], np.array([0]))
     other = next(r for r in records[0].landmark_rows.tolist() if r not in records[2].landmark_rows)
     world.add_observations(records[2], np.array([0]), np.array([other]))
@@ -263,7 +269,7 @@ def test_an_outlier_that_observes_another_landmark_meanwhile_is_not_taken_from_i
 def test_an_empty_correction_changes_nothing() -> None:
     world, _ = chain(1)
     before = world.keyframes[0].world_from_camera.matrix()
-    apply(world, NullBackend().solve(local_ba_problem(world, 0, 5, 1.0)))
+    apply(world, NullBackend().solve(local_ba_problem(world, 0, 5, 1.0, config=BundleConfig())))
     np.testing.assert_array_equal(world.keyframes[0].world_from_camera.matrix(), before)
 
 
@@ -272,7 +278,7 @@ def test_a_backend_that_changes_nothing_changes_nothing(size: int) -> None:
     world, _ = chain(6)
     poses = {k: r.world_from_camera.matrix() for k, r in world.keyframes.items()}
     positions = world.landmarks.positions_m.copy()
-    apply(world, NullBackend().solve(local_ba_problem(world, 5, size, 1.0)))
+    apply(world, NullBackend().solve(local_ba_problem(world, 5, size, 1.0, config=BundleConfig())))
     for keyframe_id, pose in poses.items():
         np.testing.assert_allclose(world.keyframes[keyframe_id].world_from_camera.matrix(), pose, atol=1e-12)
     np.testing.assert_array_equal(world.landmarks.positions_m, positions)

@@ -16,6 +16,8 @@ from slamfront.tracking.view import View
 from tests.map.worlds import assert_consistent
 from tests.tracking.worlds import CONFIG, Clip, blinded, clip, view_of
 
+MANY = replace(CONFIG, tracker=replace(CONFIG.tracker, max_landmarks=500))
+
 
 @pytest.fixture(scope="module")
 def seen() -> Clip:
@@ -23,7 +25,7 @@ def seen() -> Clip:
 
 
 def initializer(seen: Clip) -> Initializer:
-    return Initializer(Nearest(), seen.camera, 0)
+    return Initializer(Nearest(), seen.camera, 0, CONFIG.tracker)
 
 
 def first_pair(seen: Clip, policy: Initializer | None = None) -> tuple[int, FirstPair]:
@@ -54,7 +56,7 @@ def test_a_pair_with_parallax_gives_the_true_motion(seen: Clip) -> None:
 def test_a_pair_makes_a_map_of_two_keyframes_with_a_median_depth_of_one(seen: Clip) -> None:
     row, pair = first_pair(seen)
     world = KeyframeMap(seen.camera, pair.first.features.descriptors)
-    second = first_map(world, pair, 500)
+    second = first_map(world, pair, config=MANY)
     assert list(world.keyframes) == [0, 1] and second.id == 1
     assert [k.time_ns for k in world.keyframes.values()] == [seen.frames[0].time_ns, seen.frames[row].time_ns]
     marks = world.landmarks
@@ -80,9 +82,9 @@ def test_the_views_between_a_pair_are_placed_on_the_way_from_one_to_the_other() 
     row, pair = first_pair(slow, policy)
     assert row > 3
     world = KeyframeMap(slow.camera, pair.first.features.descriptors)
-    first_map(world, pair, 500)
+    first_map(world, pair, config=MANY)
     seen = world.landmarks.seen.copy()
-    placed = policy.look_back(world, pair, CONFIG.tracker)
+    placed = policy.look_back(world, pair)
     assert [view.frame.id for view in placed] == [frame.id for frame in reversed(slow.frames[:row])]
     for view in placed:
         truth = slow.true_pose(view.frame.id).inverse()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from slamfront.config import KeyframeConfig
+from slamfront.config import CullingConfig, KeyframeConfig
 from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.mapping.keyframes import KeyframePolicy, cull_collapsed, cull_keyframes, cull_landmarks
@@ -212,7 +212,7 @@ def aged_map() -> tuple[KeyframeMap, np.ndarray]:
 def test_landmarks_that_were_hardly_found_again_are_culled() -> None:
     world, rows = aged_map()
     ids = world.landmarks.ids(rows)
-    cull_landmarks(world, 4)
+    cull_landmarks(world, 4, config=CullingConfig())
     np.testing.assert_array_equal(world.landmarks.rows(ids) >= 0, np.arange(20) < 10)
     assert_consistent(world)
 
@@ -221,7 +221,7 @@ def test_new_landmarks_are_given_time_to_prove_themselves() -> None:
     world, _ = aged_map()
     rows = add_landmarks(world, world.keyframes[4], np.arange(10, 20))
     world.landmarks.expected[rows] = 1
-    cull_landmarks(world, 4)
+    cull_landmarks(world, 4, config=CullingConfig())
     assert world.landmarks.alive[rows].all()
 
 
@@ -229,20 +229,20 @@ def test_landmarks_that_proved_themselves_are_kept_when_out_of_sight() -> None:
     world, rows = aged_map()
     for i in range(5, 40):
         add_keyframe(world, 5, x_m=0.1 * i)
-        cull_landmarks(world, i)
+        cull_landmarks(world, i, config=CullingConfig())
     assert world.landmarks.alive[rows[:10]].all()
 
 
 def test_landmarks_that_proved_themselves_and_are_seldom_found_for_long_are_culled() -> None:
     world, rows = aged_map()
-    cull_landmarks(world, 4)
+    cull_landmarks(world, 4, config=CullingConfig())
     kept, bad = rows[:10], rows[:5]
     world.landmarks.expected[bad] = 29
     world.landmarks.seen[bad] = 7
-    cull_landmarks(world, 100)
+    cull_landmarks(world, 100, config=CullingConfig())
     assert world.landmarks.alive[kept].all(), "a few frames do not outweigh what it showed before"
     world.landmarks.expected[bad] = 40
-    cull_landmarks(world, 101)
+    cull_landmarks(world, 101, config=CullingConfig())
     np.testing.assert_array_equal(world.landmarks.alive[kept], np.arange(10) >= 5)
 
 
@@ -252,6 +252,6 @@ def test_landmarks_that_were_drawn_onto_the_camera_are_culled(world: KeyframeMap
     # Scaled about the camera, which is the origin, they are seen where they were
     world.landmarks.positions_m[collapsed] *= 0.01
     world.landmarks.positions_m[near] *= 0.1
-    cull_collapsed(world, reference(world))
+    cull_collapsed(world, reference(world), config=CullingConfig())
     assert everything(world).tolist() == rows[5:].tolist()
     assert_consistent(world)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from slamfront.config import RunConfig, TriangulationConfig
 from slamfront.map import KeyframeMap
 from slamfront.map.depths import measure_depths
 from slamfront.mapping.landmarks import place_by_parallax
@@ -15,7 +16,7 @@ def guessed(second_x_m: float) -> KeyframeMap:
     landmark = world.keyframes[0].landmark_rows
     world.landmarks.positions_m[landmark] = [0.0, 0.0, 5.0]
     world.landmarks.spreads_m[landmark] = [0.0, 0.0, 5.0]
-    place_by_parallax(world, world.keyframes[1])
+    place_by_parallax(world, world.keyframes[1], config=RunConfig())
     return world
 
 
@@ -41,13 +42,13 @@ def test_a_landmark_anchored_anew_is_as_unknown_as_before() -> None:
     world.landmarks.positions_m[rows] = [0.0, 0.0, 5.0]
     world.landmarks.spreads_m[rows] = [0.0, 0.0, 5.0]
     world.anchor(newest, np.arange(len(rows)), np.zeros((len(rows), 21, 21), np.uint8))
-    place_by_parallax(world, newest)
+    place_by_parallax(world, newest, config=RunConfig())
     np.testing.assert_array_equal(world.landmarks.spreads_m[rows], [[0, 0, 5]])
 
 
 def test_depths_of_some_landmarks_are_told_without_the_others() -> None:
     world = seen_from((0, 0, 0), (0.3, 0, 0))
     world.landmarks.spreads_m[:] = 7.0
-    measure_depths(world, DISPARITY_SIGMA_PX, world.keyframes[0].landmark_rows)
+    measure_depths(world, DISPARITY_SIGMA_PX, world.keyframes[0].landmark_rows, config=TriangulationConfig())
     assert relative(world) == pytest.approx(0.0132, rel=0.05)
     assert (np.delete(world.landmarks.spreads_m, world.keyframes[0].landmark_rows, axis=0) == 7.0).all()

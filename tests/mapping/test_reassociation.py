@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from slamfront.config import LoopConfig, TrackerConfig
+from slamfront.config import AlignmentConfig, LoopConfig, ProjectionConfig
 from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.mapping.reassociation import observe_instead, reassociate
 from slamfront.tracking.projection import match_projection, project
 from tests.tracking.worlds import CONFIG, clip, front_for
 
-TRACKER, FRAMES = TrackerConfig(), 115
+FRAMES = 115
 CONNECTING = 20
 OPEN = replace(CONFIG, loops=LoopConfig(enabled=False), backend=replace(CONFIG.backend, kind="none"))
 
@@ -28,9 +28,13 @@ def lap(connecting: int = CONNECTING) -> tuple[KeyframeMap, KeyframeRecord]:
     front.finish()
     world = front.world
     last = world.keyframes[max(world.keyframes)]
-    projection = project(world.landmarks, beginning(world), last.world_from_camera.inverse(), world.camera)
-    found, owners = match_projection(projection, world.landmarks, last.features, last.tree, 4.0)
-    observe_instead(world, last, projection.rows[owners[:connecting]], found[:connecting])
+    projection = project(
+        world.landmarks, beginning(world), last.world_from_camera.inverse(), world.camera, config=ProjectionConfig()
+    )
+    found, owners = match_projection(
+        projection, world.landmarks, last.features, last.tree, 4.0, config=ProjectionConfig()
+    )
+    observe_instead(world, last, projection.rows[owners[:connecting]], found[:connecting], config=AlignmentConfig())
     return world, last
 
 
@@ -54,7 +58,7 @@ def test_what_drift_moved_by_some_pixels_is_observed_again() -> None:
         world, last = lap()
         shift_beginning(world, Pose.exp([0.0, np.deg2rad(turn_deg), 0.0, 0.01, 0.0, 0.0]))
         old, before = beginning(world), (last.landmark_rows >= 0).sum()
-        count = reassociate(world, last, TRACKER, seed=0)
+        count = reassociate(world, last, OPEN)
         assert count >= 40
         assert np.isin(last.landmark_rows, old).sum() - CONNECTING > 0.5 * count, "others belong to the keyframes after"
         assert (last.landmark_rows >= 0).sum() >= before
@@ -65,13 +69,13 @@ def test_what_drift_moved_far_is_left_to_loops() -> None:
     world, last = lap()
     shift_beginning(world, Pose.exp([0.0, np.deg2rad(8.0), 0.0, 0.0, 0.0, 0.0]))
     before = last.landmark_rows.copy()
-    assert reassociate(world, last, TRACKER, seed=0) == 0
+    assert reassociate(world, last, OPEN) == 0
     assert (last.landmark_rows == before).all()
 
 
 def test_what_nothing_connects_is_left_to_loops() -> None:
     world, last = lap(connecting=0)
-    assert reassociate(world, last, TRACKER, seed=0) == 0
+    assert reassociate(world, last, OPEN) == 0
 
 
 def test_a_map_that_has_just_begun_recalls_nothing() -> None:
@@ -80,4 +84,4 @@ def test_a_map_that_has_just_begun_recalls_nothing() -> None:
     for frame in track.frames[:3]:
         front.step(frame)
     world = front.world
-    assert reassociate(world, world.keyframes[max(world.keyframes)], TRACKER, seed=0) == 0
+    assert reassociate(world, world.keyframes[max(world.keyframes)], OPEN) == 0

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from slamfront.config import DepthConfig
 from slamfront.tracking.depth_source import DepthImageSource, DepthSource, NoDepth, StereoDepthSource, depth_source_of
 from slamfront.types import Frame
 from tests.map.worlds import CAMERA
@@ -15,7 +16,7 @@ FB = CAMERA.disparity_times_depth
 
 
 def depth_ranging(depth_m: np.ndarray) -> DepthImageSource:
-    return DepthImageSource(depth_m.astype(np.float32), CAMERA, 6.0)
+    return DepthImageSource(depth_m.astype(np.float32), CAMERA, 6.0, DepthConfig())
 
 
 def pixels(*xy: tuple[float, float]) -> np.ndarray:
@@ -93,7 +94,7 @@ def test_no_pixels_have_no_distance() -> None:
     nothing = np.zeros((0, 2))
     assert len(depth_ranging(np.ones((240, 320))).right_x(nothing)) == 0
     black = np.zeros((240, 320), np.uint8)
-    assert len(StereoDepthSource(black, black, CAMERA, 60.0).right_x(nothing)) == 0
+    assert len(StereoDepthSource(black, black, CAMERA, 60.0, DepthConfig()).right_x(nothing)) == 0
     assert len(NoDepth().right_x(nothing)) == 0
 
 
