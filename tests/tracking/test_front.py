@@ -432,7 +432,7 @@ def test_a_correction_moves_the_poses_that_refer_to_it_and_tracking_goes_on() ->
     seen = clip("room", "rgbd")
     move = Pose.exp([0.1, 0.3, -0.1, 0.5, 0.0, 0.1])
     config = replace(CONFIG, keyframes=KeyframeConfig(max_interval=4, min_interval=1))
-    run = run_on(seen, config, Moving(move))
+    run = run_on(seen, config, Workers(Moving(move)))
     moved = 1  # the first keyframe's problem is solved before the second frame
     assert run.states == [State.TRACKING] * 30
     for row in range(30):
