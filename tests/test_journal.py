@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from slamfront.config import SmoothingConfig
 from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap
 from slamfront.pipeline import Journal
@@ -19,7 +20,7 @@ def world() -> KeyframeMap:
 
 def test_a_journal_stretches_with_the_map(world: KeyframeMap) -> None:
     """What a single camera's frames are away from their keyframe grows with the unit of length there."""
-    journal, offset = Journal(), Pose(np.eye(3), np.array([0.1, 0.0, 0.0]))
+    journal, offset = Journal(SmoothingConfig()), Pose(np.eye(3), np.array([0.1, 0.0, 0.0]))
     journal.add(Tracked(0, 0, State.TRACKING, 1, offset), world.scale(1))
     world.stretch({0: 1.0, 1: 2.0, 2: 1.0})
     journal.add(Tracked(1, 1000, State.TRACKING, 1, offset), world.scale(1))
@@ -35,7 +36,7 @@ def test_a_journal_stretches_with_the_map(world: KeyframeMap) -> None:
 @pytest.mark.parametrize("late", [False, True], ids=["as they came", "placed when the map began"])
 def test_frames_between_keyframes_follow_both(late: bool) -> None:
     world, records = worlds.chain(2)
-    journal = Journal()
+    journal = Journal(SmoothingConfig())
 
     def at(number: int) -> Pose:
         return Pose(np.eye(3), np.array([0.02 * number, 0.0, 0.0]))

@@ -29,8 +29,8 @@ from slamfront.config.mapping import (
 from slamfront.config.pose import MotionConfig, OverlayConfig, PoseConfig, SmoothingConfig
 from slamfront.config.run import RunConfig, ViewerConfig, dump, load
 from slamfront.config.settings import (
-    EXPERT,
     Count,
+    Expert,
     Settings,
     Several,
     Share,
@@ -45,7 +45,6 @@ from slamfront.config.source import SourceConfig
 from slamfront.config.tracking import Association, GuessConfig, TrackerConfig
 
 __all__ = [
-    "EXPERT",
     "AlignmentConfig",
     "Association",
     "BackendConfig",
@@ -55,6 +54,7 @@ __all__ = [
     "CovisibilityConfig",
     "CullingConfig",
     "DepthConfig",
+    "Expert",
     "ExtractorConfig",
     "FlowConfig",
     "GuessConfig",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Interval
 
-from slamfront.config.settings import EXPERT, Degrees, Settings, Several, Share
+from slamfront.config.settings import Degrees, Expert, Settings, Several, Share
 
 
 @dataclass(frozen=True)
@@ -66,5 +66,5 @@ class BackendConfig(Settings, section="backend"):
     patience_s: Annotated[float, Interval(ge=1, le=3600)] = 15.0
     """A backend process that makes no progress for so long is given up, and the run goes on without its answer. One
     that only has much to do is waited for: this is many times what it may be kept from the processor."""
-    bundle: Annotated[BundleConfig, EXPERT] = field(default_factory=BundleConfig)
-    incremental: Annotated[IncrementalConfig, EXPERT] = field(default_factory=IncrementalConfig)
+    bundle: Annotated[BundleConfig, Expert] = field(default_factory=BundleConfig)
+    incremental: Annotated[IncrementalConfig, Expert] = field(default_factory=IncrementalConfig)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from annotated_types import Interval
 
-from slamfront.config.settings import EXPERT, Count, Degrees, Pixels, Settings, Several, Share
+from slamfront.config.settings import Count, Degrees, Expert, Pixels, Settings, Several, Share
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ class LoopConfig(Settings, section="loops"):
     max_drift: Annotated[float, Interval(ge=0, le=100)] = 0.1
     """Largest error of the map that a loop may reveal, as a share of the way around it, or of how far away the camera
     sees where that is more; twice that with a single camera."""
-    verification: Annotated[VerificationConfig, EXPERT] = field(default_factory=VerificationConfig)
-    reassociation: Annotated[ReassociationConfig, EXPERT] = field(default_factory=ReassociationConfig)
-    closing: Annotated[ClosingConfig, EXPERT] = field(default_factory=ClosingConfig)
+    verification: Annotated[VerificationConfig, Expert] = field(default_factory=VerificationConfig)
+    reassociation: Annotated[ReassociationConfig, Expert] = field(default_factory=ReassociationConfig)
+    closing: Annotated[ClosingConfig, Expert] = field(default_factory=ClosingConfig)
 
 
 @dataclass(frozen=True)
@@ -118,4 +118,4 @@ class MapsConfig(Settings, section="maps"):
     several times what finding a known place takes."""
     most: Several = 10
     """Maps that are kept apart at most: with so many, none is begun any more."""
-    merging: Annotated[MapMergingConfig, EXPERT] = field(default_factory=MapMergingConfig)
+    merging: Annotated[MapMergingConfig, Expert] = field(default_factory=MapMergingConfig)

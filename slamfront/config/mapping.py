@@ -7,7 +7,7 @@ from typing import Annotated
 
 from annotated_types import Interval
 
-from slamfront.config.settings import EXPERT, Count, Degrees, Pixels, Settings, Several, Share
+from slamfront.config.settings import Count, Degrees, Expert, Pixels, Settings, Several, Share
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class KeyframeConfig(Settings, section="keyframes"):
     """A keyframe goes when this share of its landmarks is seen by three others."""
     max_neighbours: Several = 20
     """Most keyframes that share landmarks with a new one; where there are more, the most redundant go."""
-    covisibility: Annotated[CovisibilityConfig, EXPERT] = field(default_factory=CovisibilityConfig)
-    selection: Annotated[SelectionConfig, EXPERT] = field(default_factory=SelectionConfig)
-    triangulation: Annotated[TriangulationConfig, EXPERT] = field(default_factory=TriangulationConfig)
-    culling: Annotated[CullingConfig, EXPERT] = field(default_factory=CullingConfig)
+    covisibility: Annotated[CovisibilityConfig, Expert] = field(default_factory=CovisibilityConfig)
+    selection: Annotated[SelectionConfig, Expert] = field(default_factory=SelectionConfig)
+    triangulation: Annotated[TriangulationConfig, Expert] = field(default_factory=TriangulationConfig)
+    culling: Annotated[CullingConfig, Expert] = field(default_factory=CullingConfig)

@@ -14,7 +14,7 @@ from slamfront.config.features import ExtractorConfig, MatcherConfig
 from slamfront.config.loops import LoopConfig, MapsConfig
 from slamfront.config.mapping import KeyframeConfig
 from slamfront.config.pose import SmoothingConfig
-from slamfront.config.settings import EXPERT, Settings, from_mapping, to_mapping
+from slamfront.config.settings import Expert, Settings, from_mapping, to_mapping
 from slamfront.config.source import SourceConfig
 from slamfront.config.tracking import GuessConfig, TrackerConfig
 from slamfront.errors import ConfigError
@@ -60,7 +60,7 @@ class RunConfig(Settings):
     backend: BackendConfig = field(default_factory=BackendConfig)
     loops: LoopConfig = field(default_factory=LoopConfig)
     maps: MapsConfig = field(default_factory=MapsConfig)
-    smoothing: Annotated[SmoothingConfig, EXPERT] = field(default_factory=SmoothingConfig)
+    smoothing: Annotated[SmoothingConfig, Expert] = field(default_factory=SmoothingConfig)
     viewer: ViewerConfig = field(default_factory=ViewerConfig)
 
 

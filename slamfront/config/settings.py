@@ -37,7 +37,7 @@ Ratio = Annotated[float, Interval(ge=0.01, le=100)]
 Degrees = Annotated[float, Interval(ge=0.01, le=180)]
 """An angle."""
 
-EXPERT = Suppress  # type: ignore[type-arg]
+Expert = Suppress  # type: ignore[type-arg]
 """Marks sections whose numbers seldom need to be set: `--help` leaves them out, files and options may name them."""
 
 
@@ -104,7 +104,7 @@ def to_mapping(config: Any, expert: bool = True) -> dict[str, Any]:
 
 def is_expert(hint: Any) -> bool:
     """Return whether an annotated type is a section of numbers that seldom need to be set."""
-    return EXPERT in getattr(hint, "__metadata__", ())
+    return Expert in getattr(hint, "__metadata__", ())
 
 
 def base_of(hint: Any) -> Any:

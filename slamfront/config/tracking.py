@@ -10,7 +10,7 @@ from annotated_types import Interval
 from slamfront.config.association import AlignmentConfig, DepthConfig, FlowConfig, ProjectionConfig
 from slamfront.config.initialization import InitializerConfig, RelocalizationConfig
 from slamfront.config.pose import MotionConfig, OverlayConfig, PoseConfig
-from slamfront.config.settings import EXPERT, Settings, Several, Share
+from slamfront.config.settings import Expert, Settings, Several, Share
 
 Association = Literal["flow", "projection", "matcher"]
 
@@ -43,15 +43,15 @@ class TrackerConfig(Settings, section="tracker"):
     """Depths beyond this many baselines do not start a landmark (stereo)."""
     max_depth_m: Annotated[float, Interval(ge=0.01, le=1e6)] = 6.0
     """Depths beyond this do not start a landmark (RGB-D)."""
-    motion: Annotated[MotionConfig, EXPERT] = field(default_factory=MotionConfig)
-    flow: Annotated[FlowConfig, EXPERT] = field(default_factory=FlowConfig)
-    alignment: Annotated[AlignmentConfig, EXPERT] = field(default_factory=AlignmentConfig)
-    projection: Annotated[ProjectionConfig, EXPERT] = field(default_factory=ProjectionConfig)
-    pose: Annotated[PoseConfig, EXPERT] = field(default_factory=PoseConfig)
-    depth: Annotated[DepthConfig, EXPERT] = field(default_factory=DepthConfig)
-    initializer: Annotated[InitializerConfig, EXPERT] = field(default_factory=InitializerConfig)
-    relocalization: Annotated[RelocalizationConfig, EXPERT] = field(default_factory=RelocalizationConfig)
-    overlay: Annotated[OverlayConfig, EXPERT] = field(default_factory=OverlayConfig)
+    motion: Annotated[MotionConfig, Expert] = field(default_factory=MotionConfig)
+    flow: Annotated[FlowConfig, Expert] = field(default_factory=FlowConfig)
+    alignment: Annotated[AlignmentConfig, Expert] = field(default_factory=AlignmentConfig)
+    projection: Annotated[ProjectionConfig, Expert] = field(default_factory=ProjectionConfig)
+    pose: Annotated[PoseConfig, Expert] = field(default_factory=PoseConfig)
+    depth: Annotated[DepthConfig, Expert] = field(default_factory=DepthConfig)
+    initializer: Annotated[InitializerConfig, Expert] = field(default_factory=InitializerConfig)
+    relocalization: Annotated[RelocalizationConfig, Expert] = field(default_factory=RelocalizationConfig)
+    overlay: Annotated[OverlayConfig, Expert] = field(default_factory=OverlayConfig)
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,6 @@ from slamfront.tracking.local_map import align_view, follow
 from slamfront.tracking.view import View
 from slamfront.types import FloatArray, IntArray
 
-# What turning leaves of the matches' motion is at least so many deviations of their noise: below, noise that looks like
-# motion, as that of a rolling shutter does, turns it by many degrees
 _SHORTEST_INTERVAL_S = 1e-3
 
 

@@ -20,7 +20,6 @@ from slamfront.solve.statistics import CHI_SQUARE_MONO
 from slamfront.types import FloatArray, IntArray, LandmarkObservations, Tracked, Trajectory
 
 _NO_REFERENCE = -1
-# Frames that judge an adjustment, spread evenly over the run
 _NO_POSE = (float("nan"),) * 7
 
 

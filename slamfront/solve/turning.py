@@ -12,8 +12,6 @@ from slamfront.geometry.shutter import rotational_flow, row_delays_s
 from slamfront.solve.statistics import MAD_TO_SIGMA
 from slamfront.types import FloatArray
 
-# The same with a rolling shutter: what is not known of the turning moves rows by half a pixel (26 ms, f = 500 px: .17
-# rad/s * .026 s / sqrt(12) * f), which motion can be made to explain, so that epipolar lines do not show it
 _ROUNDS = 4
 
 

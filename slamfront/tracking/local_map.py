@@ -27,7 +27,6 @@ from slamfront.tracking.view import View, exact_pose
 from slamfront.tracking.warps import landmark_warps
 from slamfront.types import BoolArray, Features, Float32Array, FloatArray, IntArray
 
-# Landmarks followed from frame to frame; they only need to place the view within reach of alignment
 # Flow ends after a step this small, px: far below its precision
 _FLOW_STEP_PX = 0.03
 _COLUMNS = 16

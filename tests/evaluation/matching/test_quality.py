@@ -26,8 +26,8 @@ from slamfront.evaluation.matching.times import matching_times, strongest
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose, rotation_exp
 from slamfront.types import Features, FloatArray, Image
-from tests.evaluation.test_features import POINTS, SIZE, TILTED, ByNumber, Known
-from tests.evaluation.test_features import pair as plane_pair
+from tests.evaluation.matching.test_features import POINTS, SIZE, TILTED, ByNumber, Known
+from tests.evaluation.matching.test_features import pair as plane_pair
 
 CAMERA = Camera("pinhole", *SIZE, 300.0, 300.0, 159.5, 119.5)
 BLANK = np.zeros((240, 320), np.uint8)

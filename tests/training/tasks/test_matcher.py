@@ -40,8 +40,9 @@ from slamfront.training.recipe import (
     ScheduleRecipe,
     WarpConfig,
 )
+from slamfront.training.tasks.confidence import confidence_loss
 from slamfront.training.tasks.initialisation import begin_with_similarity
-from slamfront.training.tasks.matcher import TrainedMatcher, assignment_loss, confidence_loss, new_matcher
+from slamfront.training.tasks.matcher import TrainedMatcher, assignment_loss, new_matcher
 from slamfront.training.tasks.registry import network_of, new_model
 
 torch.set_num_threads(1)  # threads only wait for each other on sets this small

@@ -80,7 +80,7 @@ def test_an_expanded_matcher_can_learn_in_every_part(small: LightGlue, translati
 def test_a_matcher_that_has_no_room_for_the_small_one_is_refused(
     small: LightGlue, translation: torch.Tensor, large: LightGlue
 ) -> None:
-    with pytest.raises(TrainingError, match="grows to"):
+    with pytest.raises(TrainingError, match="expands to"):
         expanded(small, translation, large)
 
 
