@@ -29,12 +29,12 @@ from typing import Annotated, Any, get_args, get_origin
 import numpy as np
 import tyro
 from annotated_types import Interval
-from slamfront.evaluation.results import read_result
 from tyro.conf import Positional
 
 from slamfront.commands.bench import Suite, SuiteEntry, chosen
 from slamfront.config import RunConfig, base_of, hints_of, load
 from slamfront.errors import NOTHING_TRACKED, OK, EvaluationError
+from slamfront.evaluation.trajectory.results import read_result
 
 # Settings that decide what is read, shown or waited for, and no trajectory
 _APART = ("source.*", "viewer.*", "seed", "*.patience_s")
