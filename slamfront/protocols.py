@@ -13,9 +13,11 @@ from slamfront.geometry.camera import Camera
 from slamfront.types import (
     Correction,
     Features,
+    Float32Array,
     Frame,
     GraphCorrection,
     Image,
+    Keypoints,
     Matches,
     PoseGraph,
     Sensor,
@@ -61,6 +63,32 @@ class Extractor(Protocol):
 
     def extract(self, image: Image) -> Features:
         """Return the features of a grey image (H,W); zero keypoints are a valid answer."""
+        ...
+
+
+class Detector(Protocol):
+    """Image to keypoints: one half of an extractor."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What, besides the image, decides the answer; equal for two only if they answer alike."""
+        ...
+
+    def detect(self, image: Image) -> Keypoints:
+        """Return the keypoints of an image, grey (H,W) or RGB (H,W,3), the best first; none are a valid answer."""
+        ...
+
+
+class Describer(Protocol):
+    """Image and keypoints, whoever found them, to descriptors: the other half."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What, besides the image and the keypoints, decides the answer; equal for two only if they answer alike."""
+        ...
+
+    def describe(self, image: Image, keypoints: Keypoints) -> Float32Array:
+        """Return descriptors (N,D) of unit length at the keypoints of an image, grey (H,W) or RGB (H,W,3)."""
         ...
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slamfront.errors import FrameError
-from slamfront.models.dedode.layers import CHANNELS, PATCH_PX, SCALES, Decoder, Interpolation, Vgg
+from slamfront.models.dedode.layers import PATCH_PX, SCALES, Decoder, Interpolation, Vgg
 
 DETECTOR_L: dict[str, object] = {"vgg": 19, "hidden": (512, 256, 128, 64), "context": (256, 128, 64, 1), "layers": 8}
 DETECTOR_B: dict[str, object] = {"vgg": 19, "hidden": (512, 256, 64, 32), "context": (256, 128, 32, 1), "layers": 5}
@@ -136,6 +135,7 @@ class DeDoDeDescriptorG(DenseNetwork):
     """
 
     signature = "encoder.vgg.layers.0.weight"
+    encoder: nn.ModuleDict
     interpolation: Interpolation = "bilinear"
 
     def __init__(
