@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from slamfront.api import Slam
-    from slamfront.backend import graph_from_window, keyframe_factors
+    from slamfront.backend import graph_from_problem, keyframe_factors
     from slamfront.calibration import read_calibration
     from slamfront.config import RunConfig
     from slamfront.errors import FrameError, SlamfrontError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from slamfront.geometry.pose import Pose
     from slamfront.image_matcher import ImageMatcher, MatchedPixels
     from slamfront.sources.guess import open_source
-    from slamfront.types import Frame, KeyFrame, Moved, Snapshot, State, Tracked, Trajectory, Window
+    from slamfront.types import BundleAdjustmentProblem, Frame, KeyFrame, Moved, Snapshot, State, Tracked, Trajectory
 
 _HOMES = {
     "Camera": "geometry.camera",
@@ -37,14 +37,15 @@ _HOMES = {
     "StereoRig": "geometry.camera",
     "Tracked": "types",
     "Trajectory": "types",
-    "Window": "types",
-    "graph_from_window": "backend",
+    "BundleAdjustmentProblem": "types",
+    "graph_from_problem": "backend",
     "keyframe_factors": "backend",
     "open_source": "sources.guess",
     "read_calibration": "calibration",
 }
 
 __all__ = [
+    "BundleAdjustmentProblem",
     "Camera",
     "Frame",
     "FrameError",
@@ -61,9 +62,8 @@ __all__ = [
     "StereoRig",
     "Tracked",
     "Trajectory",
-    "Window",
     "__version__",
-    "graph_from_window",
+    "graph_from_problem",
     "keyframe_factors",
     "open_source",
     "read_calibration",

@@ -22,22 +22,22 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from slamfront.build import adjuster_of, build_front, build_parts, resolve, whole_map_backend, write_maps
+from slamfront.build import build_front, build_parts, resolve, whole_map_backend, workers_of, write_maps
 from slamfront.calibration import Calibration, check_plausible, read_calibration
 from slamfront.config import RunConfig, SourceConfig
 from slamfront.errors import ConfigError, FrameError, MapError, SlamfrontError, SourceError
 from slamfront.geometry.camera import Camera, StereoRig
 from slamfront.geometry.pose import Pose
-from slamfront.pipeline import Session
-from slamfront.pipeline.adjusters import NoAdjuster
+from slamfront.pipeline import Disabled, Session
 from slamfront.pipeline.moves import Moves
-from slamfront.protocols import Source
+from slamfront.protocols import Source, Workers
 from slamfront.runtime import Closed, Servant
 from slamfront.sources.masks import masked
 from slamfront.sources.reader import for_sensor
 from slamfront.sources.rectify import rectified
 from slamfront.sources.wrappers import Wrapper, resized
 from slamfront.types import (
+    BundleAdjustmentProblem,
     Frame,
     Image,
     KeyFrame,
@@ -47,7 +47,6 @@ from slamfront.types import (
     State,
     Tracked,
     Trajectory,
-    Window,
     read_only,
 )
 
@@ -104,10 +103,10 @@ class Slam:
             servant = Servant("slam")
             stack.callback(_end, servant)
             self._servant = servant
-            adjuster = self._moves.watch(stack.enter_context(adjuster_of(config)))
+            workers = self._moves.watch(stack.enter_context(workers_of(config)))
             self._parts = build_parts(config)
-            front = servant.call(partial(build_front, config, self.camera, sensor, adjuster, self._parts))
-            self._session = Session(front, adjuster, whole_map=whole_map_backend(config))
+            front = servant.call(partial(build_front, config, self.camera, sensor, workers, self._parts))
+            self._session = Session(front, workers, whole_map=whole_map_backend(config))
             self._open: ExitStack | None = stack.pop_all()
         self._end = weakref.finalize(self, _abandon, self._open, self._owner)
 
@@ -242,7 +241,7 @@ class Slam:
         from slamfront.pipeline.factors import FactorStream
 
         stream = FactorStream(self._config.backend)
-        self._listen(lambda _, window: callback(*stream.take(window)))
+        self._listen(lambda _, problem: callback(*stream.take(problem)))
 
     def on_correction(self, callback: CorrectionCallback) -> None:
         """Call back with the keyframes that were moved, and why, within the `push` that takes the correction in.
@@ -323,15 +322,15 @@ class Slam:
 
         return self._servant.call(changing)
 
-    def _listen(self, listener: Callable[[KeyFrame, Window], None]) -> None:
+    def _listen(self, listener: Callable[[KeyFrame, BundleAdjustmentProblem], None]) -> None:
         """Have a listener called after the frame: what it raises then finds a state that is whole."""
         events, session = self._events, weakref.ref(self._session)
 
-        def keep(keyframe: KeyFrame, window: Window) -> None:
+        def keep(keyframe: KeyFrame, problem: BundleAdjustmentProblem) -> None:
             own = session()
             assert own is not None
             stamped = replace(keyframe, time_ns=own.clock.stamp(keyframe.time_ns))
-            events.append(partial(listener, stamped, window))
+            events.append(partial(listener, stamped, problem))
 
         with self._reading():
             self._session.front.listeners.append(keep)
@@ -393,7 +392,7 @@ class Slam:
     def _warm(self) -> None:
         """Follow noise that moves a little, in a front end of its own with the extractor and matcher of this one."""
         config = replace(self._config, load_map=None, save_map=None, localize_only=False)
-        front = build_front(config, self.camera, self.sensor, NoAdjuster(), self._parts)
+        front = build_front(config, self.camera, self.sensor, Workers(Disabled()), self._parts)
         camera, rng = self._pushed, np.random.default_rng(0)
         coarse = rng.integers(0, 256, (camera.height // 8 + 2, camera.width // 8 + 2 + _WARM_FRAMES), np.uint8)
         noise = np.kron(coarse, np.ones((8, 8), np.uint8))

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 
-from slamfront.backend import for_whole_map, local_backend, solve_pose_graph
+from slamfront.backend import MapSolver, for_whole_map, local_backend
 from slamfront.backend.remote import RemoteBackend
 from slamfront.config import RunConfig
 from slamfront.errors import ConfigError, MapFileError, ViewerError
-from slamfront.features.cached import Fingerprinted
 from slamfront.features.classical import Orb, Sift
+from slamfront.frontend import FrontEnd
 from slamfront.geometry.camera import Camera
 from slamfront.map import KeyframeMap
 from slamfront.map.files import MapHeader, check_fits, load_map, save_map
 from slamfront.map.places import Vocabulary, packaged_vocabulary
 from slamfront.matching.nearest import Nearest
 from slamfront.models.weights import packaged_weights
-from slamfront.pipeline import Audience, FinishingAdjuster, InlineAdjuster, NoAdjuster, ThreadedAdjuster
-from slamfront.pipeline.closers import InlineCloser, Solve, ThreadedCloser
+from slamfront.pipeline import Audience, Disabled, InlineWorker, ThreadedWorker
 from slamfront.pipeline.session import WholeMapBackend
-from slamfront.protocols import Adjuster, Backend, Extractor, Matcher, Source
+from slamfront.protocols import Extractor, LoopClosingSolver, Matcher, Source, Workers
 from slamfront.sinks.trajectory import numbered
 from slamfront.sources.guess import open_source
-from slamfront.tracking.front import FrontEnd
-from slamfront.types import PoseGraph, Sensor
+from slamfront.types import Sensor
 from slamfront.viewer.controls import Controls
 from slamfront.viewer.null import NullViewer
 from slamfront.viewer.wrappers import ClosableViewer, Guarded, Several
@@ -102,7 +99,7 @@ def build_source(spec: str, config: RunConfig) -> Source:
     return open_source(spec, prepared, config.sensor)
 
 
-def build_extractor(config: RunConfig) -> Fingerprinted:
+def build_extractor(config: RunConfig) -> Extractor:
     """Return the extractor of a resolved configuration; WeightsError when its weights are missing."""
     if config.extractor.kind == "superpoint":
         from slamfront.features.superpoint import SuperPointExtractor
@@ -113,13 +110,13 @@ def build_extractor(config: RunConfig) -> Fingerprinted:
     return Sift(config.extractor) if config.extractor.kind == "sift" else Orb(config.extractor)
 
 
-def _build_composed(config: RunConfig) -> Fingerprinted:
+def _build_composed(config: RunConfig) -> Extractor:
     """Return keypoints of one kind with descriptors of another."""
     from slamfront.features.composed import Composed, KeypointsOf
     from slamfront.features.dedode import DeDoDeDescriber, DeDoDeKeypoints
 
     chosen = config.extractor
-    found: Fingerprinted | None = None
+    found: Extractor | None = None
     if chosen.detector != "dedode":
         found = build_extractor(replace(config, extractor=replace(chosen, kind=chosen.detector)))
     detector = DeDoDeKeypoints(chosen, config.device) if found is None else KeypointsOf(found)
@@ -156,7 +153,7 @@ def build_front(
     config: RunConfig,
     camera: Camera,
     sensor: Sensor,
-    adjuster: Adjuster,
+    workers: Workers,
     parts: tuple[Extractor, Matcher] | None = None,
 ) -> FrontEnd:
     """Return the front end of a resolved configuration, with the seeds set for it, in the map that it names.
@@ -172,7 +169,7 @@ def build_front(
     extractor, matcher = parts or build_parts(config)
     # What a loop or a joint does to the map cannot be undone: the matcher that says yes less often decides
     places, world = Nearest(config.matcher.ratio), _loaded_map(config, camera, sensor)
-    return FrontEnd(config, camera, sensor, extractor, matcher, adjuster, world, places)
+    return FrontEnd(config, camera, sensor, extractor, matcher, workers, world, places)
 
 
 def write_map(world: KeyframeMap, path: Path, config: RunConfig, sensor: Sensor) -> None:
@@ -198,55 +195,43 @@ def write_maps(
 
 
 @contextmanager
-def adjuster_of(config: RunConfig) -> Iterator[FinishingAdjuster]:
-    """Give the adjuster of a configuration: in its own process for a threaded run, which ends with the block."""
+def workers_of(config: RunConfig) -> Iterator[Workers]:
+    """Give the workers of a configuration, which end with the block: for a threaded run in processes of their own."""
     if config.backend.kind == "none":
-        yield NoAdjuster()
-    elif config.threads:
-        with ExitStack() as stack:
-            ends = stack.enter_context(ExitStack())
-            backend = stack.enter_context(RemoteBackend(config.backend))
-            closer = stack.enter_context(_closer_of(config))
-            adjuster = ThreadedAdjuster(backend, closer)
-            ends.callback(adjuster.join)  # last of all: the thread waits for an answer until its backend is closed
-            stack.callback(adjuster.close)
-            yield adjuster
-    else:
-        whole = _solve_whole(local_backend(for_whole_map(config.backend)))
-        yield InlineAdjuster(local_backend(config.backend), InlineCloser(whole) if config.loops.enabled else None)
+        yield Workers(Disabled())
+        return
+    full = for_whole_map(config.backend)
+    if not config.threads:
+        solver: LoopClosingSolver = MapSolver(local_backend(full))
+        loop_closing = InlineWorker(solver, "loop closing") if config.loops.enabled else None
+        yield Workers(InlineWorker(local_backend(config.backend)), loop_closing)
+        return
+    with ExitStack() as stack:
+        bundle_adjustment = stack.enter_context(_remote_worker(RemoteBackend(config.backend), "bundle adjustment"))
+        if not config.loops.enabled:
+            yield Workers(bundle_adjustment)
+            return
+        # Most runs close no loop
+        deferred = RemoteBackend(full, deferred=True)
+        yield Workers(bundle_adjustment, stack.enter_context(_remote_worker(deferred, "loop closing")))
 
 
 @contextmanager
-def _closer_of(config: RunConfig) -> Iterator[ThreadedCloser | None]:
-    """Give what works on the whole map, in a process of its own, which starts with the first loop."""
-    if not config.loops.enabled:
-        yield None
-        return
-    made: list[RemoteBackend] = []
-
-    @contextmanager
-    def solver() -> Iterator[Solve]:
-        with RemoteBackend(for_whole_map(config.backend)) as backend:
-            made.append(backend)
-            yield backend.solve
-
-    closer = ThreadedCloser(solver)
+def _remote_worker(backend: RemoteBackend, name: str) -> Iterator[ThreadedWorker[Any, Any]]:
+    """Give the worker of a backend, which ends with the worker's thread; a run that is broken off waits for neither."""
+    worker: ThreadedWorker[Any, Any] = ThreadedWorker(backend, name, on_exit=backend.close)
     try:
-        yield closer
+        yield worker
     finally:
-        closer.close()
-        for backend in made:  # a run that was broken off waits for nothing
-            backend.close()
-        closer.join()
-
-
-def _solve_whole(backend: Backend) -> Solve:
-    """Return what solves pose graphs, and whole windows by a backend, in this process."""
-    return lambda job: solve_pose_graph(job) if isinstance(job, PoseGraph) else backend.solve(job)
+        worker.close()
+        backend.close()
+        worker.join()
 
 
 def whole_map_backend(config: RunConfig) -> WholeMapBackend | None:
-    """Return what makes the backend of the last adjustment, in its own process for a threaded run; None without one."""
+    """Return what makes the solver of the last full bundle adjustment, for a threaded run in its own process; None
+    where there is to be none.
+    """
     if not config.backend.final or config.backend.kind == "none":
         return None
     final = for_whole_map(config.backend)
@@ -306,11 +291,9 @@ def _header(config: RunConfig, sensor: Sensor) -> MapHeader:
 def _features_of(weights: str, kind: str = "superpoint") -> str:
     """Return what a map's header calls the features of a network's weights."""
     from slamfront.models.checkpoints import load_network
+    from slamfront.models.digests import digest_of
 
-    digest = hashlib.sha256()
-    for name, tensor in load_network(weights).state_dict().items():
-        digest.update(name.encode() + tensor.float().contiguous().cpu().numpy().tobytes())
-    return f"{kind} {digest.hexdigest()[:16]}"
+    return f"{kind} {digest_of(load_network(weights))}"
 
 
 def vocabulary_for(features: str) -> Vocabulary | None:

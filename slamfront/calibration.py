@@ -22,7 +22,7 @@ from slamfront.errors import CalibrationError, refused_as, shortened
 from slamfront.geometry.camera import Camera, Model, StereoRig
 from slamfront.geometry.pose import Pose
 from slamfront.reading import MOST_YAML_BYTES, brief, load_yaml, read_text
-from slamfront.trajectories import write_atomically
+from slamfront.writing import write_atomically
 
 Array = NDArray[np.float64]
 Size = tuple[int, int]

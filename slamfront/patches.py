@@ -13,24 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from slamfront.config import AlignmentConfig
 from slamfront.imaging import gradients, structure_tensors, textured
 from slamfront.types import BoolArray, Float32Array, FloatArray, Image
 
 PATCH_SIZE = 21
 _HALF = PATCH_SIZE // 2
 _AT_REST_PX = 0.01
-_MIN_CORRELATION = 0.75
-# Least and greatest change of area by a warp that leaves something to align
-_AREA = 0.25, 4.0
 # Matches about one that tell how the image changes there, the rounds in which those that disagree lose weight, by how
 # much a match may disagree, and what a change of the image must be worth, px
 _NEIGHBOURS, _ROUNDS, _DISAGREEMENT_PX, _RIDGE_PX = 16, 4, 3.0, 1.0
-# How keypoints of a match are aligned: they may lie farther from each other than landmarks from where they are expected
-_MATCH_SIDE, _MATCH_STEPS, _MATCH_SHIFT_PX = 13, 10, 5.0
+# Keypoints of a match may lie farther from each other than landmarks from where they are expected
+_MATCHES = AlignmentConfig(side_px=13, steps=10, max_shift_px=5.0)
 # The second time they tell better how the image changes
 _MATCH_ROUNDS = 2
-# Pixels whose residuals are alike, as many as the blur of a lens spreads one over
-_ALIKE = 8.0
 # cv2.remap takes at most this many rows
 _MAX_ROWS = 32000
 
@@ -55,11 +51,8 @@ def align_matches(
     patches, image = cut_patches(first, first_xy), second.astype(np.float32)
     aligned, trusted = second_xy, np.zeros(len(second_xy), bool)
     for _ in range(_MATCH_ROUNDS):
-        first_from_second, usable = inverses(warps_of_matches(first_xy, aligned))
-        xy, _, trusted = align_patches(
-            image, patches, first_from_second, second_xy, side=_MATCH_SIDE, steps=_MATCH_STEPS,
-            max_shift_px=_MATCH_SHIFT_PX,
-        )  # fmt: skip
+        first_from_second, usable = inverses(warps_of_matches(first_xy, aligned), _MATCHES.max_magnification)
+        xy, _, trusted = align_patches(image, patches, first_from_second, second_xy, config=_MATCHES)
         trusted &= usable
         aligned = np.where(trusted[:, None], xy, second_xy)
     return aligned, trusted
@@ -89,13 +82,13 @@ def warps_of_matches(first_xy: FloatArray, second_xy: FloatArray) -> FloatArray:
     return np.asarray(np.eye(2) + change[:, :2].transpose(0, 2, 1))
 
 
-def inverses(warps: FloatArray) -> tuple[FloatArray, BoolArray]:
+def inverses(warps: FloatArray, max_magnification: float) -> tuple[FloatArray, BoolArray]:
     """Return the inverses of linear warps (N,2,2), the identity for those not usable, and which are usable, (N,).
 
-    One that turns a patch over, or shrinks or magnifies it more than twice, is not.
+    One that turns a patch over, or shrinks or magnifies it more than `max_magnification`, is not.
     """
     area = np.linalg.det(warps)
-    usable = (area > _AREA[0]) & (area < _AREA[1])
+    usable = (area > max_magnification**-2) & (area < max_magnification**2)
     return np.asarray(np.linalg.inv(np.where(usable[:, None, None], warps, np.eye(2))), np.float64), usable
 
 
@@ -105,24 +98,23 @@ def align_patches(
     patch_from_image: FloatArray,
     start_xy: FloatArray,
     *,
-    side: int = 9,
-    steps: int = 6,
-    max_shift_px: float = 3.0,
+    config: AlignmentConfig,
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Return where patches (N,21,21) lie in a float32 grey image, (N,2), the standard deviation of each coordinate,
     (N,) px, and which of them are trusted, (N,).
 
     patch_from_image (N,2,2) is the linear warp from offsets in the image to offsets in the patch; start_xy (N,2) where
-    to begin; side, at most 19, that of the square in the image that is aligned. Inverse compositional alignment of a
+    to begin. Inverse compositional alignment of a
     translation (Baker and Matthews 2004, section 3.2), after removing mean and contrast. A patch is trusted when it has
-    texture in both directions, moved by at most max_shift_px, came to rest, and correlates.
+    texture in both directions, moved by at most `max_shift_px`, came to rest, and correlates.
 
     The deviation is that of least squares, the variance of the residuals times the inverse of the gradients' products,
     averaged over directions. Blur, noise and a wrong warp raise it. Residuals of neighbouring pixels are alike, so that
-    those of `_ALIKE` pixels count as one.
+    those of `correlated_pixels` count as one.
     """
     if len(patches) == 0:
         return np.zeros((0, 2)), np.zeros(0), np.zeros(0, bool)
+    side, max_shift_px = config.side_px, config.max_shift_px
     template = _warp(patches, patch_from_image, side + 2)  # the border serves the gradients
     slopes = gradients(template)
     inner = template[:, 1:-1, 1:-1].reshape(len(patches), -1)
@@ -139,7 +131,7 @@ def align_patches(
     correlation, step = np.zeros(len(patches)), np.zeros((len(patches), 2), np.float32)
     squares = np.zeros(len(patches))
     moving = np.flatnonzero(firm)
-    for _ in range(steps):
+    for _ in range(config.steps):
         if len(moving) == 0:
             break
         values = _sample(image, position[moving, 0, None] + dx, position[moving, 1, None] + dy)
@@ -155,8 +147,8 @@ def align_patches(
         moving = moving[near & (np.abs(step[moving]).max(1) > _AT_REST_PX)]
     rest = np.abs(step).max(1) < 0.1
     near = np.abs(position - start_xy).max(1) < max_shift_px
-    variances = _ALIKE * squares / (side * side - 4) * np.trace(inverse, axis1=1, axis2=2) / 2
-    return position.astype(np.float64), np.sqrt(variances), firm & rest & near & (correlation > _MIN_CORRELATION)
+    variances = config.correlated_pixels * squares / (side * side - 4) * np.trace(inverse, axis1=1, axis2=2) / 2
+    return position.astype(np.float64), np.sqrt(variances), firm & rest & near & (correlation > config.min_correlation)
 
 
 def _warp(patches: NDArray[np.uint8], patch_from_image: FloatArray, side: int) -> Float32Array:

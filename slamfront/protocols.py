@@ -6,26 +6,30 @@ A fake of each ships in the package: `sources.synthetic`, `features.fake`, `matc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar, runtime_checkable
 
 from slamfront.geometry.camera import Camera
 from slamfront.types import (
+    BundleAdjustmentProblem,
     Correction,
     Features,
     Float32Array,
     Frame,
-    GraphCorrection,
     Image,
     Keypoints,
+    LoopClosingProblem,
+    LoopClosingSolution,
     Matches,
-    PoseGraph,
     Sensor,
     Snapshot,
     Tracked,
     Trajectory,
-    Window,
 )
+
+_Problem = TypeVar("_Problem", contravariant=True)
+_Solution = TypeVar("_Solution", covariant=True)
 
 
 @runtime_checkable
@@ -69,11 +73,6 @@ class Extractor(Protocol):
 class Detector(Protocol):
     """Image to keypoints: one half of an extractor."""
 
-    @property
-    def fingerprint(self) -> str:
-        """What, besides the image, decides the answer; equal for two only if they answer alike."""
-        ...
-
     def detect(self, image: Image) -> Keypoints:
         """Return the keypoints of an image, grey (H,W) or RGB (H,W,3), the best first; none are a valid answer."""
         ...
@@ -81,11 +80,6 @@ class Detector(Protocol):
 
 class Describer(Protocol):
     """Image and keypoints, whoever found them, to descriptors: the other half."""
-
-    @property
-    def fingerprint(self) -> str:
-        """What, besides the image and the keypoints, decides the answer; equal for two only if they answer alike."""
-        ...
 
     def describe(self, image: Image, keypoints: Keypoints) -> Float32Array:
         """Return descriptors (N,D) of unit length at the keypoints of an image, grey (H,W) or RGB (H,W,3)."""
@@ -100,55 +94,72 @@ class Matcher(Protocol):
         ...
 
 
-class Backend(Protocol):
-    """Window to correction."""
+class Solver(Protocol[_Problem, _Solution]):
+    """Problem to solution: local and full bundle adjustment, pose graphs."""
 
-    def solve(self, window: Window, /) -> Correction:
-        """Return the optimised window; raises BackendError when it cannot be solved."""
+    def solve(self, problem: _Problem, /) -> _Solution:
+        """Return the solution of a problem; raises BackendError when it cannot be solved."""
         ...
 
 
-class Closer(Protocol):
-    """Work on the whole map: pose graphs and whole windows out, answers back."""
+BundleAdjustmentSolver = Solver[BundleAdjustmentProblem, Correction]
+LoopClosingSolver = Solver[LoopClosingProblem, LoopClosingSolution]
+
+
+class SolverWorker(Protocol[_Problem, _Solution]):
+    """Solves one problem at a time beside tracking, or in between: submitted, and polled for the solution later."""
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is being worked on; so too when a job has failed, which has no answer."""
-        ...
-
-    def offer(self, job: Window | PoseGraph) -> bool:
-        """Hand a job over, and say whether it was taken."""
-        ...
-
-    def take(self) -> list[Correction | GraphCorrection]:
-        """Return the answers that have come since the last call, without waiting."""
-        ...
-
-
-class Adjuster(Protocol):
-    """Windows out, corrections back, whether a backend runs in this loop or beside it."""
-
-    @property
-    def closer(self) -> Closer | None:
-        """Who works on the whole map when a loop is found; None where loops stay open."""
-        ...
-
-    def forget(self) -> None:
-        """Give no correction of a window that was offered before: the map has moved since."""
+        """Whether a problem would be taken now; so too when the last one has failed, which has no solution."""
         ...
 
     @property
-    def idle(self) -> bool:
-        """Whether a window would be taken now."""
+    def failed(self) -> int:
+        """Number of problems that could not be solved."""
         ...
 
-    def offer(self, window: Window) -> bool:
-        """Hand a window over, and say whether it was taken."""
+    def submit(self, problem: _Problem) -> bool:
+        """Hand a problem over, and return whether it was taken."""
         ...
 
-    def take(self) -> list[Correction]:
-        """Return the corrections that have come since the last call, without waiting."""
+    def poll(self) -> Sequence[_Solution]:
+        """Return the solutions that have come since the last call, without waiting."""
         ...
+
+    def discard_pending(self) -> None:
+        """Return no solution of a problem that was submitted before: the map has moved since."""
+        ...
+
+    def finish(self) -> None:
+        """Wait until what was submitted is solved, for the last poll; raises what ended the worker, if something did.
+
+        A worker with a thread ends it, and takes no problem afterwards.
+        """
+        ...
+
+    def close(self) -> None:
+        """Take no problem any more, and wait for nothing: a solution that is still to come is dropped."""
+        ...
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What a front end has solved beside tracking.
+
+    bundle_adjustment  local bundle adjustment about the newest keyframe
+    loop_closing       pose graphs of loops, and the full bundle adjustments that follow; None where loops stay open
+    """
+
+    bundle_adjustment: SolverWorker[BundleAdjustmentProblem, Correction]
+    loop_closing: SolverWorker[LoopClosingProblem, LoopClosingSolution] | None = None
+
+    def finish(self) -> None:
+        """Wait until what was submitted is solved; no loop is closed afterwards."""
+        self.bundle_adjustment.finish()
+        if self.loop_closing is not None:
+            self.loop_closing.finish()
+            self.loop_closing.close()
 
 
 class Viewer(Protocol):

@@ -9,7 +9,6 @@ Seconds are read as decimal text and never pass through a float, which holds tod
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
@@ -18,10 +17,11 @@ from typing import Literal
 
 import numpy as np
 
-from slamfront.errors import EvaluationError, OutputError, shortened
+from slamfront.errors import EvaluationError, shortened
 from slamfront.geometry.pose import Pose
 from slamfront.reading import read_text
 from slamfront.types import FloatArray, IntArray, Trajectory
+from slamfront.writing import write_atomically
 
 TrajectoryKind = Literal["tum", "kitti", "euroc"]
 
@@ -200,22 +200,6 @@ def _whole(text: str) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,19}", text):
         raise ValueError
     return int(text)
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file that is either complete or not there, making its folder; OutputError when it cannot be written."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(data)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _read_lines(path: Path) -> list[_Line]:

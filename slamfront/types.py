@@ -314,12 +314,12 @@ class LandmarkObservations(_Frozen):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Window(_Frozen):
-    """Part of the map, copied out for the backend: K keyframes, L landmarks, M observations.
+class BundleAdjustmentProblem(_Frozen):
+    """The map or part of it, copied out for bundle adjustment: K keyframes, L landmarks, M observations.
 
     keyframe_ids    int64 (K,) ascending
     rotations       (K,3,3), positions_m (K,3): world_from_camera
-    fixed           bool (K,): poses that must not move (the gauge, and keyframes outside the window)
+    fixed           bool (K,): poses that must not move (the gauge, and keyframes that only hold the others)
     landmark_ids    int64 (L,), landmarks_m (L,3) in the world
     keyframe_rows   int64 (M,): row of the observing keyframe; landmark_rows (M,): row of the landmark
     keypoint_rows   int64 (M,): which feature of that keyframe observes it
@@ -348,7 +348,7 @@ class Window(_Frozen):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Correction(_Frozen):
-    """What the backend answers to a window, in the same order of rows.
+    """The solution of a bundle adjustment, in the same order of rows.
 
     keyframe_ids, rotations, positions_m    new world_from_camera of the keyframes that were free
     landmark_ids, landmarks_m               new landmark positions in the world
@@ -372,7 +372,7 @@ class Correction(_Frozen):
 class Moved:
     """Keyframes that a correction has moved, for whoever keeps their poses.
 
-    why           "adjustment" of a window or of the whole map, "loop" that was closed, or maps that were "joined"
+    why           "adjustment" of a part of the map or of all of it, "loop" that was closed, or maps that were "joined"
     keyframe_ids  those that may have moved: newer ones have moved along rigidly with the last of them
     """
 
@@ -408,7 +408,7 @@ class PoseGraph(_Frozen):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class GraphCorrection(_Frozen):
-    """What the backend answers to a pose graph, in the same order of rows.
+    """The solution of a pose graph, in the same order of rows.
 
     former_rotations, former_positions_m    world_from_camera that the graph was made of
     rotations, positions_m, scales          new similarity world_from_camera: camera coordinates, in the former unit of
@@ -423,6 +423,11 @@ class GraphCorrection(_Frozen):
     positions_m: FloatArray
     scales: FloatArray
     accepted: BoolArray
+
+
+LoopClosingProblem = PoseGraph | BundleAdjustmentProblem
+"""The pose graph of a loop, or the full bundle adjustment after one."""
+LoopClosingSolution = GraphCorrection | Correction
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

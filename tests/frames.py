@@ -8,12 +8,12 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from slamfront.build import adjuster_of, build_front, resolve
+from slamfront.build import build_front, resolve, workers_of
 from slamfront.config import ExtractorConfig, KeyframeConfig, RunConfig, SourceConfig
 from slamfront.geometry.camera import Camera
-from slamfront.pipeline import Audience, FinishingAdjuster, RunSummary, run
+from slamfront.pipeline import Audience, RunSummary, run
 from slamfront.pipeline.session import WholeMapBackend
-from slamfront.protocols import Sink
+from slamfront.protocols import Sink, Workers
 from slamfront.sources.guess import open_source
 from slamfront.types import Frame, Sensor, Snapshot, Trajectory
 
@@ -74,15 +74,15 @@ class Watching:
 def run_on(
     source: Recorded,
     config: RunConfig = INLINE,
-    adjuster: FinishingAdjuster | None = None,
+    workers: Workers | None = None,
     audience: Audience | None = None,
     sinks: Sequence[Sink] = (),
     whole_map: WholeMapBackend | None = None,
 ) -> RunSummary:
     """Run the whole line on a source."""
     config = resolve(config)
-    with adjuster_of(config if adjuster is None else INLINE) as own:
-        used = adjuster if adjuster is not None else own
+    with workers_of(config if workers is None else INLINE) as own:
+        used = workers if workers is not None else own
         front = build_front(config, source.camera, source.sensor, used)
         return run(source, front, used, audience, sinks, threads=config.threads, whole_map=whole_map)
 

@@ -20,7 +20,7 @@ import pytest
 
 from slamfront.calibration import write_calibration
 from slamfront.cli import main
-from slamfront.evaluation.results import read_result
+from slamfront.evaluation.trajectory.results import read_result
 from slamfront.sources.camera import open_camera
 from slamfront.trajectories import read_tum
 from slamfront.types import State

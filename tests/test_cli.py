@@ -16,7 +16,7 @@ import yaml
 
 from slamfront.cli import COMMANDS, main
 from slamfront.config import RunConfig, dump, from_mapping, load
-from slamfront.evaluation.results import read_result
+from slamfront.evaluation.trajectory.results import read_result
 from slamfront.geometry.pose import Pose
 from slamfront.models.weights import REGISTRY
 from slamfront.trajectories import read_tum, write_kitti, write_tum
@@ -104,7 +104,40 @@ def test_options_override_the_file_which_overrides_defaults(tmp_path: Path, caps
 
 def test_config_prints_a_file_that_config_takes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config"]) == 0
-    assert capsys.readouterr().out == dump(RunConfig())
+    assert capsys.readouterr().out == dump(RunConfig(), expert=False)
+
+
+def test_sections_for_experts_are_set_by_options_and_left_out_of_the_help(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("tracker: {pose: {correlation: 4}}\n", encoding="utf-8")
+    words = ["--config", str(path), "--tracker.pose.fixed-keyframes=7", "--backend.bundle.offset-keyframes", "4", "9"]
+    assert main(["config", *words, "--seed", "2"]) == 0
+    config = from_mapping(RunConfig, yaml.safe_load(capsys.readouterr().out))
+    assert (config.tracker.pose.correlation, config.tracker.pose.fixed_keyframes, config.seed) == (4.0, 7, 2)
+    assert config.backend.bundle.offset_keyframes == (4, 9)
+    assert main(["config", "--all"]) == 0
+    assert "relinearize" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["config", "--help"])
+    assert "relinearize" not in (help := capsys.readouterr().out) and "--tracker.min-inliers" in help
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--tracker.pose.correlaton=3", "unknown key 'tracker.pose.correlaton': did you mean 'correlation'?"),
+        ("--tracker.pose.correlation=0", "tracker.pose.correlation must be 1 to 100, got 0.0"),
+        ("--tracker.pose.correlation", "--tracker.pose.correlation needs a value"),
+        ("--tracker.pose.correlation=[", "--tracker.pose.correlation is not valid YAML"),
+    ],
+)
+def test_a_mistake_in_an_option_for_experts_is_one_line(
+    option: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["config", option]) == 2
+    assert message in (line := capsys.readouterr().err) and line.count("\n") == 1
 
 
 @pytest.mark.parametrize("path", sorted(Path(__file__).parents[1].glob("configs/run/*.yaml")), ids=lambda p: p.stem)

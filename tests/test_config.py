@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
 import re
 import typing
 from dataclasses import dataclass, replace
@@ -18,11 +20,15 @@ from hypothesis import strategies as st
 from slamfront.config import (
     BackendConfig,
     ExtractorConfig,
+    PoseConfig,
     RunConfig,
     SourceConfig,
+    TrackerConfig,
+    base_of,
     dump,
     from_mapping,
     hints_of,
+    is_expert,
     load,
     to_mapping,
 )
@@ -146,13 +152,16 @@ def test_a_missing_file_and_a_folder_are_told_by_name(tmp_path: Path) -> None:
 
 def values_of(hint: Any) -> st.SearchStrategy[Any]:
     """Return what a field of a type may hold, within its range."""
-    if dataclasses.is_dataclass(hint):
+    if dataclasses.is_dataclass(base_of(hint)):
+        hint = base_of(hint)
         return st.builds(typing.cast(type, hint), **{name: values_of(kind) for name, kind in hints_of(hint).items()})
     if typing.get_origin(hint) is typing.Literal:
         return st.sampled_from(typing.get_args(hint))
     if (interval := interval_of(hint)) is not None and typing.get_origin(hint) is typing.Annotated:
         between = st.integers if typing.get_args(hint)[0] is int else st.floats
         return between(interval.ge, interval.le)  # type: ignore[operator]
+    if typing.get_origin(hint) is tuple:
+        return st.lists(values_of(typing.get_args(hint)[0]), max_size=5).map(tuple)
     if typing.get_args(hint):
         return st.one_of(*map(values_of, typing.get_args(hint)))
     simple: dict[Any, st.SearchStrategy[Any]] = {
@@ -193,8 +202,8 @@ def numbers(kind: type, path: str = "") -> list[tuple[str, type, Any]]:
     """Return dotted path, class and annotated type of every number in a class of settings and those below."""
     found = []
     for name, hint in hints_of(kind).items():
-        if dataclasses.is_dataclass(hint):
-            found += numbers(typing.cast(type, hint), f"{path}{name}.")
+        if dataclasses.is_dataclass(base_of(hint)):
+            found += numbers(base_of(hint), f"{path}{name}.")
         elif any(word in str(hint) for word in ("int", "float")) and "Literal" not in str(hint):
             found.append((f"{path}{name}", kind, hint))
     return found
@@ -242,3 +251,31 @@ def test_aliases_that_stand_for_very_much_are_refused_at_once(tmp_path: Path) ->
 
 def test_a_byte_order_mark_is_no_part_of_a_key(tmp_path: Path) -> None:
     assert load_text("\ufeffseed: 3\n", tmp_path).seed == 3
+
+
+def sections(kind: type, path: str = "") -> list[tuple[str, Any]]:
+    """Return dotted path and annotated type of every section in a class of settings and those below."""
+    found = []
+    for name, hint in hints_of(kind).items():
+        if dataclasses.is_dataclass(base_of(hint)):
+            found += [(f"{path}{name}", hint), *sections(base_of(hint), f"{path}{name}.")]
+    return found
+
+
+@pytest.mark.parametrize(("path", "hint"), sections(RunConfig), ids=lambda value: str(value))
+def test_every_section_knows_its_path_and_each_of_its_fields_has_a_reason(path: str, hint: Any) -> None:
+    kind = base_of(hint)
+    assert kind.section == path and kind.__doc__
+    body = ast.parse(inspect.getsource(kind)).body[0].body  # type: ignore[attr-defined]
+    for field, reason in zip(body, [*body[1:], None]):
+        if isinstance(field, ast.AnnAssign) and not is_expert(hints_of(kind)[field.target.id]):  # type: ignore[union-attr]
+            told = isinstance(reason, ast.Expr) and isinstance(reason.value, ast.Constant)
+            assert told, f"{path}.{ast.unparse(field)} has no reason"
+
+
+def test_sections_for_experts_are_dumped_where_they_are_asked_for_or_differ() -> None:
+    config = RunConfig(tracker=TrackerConfig(pose=PoseConfig(correlation=3)))
+    mapping = to_mapping(config, expert=False)
+    assert mapping["tracker"]["pose"]["correlation"] == 3.0 and "motion" not in mapping["tracker"]
+    assert from_mapping(RunConfig, mapping) == config
+    assert "motion" in to_mapping(config)["tracker"]

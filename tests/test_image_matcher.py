@@ -9,7 +9,7 @@ import pytest
 import slamfront
 from slamfront.config import ExtractorConfig, MatcherConfig, RunConfig
 from slamfront.errors import FrameError
-from slamfront.evaluation.matching import warp_points
+from slamfront.evaluation.matching.metrics import warp_points
 from tests.features.warps import textured
 
 LEARNED = RunConfig(device="cpu")

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from slamfront.config import AlignmentConfig
 from slamfront.patches import PATCH_SIZE, align_matches, align_patches, cut_patches, warps_of_matches
 
 SHAPE = (120, 160)
@@ -53,7 +54,7 @@ def as_bytes(image: np.ndarray) -> np.ndarray:
 def test_a_shift_below_the_pixel_is_recovered(shift: tuple[float, float]) -> None:
     patches = cut_patches(as_bytes(sampled(texture())), CENTRES)
     image = as_bytes(sampled(texture(), offset=shift)).astype(np.float32)
-    xy, _, trusted = align_patches(image, patches, SAME, CENTRES)
+    xy, _, trusted = align_patches(image, patches, SAME, CENTRES, config=AlignmentConfig())
     assert trusted.mean() > 0.9
     assert_found(xy, CENTRES + shift, trusted)
 
@@ -61,7 +62,9 @@ def test_a_shift_below_the_pixel_is_recovered(shift: tuple[float, float]) -> Non
 def test_patches_between_pixels_are_cut_where_they_are() -> None:
     between = CENTRES + [0.37, -0.21]
     image = as_bytes(sampled(texture()))
-    xy, _, trusted = align_patches(image.astype(np.float32), cut_patches(image, between), SAME, np.rint(CENTRES))
+    xy, _, trusted = align_patches(
+        image.astype(np.float32), cut_patches(image, between), SAME, np.rint(CENTRES), config=AlignmentConfig()
+    )
     assert trusted.mean() > 0.9
     assert_found(xy, between, trusted)
 
@@ -85,7 +88,7 @@ def test_a_shift_under_an_affine_warp_is_recovered(warp: list[list[float]]) -> N
     inside = ((true > 14) & (true < np.array(SHAPE[::-1]) - 15)).all(1)
     start = true[inside] + np.random.default_rng(1).uniform(-1.5, 1.5, (inside.sum(), 2))
     warps = np.broadcast_to(patch_from_image, (inside.sum(), 2, 2))
-    xy, _, trusted = align_patches(image, patches[inside], warps, start)
+    xy, _, trusted = align_patches(image, patches[inside], warps, start, config=AlignmentConfig())
     assert inside.sum() > 8
     assert trusted.mean() > 0.8
     # In pixels of the patch, where detail ends: a magnified patch is softer than the image
@@ -96,7 +99,9 @@ def test_a_shift_under_an_affine_warp_is_recovered(warp: list[list[float]]) -> N
 def test_brightness_and_contrast_make_no_difference(gain: float, offset: float) -> None:
     patches = cut_patches(as_bytes(sampled(texture(2))), CENTRES)
     changed = gain * sampled(texture(2), offset=(0.8, 0.45)) + offset
-    xy, _, trusted = align_patches(as_bytes(changed).astype(np.float32), patches, SAME, CENTRES)
+    xy, _, trusted = align_patches(
+        as_bytes(changed).astype(np.float32), patches, SAME, CENTRES, config=AlignmentConfig()
+    )
     assert trusted.mean() > 0.8
     # Where contrast is clipped at black or white the images do differ
     assert np.median(np.abs(xy - CENTRES - (0.8, 0.45))[trusted]) < TOLERANCE_PX
@@ -106,7 +111,11 @@ def test_noise_of_an_indoor_camera_costs_little() -> None:
     rng = np.random.default_rng(3)
     first, second = (sampled(texture(3), offset=shift) + rng.normal(0, 2, SHAPE) for shift in ((0, 0), (0.5, 0.5)))
     xy, _, trusted = align_patches(
-        as_bytes(second).astype(np.float32), cut_patches(as_bytes(first), CENTRES), SAME, CENTRES
+        as_bytes(second).astype(np.float32),
+        cut_patches(as_bytes(first), CENTRES),
+        SAME,
+        CENTRES,
+        config=AlignmentConfig(),
     )
     assert trusted.mean() > 0.9
     error = (xy - CENTRES - 0.5)[trusted]
@@ -121,7 +130,9 @@ def aligned_in_noise(noise: float, blur_px: float = 0.0, seeds: int = 8) -> tupl
         clean = (sampled(texture(seed), offset=shift) for shift in ((0.0, 0.0), (0.4, -0.3)))
         soft = (image if blur_px == 0 else cv2.GaussianBlur(image, (0, 0), blur_px) for image in clean)
         first, second = (as_bytes(image + rng.normal(0, noise, SHAPE)) for image in soft)
-        xy, sigma_px, trusted = align_patches(second.astype(np.float32), cut_patches(first, CENTRES), SAME, CENTRES)
+        xy, sigma_px, trusted = align_patches(
+            second.astype(np.float32), cut_patches(first, CENTRES), SAME, CENTRES, config=AlignmentConfig()
+        )
         errors.append((xy - CENTRES - (0.4, -0.3))[trusted])
         sigmas_px.append(sigma_px[trusted])
     return np.concatenate(errors), np.concatenate(sigmas_px)
@@ -144,7 +155,9 @@ def test_the_deviation_is_larger_where_only_the_image_is_blurred() -> None:
     patches, medians = cut_patches(as_bytes(sampled(texture(12))), CENTRES), []
     for blur_px in (0.5, 1.0, 1.5, 2.0):
         image = as_bytes(cv2.GaussianBlur(sampled(texture(12), offset=(0.4, -0.3)), (0, 0), blur_px))
-        _, sigmas_px, trusted = align_patches(image.astype(np.float32), patches, SAME, CENTRES)
+        _, sigmas_px, trusted = align_patches(
+            image.astype(np.float32), patches, SAME, CENTRES, config=AlignmentConfig()
+        )
         medians.append(np.median(sigmas_px[trusted]))
     assert (np.diff(medians) > 0).all()
 
@@ -175,7 +188,9 @@ def test_patches_of_large_deviations_are_off_by_more(noise: float) -> None:
 
 def test_a_flat_patch_is_not_trusted() -> None:
     flat = np.full(SHAPE, 90, np.uint8)
-    _, _, trusted = align_patches(flat.astype(np.float32), cut_patches(flat, CENTRES), SAME, CENTRES)
+    _, _, trusted = align_patches(
+        flat.astype(np.float32), cut_patches(flat, CENTRES), SAME, CENTRES, config=AlignmentConfig()
+    )
     assert not trusted.any()
 
 
@@ -183,13 +198,17 @@ def test_an_edge_without_a_corner_is_not_trusted() -> None:
     x, y = np.meshgrid(np.arange(SHAPE[1]), np.arange(SHAPE[0]))
     for across in (x, y, 0.6 * x + 0.8 * y):
         edges = as_bytes(127 + 100 * np.sin(across * 2 * np.pi / 15))
-        _, _, trusted = align_patches(edges.astype(np.float32), cut_patches(edges, CENTRES), SAME, CENTRES + 0.5)
+        _, _, trusted = align_patches(
+            edges.astype(np.float32), cut_patches(edges, CENTRES), SAME, CENTRES + 0.5, config=AlignmentConfig()
+        )
         assert trusted.mean() < 0.05
 
 
 def test_another_texture_is_not_trusted() -> None:
     patches = cut_patches(as_bytes(sampled(texture(4))), CENTRES)
-    _, _, trusted = align_patches(sampled(texture(5)).astype(np.float32), patches, SAME, CENTRES)
+    _, _, trusted = align_patches(
+        sampled(texture(5)).astype(np.float32), patches, SAME, CENTRES, config=AlignmentConfig()
+    )
     # By chance one in a dozen smooth patches looks like another within 3 px
     assert trusted.mean() < 0.15
 
@@ -197,7 +216,7 @@ def test_another_texture_is_not_trusted() -> None:
 def test_a_patch_that_moved_too_far_is_not_trusted_in_the_wrong_place() -> None:
     patches = cut_patches(as_bytes(sampled(texture(6))), CENTRES)
     image = sampled(texture(6), offset=(9.0, -8.0)).astype(np.float32)
-    xy, _, trusted = align_patches(image, patches, SAME, CENTRES)
+    xy, _, trusted = align_patches(image, patches, SAME, CENTRES, config=AlignmentConfig())
     assert trusted.mean() < 0.15
     assert (np.abs(xy - CENTRES)[trusted] < 3.0).all()
 
@@ -206,7 +225,9 @@ def test_a_patch_that_moved_too_far_is_not_trusted_in_the_wrong_place() -> None:
 def test_a_start_at_or_beyond_the_edge_of_the_image_does_no_harm(place: tuple[float, float]) -> None:
     image = as_bytes(sampled(texture(7)))
     patches = cut_patches(image, np.array([place]))
-    xy, _, trusted = align_patches(image.astype(np.float32), patches[:, ::-1], SAME[:1], np.array([place]))
+    xy, _, trusted = align_patches(
+        image.astype(np.float32), patches[:, ::-1], SAME[:1], np.array([place]), config=AlignmentConfig()
+    )
     assert np.isfinite(xy).all()
     assert not trusted.any(), "a mirrored patch is nowhere"
 
@@ -214,7 +235,9 @@ def test_a_start_at_or_beyond_the_edge_of_the_image_does_no_harm(place: tuple[fl
 def test_no_patches_are_no_work() -> None:
     image = np.zeros(SHAPE, np.float32)
     nothing = np.zeros((0, PATCH_SIZE, PATCH_SIZE), np.uint8)
-    xy, sigmas_px, trusted = align_patches(image, nothing, np.zeros((0, 2, 2)), np.zeros((0, 2)))
+    xy, sigmas_px, trusted = align_patches(
+        image, nothing, np.zeros((0, 2, 2)), np.zeros((0, 2)), config=AlignmentConfig()
+    )
     assert xy.shape == (0, 2) and sigmas_px.shape == trusted.shape == (0,)
 
 
@@ -229,8 +252,10 @@ def test_many_patches_are_aligned_as_few_are() -> None:
     moved = sampled(texture(8), offset=(0.4, 0.2)).astype(np.float32)
     many = np.tile(CENTRES, (1 + 2000 // len(CENTRES), 1))
     same = np.broadcast_to(np.eye(2), (len(many), 2, 2))
-    xy, sigmas_px, trusted = align_patches(moved, cut_patches(image, many), same, many)
-    few_xy, few_sigmas_px, few_trusted = align_patches(moved, cut_patches(image, CENTRES), SAME, CENTRES)
+    xy, sigmas_px, trusted = align_patches(moved, cut_patches(image, many), same, many, config=AlignmentConfig())
+    few_xy, few_sigmas_px, few_trusted = align_patches(
+        moved, cut_patches(image, CENTRES), SAME, CENTRES, config=AlignmentConfig()
+    )
     np.testing.assert_array_equal(trusted, np.tile(few_trusted, len(many) // len(CENTRES)))
     np.testing.assert_allclose(xy[: len(CENTRES)], few_xy, atol=1e-4)
     np.testing.assert_allclose(sigmas_px[: len(CENTRES)], few_sigmas_px, atol=1e-4)

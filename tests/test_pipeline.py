@@ -13,42 +13,29 @@ import numpy as np
 import pytest
 
 from slamfront.backend import NullBackend, RemoteBackend
-from slamfront.build import adjuster_of, build_front, resolve, whole_map_backend
-from slamfront.config import MapsConfig, RunConfig
+from slamfront.build import build_front, resolve, whole_map_backend, workers_of
+from slamfront.config import MapsConfig, RunConfig, SmoothingConfig
 from slamfront.errors import BackendError, OutputError
-from slamfront.evaluation.results import read_result, read_stage_times
 from slamfront.evaluation.trajectory import evaluate
+from slamfront.evaluation.trajectory.results import read_result, read_stage_times
 from slamfront.geometry.pose import Pose
-from slamfront.pipeline import Audience, Journal, ThreadedAdjuster, run
+from slamfront.pipeline import Audience, Journal, ThreadedWorker, run
 from slamfront.pipeline.endings import Endings
 from slamfront.pipeline.folder import Claim
 from slamfront.pipeline.results import RunFolder
-from slamfront.protocols import Source
+from slamfront.protocols import Source, Workers
 from slamfront.trajectories import read_kitti, read_tum
-from slamfront.types import Correction, State, Tracked, Window
+from slamfront.types import BundleAdjustmentProblem, Correction, State, Tracked
 from slamfront.viewer.controls import Controls
-from tests.backend.worlds import make_world
 from tests.frames import COUNT, INLINE, THREADED, Recorded, Watching, run_on
 
 PATIENCE_S = 20.0
 
 
-class Held:
-    """A backend that answers when it is told to."""
-
-    def __init__(self) -> None:
-        self.asked, self.go = threading.Semaphore(0), threading.Semaphore(0)
-
-    def solve(self, window: Window) -> Correction:
-        self.asked.release()
-        assert self.go.acquire(timeout=PATIENCE_S)
-        return NullBackend().solve(window)
-
-
 class Failing:
     """A backend that can solve nothing."""
 
-    def solve(self, window: Window) -> Correction:
+    def solve(self, problem: BundleAdjustmentProblem, /) -> Correction:
         raise BackendError("there is no solution")
 
 
@@ -71,8 +58,8 @@ def test_a_run_follows_the_truth() -> None:
 class Bending:
     """A backend of the last adjustment that bends the map: every landmark nearer by a fifth."""
 
-    def solve(self, window: Window) -> Correction:
-        return replace(NullBackend().solve(window), landmarks_m=0.8 * window.landmarks_m)
+    def solve(self, problem: BundleAdjustmentProblem, /) -> Correction:
+        return replace(NullBackend().solve(problem), landmarks_m=0.8 * problem.landmarks_m)
 
 
 def test_a_last_adjustment_that_fits_frames_worse_is_undone() -> None:
@@ -96,41 +83,11 @@ def test_a_threaded_run_answers_every_frame_in_order() -> None:
 
 
 def test_a_live_source_loses_frames_only_by_dropping_and_counts_them() -> None:
-    summary = run_on(Recorded(live=True), THREADED, adjuster=ThreadedAdjuster(NullBackend()))
+    summary = run_on(Recorded(live=True), THREADED, workers=Workers(ThreadedWorker(NullBackend())))
     ids = summary.journal.frame_ids
     assert len(ids) + summary.dropped == COUNT
     assert ids[-1] == COUNT - 1, "the newest frame wins"
     assert (np.diff(ids) > 0).all()
-
-
-def test_no_window_is_taken_until_the_correction_of_the_last_has_been() -> None:
-    backend, window = Held(), make_world().window
-    adjuster = ThreadedAdjuster(backend)
-    assert adjuster.idle
-    assert adjuster.offer(window)
-    assert backend.asked.acquire(timeout=PATIENCE_S)
-    assert not adjuster.idle
-    assert not adjuster.offer(window)
-    backend.go.release()
-    corrections, end = adjuster.take(), time.monotonic() + PATIENCE_S
-    while not corrections and time.monotonic() < end:
-        assert not adjuster.idle
-        corrections = adjuster.take()
-    assert len(corrections) == 1
-    assert adjuster.idle
-    adjuster.finish()
-    assert not adjuster.offer(window), "nothing is taken after the end"
-
-
-def test_a_window_that_failed_makes_room_for_the_next() -> None:
-    adjuster, window = ThreadedAdjuster(Failing()), make_world().window
-    for failed in range(1, 3):
-        assert adjuster.offer(window)
-        end = time.monotonic() + PATIENCE_S
-        while not adjuster.idle and time.monotonic() < end:
-            time.sleep(0.001)
-        assert (adjuster.idle, adjuster.failed) == (True, failed)
-    adjuster.finish()
 
 
 @pytest.mark.parametrize("config", [INLINE, THREADED], ids=["inline", "threaded"])
@@ -138,10 +95,10 @@ def test_a_backend_that_fails_is_told_once_and_costs_no_frame(
     config: RunConfig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slamfront.build.local_backend", lambda _: Failing())
-    adjuster = ThreadedAdjuster(Failing()) if config.threads else None
-    summary = run_on(Recorded(), config, adjuster=adjuster)
+    workers = Workers(ThreadedWorker(Failing())) if config.threads else None
+    summary = run_on(Recorded(), config, workers=workers)
     assert summary.journal.tracked_count == COUNT
-    assert summary.windows_failed > 1
+    assert summary.local_ba_failed > 1
     assert caplog.text.count("there is no solution") == 1
 
 
@@ -154,10 +111,10 @@ def test_the_run_goes_on_when_the_backend_process_is_killed(caplog: pytest.LogCa
                 killed.append(backend.process_id)
                 os.kill(backend.process_id, signal.SIGKILL)
 
-        summary = run_on(Recorded(before=kill), THREADED, adjuster=ThreadedAdjuster(backend))
+        summary = run_on(Recorded(before=kill), THREADED, workers=Workers(ThreadedWorker(backend)))
         assert backend.process_id not in (None, *killed), "a new process has taken over"
     assert summary.journal.tracked_count == COUNT
-    assert summary.windows_failed == 1
+    assert summary.local_ba_failed == 1
     assert caplog.text.count("the backend process was lost") == 1
 
 
@@ -198,10 +155,10 @@ def test_closing_the_window_ends_the_run_with_its_results(config: RunConfig) -> 
 @pytest.mark.parametrize("threads", [False, True], ids=["inline", "threaded"])
 def test_a_run_that_is_ended_while_it_starts_ends(threads: bool) -> None:
     source, ends = Recorded(), Endings()
-    with ends.keeping(), adjuster_of(INLINE) as adjuster:
+    with ends.keeping(), workers_of(INLINE) as workers:
         ends.take(signal.SIGTERM)
-        front = build_front(resolve(INLINE), source.camera, source.sensor, adjuster)
-        summary = run(source, front, adjuster, threads=threads, ends=ends)
+        front = build_front(resolve(INLINE), source.camera, source.sensor, workers)
+        summary = run(source, front, workers, threads=threads, ends=ends)
     assert (summary.ended, summary.failure) == ("told to end", None)
     assert len(summary.journal) <= 2  # those that were read before the channel was closed
 
@@ -272,7 +229,7 @@ def test_frames_of_a_map_that_was_given_up_have_no_final_pose() -> None:
 
 
 def test_a_journal_stays_small() -> None:
-    journal = Journal()
+    journal = Journal(SmoothingConfig())
     pose = Pose(np.eye(3), np.zeros(3))
     for number in range(2000):
         journal.add(Tracked(number, number, State.TRACKING, 0, pose, pose, stage_ms={"extract": 1.0}))

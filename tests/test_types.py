@@ -11,7 +11,7 @@ import pytest
 from slamfront.errors import FrameError
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
-from slamfront.types import Features, Frame, Matches, State, Tracked, Trajectory, Window
+from slamfront.types import BundleAdjustmentProblem, Features, Frame, Matches, State, Tracked, Trajectory
 
 CAMERA = Camera("pinhole", 8, 6, 10.0, 10.0, 3.5, 2.5)
 
@@ -28,9 +28,9 @@ def features(count: int = 5) -> Features:
     return Features(xy, np.arange(count, dtype=np.float32), descriptors, (8, 6), ones)
 
 
-def window() -> Window:
+def window() -> BundleAdjustmentProblem:
     rows = np.array([0, 1, 1])
-    return Window(
+    return BundleAdjustmentProblem(
         keyframe_ids=np.array([3, 4]),
         rotations=np.stack([np.eye(3)] * 2),
         positions_m=np.zeros((2, 3)),
@@ -110,7 +110,7 @@ def test_no_matches_have_the_shape_of_matches() -> None:
 def test_a_window_survives_the_way_to_another_process() -> None:
     sent = window()
     received = pickle.loads(pickle.dumps(sent))
-    for field in dataclasses.fields(Window):
+    for field in dataclasses.fields(BundleAdjustmentProblem):
         np.testing.assert_array_equal(getattr(received, field.name), getattr(sent, field.name))
 
 

@@ -1,4 +1,4 @@
-"""Times the backends on a synthetic window: 10 free keyframes, 10 fixed, 2000 landmarks.
+"""Times the backends on a synthetic problem: 10 free keyframes, 10 fixed, 2000 landmarks.
 
     python tools/backend_speed.py [--observations 6000] [--sensor stereo|mono] [--iterations 8] [--repeat 5]
 
@@ -16,11 +16,11 @@ from typing import Literal
 import numpy as np
 import tyro
 
-from slamfront.backend import BundleAdjustment, NullBackend, RemoteBackend, graph_from_window
+from slamfront.backend import BundleAdjustment, NullBackend, RemoteBackend, graph_from_problem
 from slamfront.config import BackendConfig
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
-from slamfront.types import Window
+from slamfront.types import BundleAdjustmentProblem
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Options:
     """What is timed."""
 
     observations: int = 6000
-    """About how many observations the window has."""
+    """About how many observations the problem has."""
     landmarks: int = 2000
     """How many landmarks."""
     sensor: Literal["stereo", "mono"] = "stereo"
@@ -43,8 +43,8 @@ class Options:
     """Repetitions; the fastest counts."""
 
 
-def make_window(options: Options, keyframes: int = 20, fixed: int = 10) -> Window:
-    """Return a window of sideways motion with half a pixel of noise."""
+def make_problem(options: Options, keyframes: int = 20, fixed: int = 10) -> BundleAdjustmentProblem:
+    """Return a problem of sideways motion with half a pixel of noise."""
     rng = np.random.default_rng(0)
     camera = Camera("pinhole", 640, 480, 450.0, 450.0, 320.0, 240.0, (), 0.12)
     poses = [Pose.exp(np.r_[rng.normal(0, 0.02, 3), 0.1 * i, rng.normal(0, 0.05, 2)]) for i in range(keyframes)]
@@ -61,7 +61,7 @@ def make_window(options: Options, keyframes: int = 20, fixed: int = 10) -> Windo
     wrong = rng.random(len(rows)) < options.outliers
     uv[wrong] += rng.uniform(-60, 60, (wrong.sum(), 2))
     start = [p if i < fixed else p @ Pose.exp(rng.normal(0, options.start_m, 6)) for i, p in enumerate(poses)]
-    return Window(
+    return BundleAdjustmentProblem(
         keyframe_ids=np.arange(keyframes),
         rotations=np.array([p.rotation for p in start]),
         positions_m=np.array([p.translation_m for p in start]),
@@ -92,17 +92,17 @@ def report(name: str, work: Callable[[], object], repeat: int) -> None:
 
 def main(options: Options) -> None:
     """Time the pieces one after the other."""
-    window = make_window(options)
+    problem = make_problem(options)
     config = BackendConfig(max_iterations=options.iterations)
-    print(f"{len(window.pixels_xy)} {options.sensor} observations, {len(window.landmark_ids)} landmarks")
-    report("graph_from_window", lambda: graph_from_window(window, config), options.repeat)
-    report("BundleAdjustment", lambda: BundleAdjustment(config).solve(window), options.repeat)
+    print(f"{len(problem.pixels_xy)} {options.sensor} observations, {len(problem.landmark_ids)} landmarks")
+    report("graph_from_problem", lambda: graph_from_problem(problem, config), options.repeat)
+    report("BundleAdjustment", lambda: BundleAdjustment(config).solve(problem), options.repeat)
     with RemoteBackend(BackendConfig(kind="none")) as remote:
-        report("RemoteBackend, round trip alone", lambda: remote.solve(window), options.repeat)
+        report("RemoteBackend, round trip alone", lambda: remote.solve(problem), options.repeat)
     with RemoteBackend(config) as remote:
-        report("RemoteBackend", lambda: remote.solve(window), options.repeat)
-    correction = BundleAdjustment(config).solve(window)
-    moved = NullBackend().solve(window)
+        report("RemoteBackend", lambda: remote.solve(problem), options.repeat)
+    correction = BundleAdjustment(config).solve(problem)
+    moved = NullBackend().solve(problem)
     print(f"{len(correction.outliers)} outliers; error of the inliers {correction.final_error:.1f}")
     print(f"keyframes moved by up to {np.abs(correction.positions_m - moved.positions_m).max() * 1e3:.1f} mm")
 

@@ -22,8 +22,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from slamfront.errors import SlamfrontError
-from slamfront.evaluation.association import Pairs, associate
-from slamfront.evaluation.errors import Statistics, absolute_error, relative_error
+from slamfront.evaluation.trajectory.association import Pairs, associate
+from slamfront.evaluation.trajectory.errors import Statistics, absolute_error, relative_error
 from slamfront.geometry.align import AlignmentKind
 from slamfront.trajectories import guess_kind, read_trajectory, write_tum
 

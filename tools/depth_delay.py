@@ -16,11 +16,11 @@ from typing import Annotated
 import numpy as np
 from tyro.conf import Positional, arg
 
-from slamfront.build import adjuster_of, build_front, build_source, resolve
+from slamfront.build import build_front, build_source, resolve, workers_of
 from slamfront.commands.parsing import Settings, parse, settings_of
+from slamfront.frontend import FrontEnd
 from slamfront.geometry.pose import rotation_log
 from slamfront.geometry.shutter import Shutter
-from slamfront.tracking.front import FrontEnd
 from slamfront.types import FloatArray
 
 _DELAYS_S = np.arange(-0.030, 0.0301, 0.002)
@@ -49,8 +49,8 @@ def main() -> None:
     differences: dict[float, list[FloatArray]] = {delay: [] for delay in _DELAYS_S.tolist()}
     stamped: list[float] = []
     resolved = resolve(config)
-    with adjuster_of(resolved) as adjuster:
-        front = build_front(resolved, source.camera, "rgbd", adjuster)
+    with workers_of(resolved) as workers:
+        front = build_front(resolved, source.camera, "rgbd", workers)
         last: tuple[int, FloatArray] | None = None
         for frame in source:
             tracked = front.step(frame)
@@ -80,7 +80,7 @@ def _differences(front: FrontEnd, shutter: Shutter, delay_s: float) -> FloatArra
     positions = marks.positions_m[view.landmark_rows[seen]]
     expected = front.camera.disparity_times_depth / view.pose.apply(positions)[:, 2]
     then_xy, deeper = shutter.later(view.shutter.to_image(view.xy[seen]), delay_s)
-    measured = (then_xy[:, 0] - view.ranging.right_x(then_xy, None)) * deeper
+    measured = (then_xy[:, 0] - view.depth_source.right_x(then_xy, None)) * deeper
     return (measured - expected)[np.isfinite(measured)]
 
 

@@ -5,7 +5,7 @@
 
 A kind is a camera in a place with something that makes tracking hard; its numbers are drawn within its ranges. Another
 seed gives other recordings of the same kinds, to which nothing can have been tuned. Marks belong to kinds, and are what
-a user may expect of one: see `slamfront/evaluation/marks.py`.
+a user may expect of one: see `slamfront/evaluation/trajectory/marks.py`.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import slamfront
 from slamfront.config import ExtractorConfig, KeyframeConfig, RunConfig, SourceConfig
-from slamfront.evaluation.results import read_result
+from slamfront.evaluation.trajectory.results import read_result
 from slamfront.map.files import load_map
 from slamfront.sources.guess import open_source
 from slamfront.trajectories import read_tum

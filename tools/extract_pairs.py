@@ -21,7 +21,7 @@ import torch
 from slamfront.errors import SlamfrontError, TrainingError
 from slamfront.models.precision import prepare_for_inference
 from slamfront.models.superpoint import DenseExtractor
-from slamfront.training.feature_pairs import (
+from slamfront.training.data.feature_pairs import (
     FeaturePair,
     PlanePair,
     extract_pair,
@@ -29,12 +29,11 @@ from slamfront.training.feature_pairs import (
     photograph_pairs,
     save_feature_pairs,
 )
-from slamfront.training.homographies import WarpConfig
-from slamfront.training.photometric import PhotometricConfig
-from slamfront.training.posed import posed_pairs
-from slamfront.training.rendered import RenderedPair
-from slamfront.training.rendered_file import RenderedPairs, holds_views
-from slamfront.training.tasks import network_of
+from slamfront.training.data.posed import posed_pairs
+from slamfront.training.data.rendered import RenderedPair
+from slamfront.training.data.rendered_file import RenderedPairs, holds_views
+from slamfront.training.recipe import PhotometricConfig, WarpConfig
+from slamfront.training.tasks.registry import network_of
 
 _TOLD_EVERY = 500
 

@@ -42,16 +42,17 @@ from slamfront.calibration import read_calibration
 from slamfront.cli import main as slamfront_main
 from slamfront.commands.parsing import parse
 from slamfront.errors import MOST_CHARACTERS, SlamfrontError
+from slamfront.image_files import read_depth, read_image
 from slamfront.map.files import load_map
 from slamfront.models.checkpoints import load_network
 from slamfront.models.weights import PACKAGED_FOLDER
-from slamfront.pipeline import InlineAdjuster
+from slamfront.pipeline import InlineWorker
+from slamfront.protocols import Workers
 from slamfront.sources.guess import open_source
-from slamfront.sources.images_io import read_depth, read_image
 from slamfront.training.checkpoints import load_training
-from slamfront.training.labels import load_labels
-from slamfront.training.recipe import Recipe
-from slamfront.training.tasks import task_of
+from slamfront.training.data.labels import load_labels
+from slamfront.training.recipe import Recipe, load_recipe
+from slamfront.training.tasks.registry import task_of
 from slamfront.trajectories import read_trajectory
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -288,7 +289,7 @@ def _recipes(rng: random.Random, folder: Path) -> None:
     recipe = config.from_mapping(Recipe, {"task": "magicpoint", "data": {"width": 64, "height": 64, "workers": 0}})
     path.write_text(base if rng.random() < 0.3 else config.dump(recipe))
     _damage_file(path, rng)
-    task = task_of(config.load(path, Recipe))
+    task = task_of(load_recipe(path))
     _ = task.examples(1)[0]
     if rng.random() < 0.3:
         made = folder / ("labels.npz" if rng.random() < 0.5 else "training.pt")
@@ -358,7 +359,7 @@ def _map_bytes() -> bytes:
             config.RunConfig(extractor=config.ExtractorConfig(kind="orb", max_keypoints=200), threads=False)
         )
         source = open_source(SAMPLE, config.SourceConfig(end=8, prefetch=0), "rgbd")
-        front = build_front(settings, source.camera, "rgbd", InlineAdjuster(local_backend(settings.backend)))
+        front = build_front(settings, source.camera, "rgbd", Workers(InlineWorker(local_backend(settings.backend))))
         for frame in source:
             front.step(frame)
         with tempfile.TemporaryDirectory() as place:

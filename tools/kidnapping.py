@@ -30,10 +30,10 @@ import cv2
 import numpy as np
 import tyro
 
-from slamfront.build import adjuster_of, build_front, resolve
+from slamfront.build import build_front, resolve, workers_of
 from slamfront.config import RunConfig
-from slamfront.evaluation.association import associate
 from slamfront.evaluation.trajectory import evaluate
+from slamfront.evaluation.trajectory.association import associate
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose, rotation_angle
 from slamfront.pipeline import Session
@@ -217,8 +217,8 @@ def carry_off(given: Arguments, config: RunConfig, stage: Stage) -> None:
     covered: list[Case] = []
     played = round(stage.rate_hz * _PLAYED_S)
     moments = np.linspace(given.warm, stage.length - played - 1, given.cases).astype(int).tolist()
-    with adjuster_of(config) as adjuster:
-        run = Followed(Session(build_front(config, stage.camera, given.sensor, adjuster), adjuster), stage.rate_hz)
+    with workers_of(config) as workers:
+        run = Followed(Session(build_front(config, stage.camera, given.sensor, workers), workers), stage.rate_hz)
         for row in range(stage.length):
             run.take(stage.view(row))
             if row in moments:
@@ -242,8 +242,8 @@ def cut_out(cut: tuple[int, int], config: RunConfig, stage: Stage, sensor: Senso
     """Follow a stage but for the frames of a cut, and print what became of the maps before and after it."""
     rows = [*range(cut[0]), *range(cut[1], stage.length)]
     map_ids, frames, true_poses = [], [], []
-    with adjuster_of(config) as adjuster:
-        session = Session(build_front(config, stage.camera, sensor, adjuster), adjuster)
+    with workers_of(config) as workers:
+        session = Session(build_front(config, stage.camera, sensor, workers), workers)
         for number, row in enumerate(rows):
             frame, truth = stage.view(row)
             frames.append(replace(frame, id=number, time_ns=round(1e9 * number / stage.rate_hz)))

@@ -3,7 +3,7 @@
     python tools/late_backend.py $SLAMFRONT_DATA/tum/rgbd_dataset_freiburg1_rpy --config configs/run/tum.yaml \
         --late 0 2 4 8 --starts 0 1 2 --extractor.kind orb
 
-The front end runs inline. A window that it hands out is solved at once, and the correction is given to it so many
+The front end runs inline. A problem that it hands out is solved at once, and the correction is given to it so many
 frames later; no other is taken until then, as with threads. There is no last adjustment of the whole map, but with
 `--final`. `--frames 49 100` scores these frames alone, and tells their drift.
 """
@@ -16,13 +16,13 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from slamfront.build import adjuster_of, build_front, build_source, resolve, whole_map_backend
+from slamfront.build import build_front, build_source, resolve, whole_map_backend, workers_of
 from slamfront.commands.parsing import Settings, parse, settings_of
 from slamfront.config import RunConfig
 from slamfront.evaluation.trajectory import evaluate
-from slamfront.pipeline import FinishingAdjuster, Session
-from slamfront.protocols import Closer
-from slamfront.types import Correction, Window
+from slamfront.pipeline import Session
+from slamfront.protocols import SolverWorker
+from slamfront.types import BundleAdjustmentProblem, Correction
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Arguments:
     source: Annotated[str, Positional]
     """What to follow, as `slamfront run` does."""
     late: tuple[int, ...] = (0, 2, 4, 8)
-    """Frames that a window takes, for each run."""
+    """Frames that a problem takes, for each run."""
     starts: tuple[int, ...] = (0,)
     """First frames, for each run."""
     frames: tuple[int, int] | None = None
@@ -42,43 +42,41 @@ class Arguments:
     settings: Annotated[Settings, arg(name="")] = field(default_factory=Settings)
 
 
-class LateAdjuster:
-    """Solves as another adjuster does, and keeps its answers back by `late` frames of the backend's time."""
+class LateWorker:
+    """Solves as another worker does, and keeps its solutions back by `late` frames of the backend's time."""
 
-    failed = 0
-
-    def __init__(self, inner: FinishingAdjuster, late: int) -> None:
+    def __init__(self, inner: SolverWorker[BundleAdjustmentProblem, Correction], late: int) -> None:
         self._inner, self._late = inner, late
         self._waiting: list[Correction] = []
         self.frame = self._busy_until = 0
 
     @property
-    def closer(self) -> Closer | None:
-        """What closes loops, which is not late."""
-        return self._inner.closer
+    def failed(self) -> int:
+        """Number of problems that could not be solved."""
+        return self._inner.failed
 
     @property
     def idle(self) -> bool:
-        """Whether the corrections of all windows have been taken."""
+        """Whether the solutions of all problems have been polled."""
         return not self._waiting and self.frame >= self._busy_until
 
-    def offer(self, window: Window) -> bool:
-        """Solve the window, unless there is one already."""
+    def submit(self, problem: BundleAdjustmentProblem) -> bool:
+        """Solve the problem, unless there is one already."""
         if not self.idle:
             return False
-        self._inner.offer(window)
+        self._inner.submit(problem)
         self._busy_until = self.frame + self._late
-        self._waiting = self._inner.take()
+        self._waiting = list(self._inner.poll())
         return True
 
-    def take(self) -> list[Correction]:
-        """Return what the backend would have answered by now."""
+    def poll(self) -> list[Correction]:
+        """Return what the backend would have solved by now."""
         if self.frame < self._busy_until:
             return []
         ready, self._waiting = self._waiting, []
         return ready
 
-    def forget(self) -> None:
+    def discard_pending(self) -> None:
         """Drop what waits."""
         self._waiting = []
 
@@ -86,6 +84,10 @@ class LateAdjuster:
         """Give out what waits."""
         self._inner.finish()
         self._busy_until = self.frame
+
+    def close(self) -> None:
+        """Take no problem any more."""
+        self._inner.close()
 
 
 def main() -> None:
@@ -102,13 +104,14 @@ def _follow(given: Arguments, config: RunConfig, late: int) -> None:
     source = build_source(given.source, config)
     config = replace(resolve(config), sensor=source.sensor)
     assert source.reference is not None, "the sequence has no true trajectory"
-    with adjuster_of(config) as inner:
-        adjuster = LateAdjuster(inner, late)
+    with workers_of(config) as inner:
+        worker = LateWorker(inner.bundle_adjustment, late)
+        workers = replace(inner, bundle_adjustment=worker)
         whole_map = whole_map_backend(config) if given.final else None
-        session = Session(build_front(config, source.camera, source.sensor, adjuster), adjuster, whole_map=whole_map)
+        session = Session(build_front(config, source.camera, source.sensor, workers), workers, whole_map=whole_map)
         count, times_ns = 0, []
         for frame in source:
-            adjuster.frame += 1
+            worker.frame += 1
             times_ns.append(frame.time_ns)
             count += session.take(frame).online_world_from_camera is not None
         session.finish()

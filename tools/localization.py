@@ -19,16 +19,17 @@ from pathlib import Path as FilePath
 import numpy as np
 import tyro
 
-from slamfront.build import adjuster_of, build_front, resolve, whole_map_backend, write_map
+from slamfront.build import build_front, resolve, whole_map_backend, workers_of, write_map
 from slamfront.config import RunConfig
+from slamfront.frontend import FrontEnd
 from slamfront.geometry.align import align
 from slamfront.geometry.pose import Pose, Sim3, rotation_angle
 from slamfront.map.files import load_map
-from slamfront.pipeline import NoAdjuster, RunSummary, run
+from slamfront.pipeline import Disabled, RunSummary, run
+from slamfront.protocols import Workers
 from slamfront.simulation import Effects, Scene, scene
 from slamfront.simulation.paths import Path
 from slamfront.sources.synthetic import SyntheticSource
-from slamfront.tracking.front import FrontEnd
 from slamfront.types import Frame, Sensor
 
 _NEAR_M, _NEAR_RAD = 0.05, math.radians(5.0)
@@ -105,9 +106,9 @@ def main(given: Localization) -> None:
     first = replace(scene(given.name), length=given.frames)
     source = SyntheticSource(first, given.sensor)
     config = resolve(RunConfig(sensor=given.sensor, threads=False))
-    with adjuster_of(config) as adjuster:
-        front = build_front(config, source.camera, given.sensor, adjuster)
-        summary = run(source, front, adjuster, whole_map=whole_map_backend(config))
+    with workers_of(config) as workers:
+        front = build_front(config, source.camera, given.sensor, workers)
+        summary = run(source, front, workers, whole_map=whole_map_backend(config))
     assert summary.world is not None
     start_s = time.process_time()
     write_map(summary.world, given.map, config, given.sensor)
@@ -122,8 +123,8 @@ def main(given: Localization) -> None:
     only = resolve(replace(config, load_map=given.map, localize_only=True))
     print(f"{'second lap':<38}{'recall':>9}{'alone':>9}{'wrong':>8}{'median':>10}")
     for name, lap in laps(first):
-        following = build_front(only, source.camera, given.sensor, NoAdjuster())
-        alone = build_front(only, source.camera, given.sensor, NoAdjuster())
+        following = build_front(only, source.camera, given.sensor, Workers(Disabled()))
+        alone = build_front(only, source.camera, given.sensor, Workers(Disabled()))
         rows = []
         for row, frame in enumerate(SyntheticSource(lap, given.sensor)):
             answer = near(following, frame, lap.pose(row), placed)
@@ -136,7 +137,7 @@ def main(given: Localization) -> None:
             f"{name:<38}{recall:>7.1f} %{single:>7.1f} %{wrong:>8}{1e3 * np.nanmedian(table[:, 2]):>7.1f} mm",
             flush=True,
         )
-    alone = build_front(only, source.camera, given.sensor, NoAdjuster())
+    alone = build_front(only, source.camera, given.sensor, Workers(Disabled()))
     found = []
     for frame in strangers(given.name, given.sensor):
         alone.reset()

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 import tyro
 
-from slamfront.build import adjuster_of, build_front, build_source, resolve, whole_map_backend
+from slamfront.build import build_front, build_source, resolve, whole_map_backend, workers_of
 from slamfront.config import RunConfig
 from slamfront.evaluation.trajectory import evaluate
 from slamfront.pipeline import Session
@@ -76,9 +76,9 @@ def follow(arguments: Arguments, loops: bool) -> None:
     source = build_source(arguments.source, config)
     start = time.process_time()
     answers: list[Tracked] = []
-    with adjuster_of(config) as adjuster:
-        front = build_front(config, source.camera, source.sensor, adjuster)
-        session = Session(front, adjuster, whole_map=whole_map_backend(config))
+    with workers_of(config) as workers:
+        front = build_front(config, source.camera, source.sensor, workers)
+        session = Session(front, workers, whole_map=whole_map_backend(config))
         for frame in source if arguments.rate is None else _paced(list(source), arguments.rate):
             answers.append(session.take(frame))
         session.finish()

@@ -25,8 +25,8 @@ from slamfront.models.assignment import ImagePoints
 from slamfront.models.lightglue import LightGlue
 from slamfront.models.precision import inference_dtype, prepare_for_inference
 from slamfront.models.superglue import SuperGlue
-from slamfront.training.matchers import new_matcher
 from slamfront.training.recipe import NetworkRecipe
+from slamfront.training.tasks.matcher import new_matcher
 
 MatcherKind = Literal["lightglue-lite", "lightglue", "superglue"]
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from slamfront.models.checkpoints import how_to_read
 from slamfront.models.weights import sha256_of
 from slamfront.training.checkpoints import load_training
-from slamfront.training.tasks import network_of
+from slamfront.training.tasks.registry import network_of
 
 MOST_BYTES = 16 << 20
 

@@ -15,7 +15,7 @@ import cv2
 import tyro
 
 from slamfront.errors import SlamfrontError
-from slamfront.training.parts import PartConfig, make_parts
+from slamfront.training.data.parts import PartConfig, make_parts
 
 
 def main(

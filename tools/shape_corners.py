@@ -15,11 +15,11 @@ import argparse
 import numpy as np
 import torch
 
-from slamfront.evaluation.detection import CLASSICAL, Detections, Detector, detection_metrics
+from slamfront.evaluation.matching.detection import CLASSICAL, Detections, Detector, detection_metrics
 from slamfront.models.superpoint import DenseExtractor
-from slamfront.training.shape_noise import corrupt
-from slamfront.training.shapes import draw_shapes
-from slamfront.training.tasks import network_of
+from slamfront.training.data.shape_noise import corrupt
+from slamfront.training.data.shapes import draw_shapes
+from slamfront.training.tasks.registry import network_of
 from slamfront.types import Image
 
 SEED = 7_000_000

@@ -1,4 +1,4 @@
-"""The factor graph of a window, for the backend here and for any other graph that wants to take it in.
+"""The factor graph of a problem, for the backend here and for any other graph that wants to take it in.
 
 Keys: `X(keyframe id)` is a Pose3, world_from_camera; `L(landmark id)` a Point3 in the world, both as in
 `gtsam.symbol_shorthand`. Factors: GenericStereoFactor3D where the right image's x (or a depth) is measured,
@@ -15,14 +15,12 @@ import numpy as np
 from slamfront.backend.residuals import determined, has_disparity
 from slamfront.config import BackendConfig
 from slamfront.errors import BackendError
-from slamfront.types import BoolArray, Window
+from slamfront.types import BoolArray, BundleAdjustmentProblem
 
 HOLD_SIGMA = 1e-6
 """Of the prior that holds a pose, rad and m: far below what images can tell, and still well conditioned."""
 _SCALE_SIGMA = 1e-3
 """Of the distance that sets a free scale, as a share of it; gauge only, so that its value changes no residual."""
-_KNOWN = 0.15
-"""Inverse depth known to this share of the typical one needs no prior, which would bend the map a little."""
 _ACROSS = 100.0
 """Of a landmark of unknown depth across its ray, as a share of its distance: nothing that counts."""
 _POSE, _LANDMARK = ord("x") << 56, ord("l") << 56
@@ -38,146 +36,150 @@ def landmark_key(landmark_id: int) -> int:
     return _LANDMARK + int(landmark_id)
 
 
-def graph_from_window(
-    window: Window, config: BackendConfig | None = None
+def graph_from_problem(
+    problem: BundleAdjustmentProblem, config: BackendConfig | None = None
 ) -> tuple[gtsam.NonlinearFactorGraph, gtsam.Values]:
-    """Return the factors of a window and its poses and landmarks as initial values.
+    """Return the factors of a problem and its poses and landmarks as initial values.
 
     Fixed poses, and poses with hardly an observation, are held by a prior. Where no pose is fixed the first one is
     held, and where nothing measures the scale (no disparity, fewer than two poses held) the distance between two
     keyframes is. Landmarks that the observations do not decide are left out, with their observations.
     """
-    landmarks, _ = determined(window, np.ones(len(window.keyframe_rows), bool))
-    used = landmarks[window.landmark_rows]
+    landmarks, _ = determined(problem, np.ones(len(problem.keyframe_rows), bool))
+    used = landmarks[problem.landmark_rows]
     graph, values = gtsam.NonlinearFactorGraph(), gtsam.Values()
-    insert_poses(values, window, np.arange(len(window.keyframe_ids)))
-    insert_landmarks(values, window, landmarks)
-    add_gauge(graph, window, used)
-    for factor in observation_factors(window, np.flatnonzero(used), (config or BackendConfig()).huber_px):
+    insert_poses(values, problem, np.arange(len(problem.keyframe_ids)))
+    insert_landmarks(values, problem, landmarks)
+    add_gauge(graph, problem, used)
+    for factor in observation_factors(problem, np.flatnonzero(used), (config or BackendConfig()).huber_px):
         graph.add(factor)
     return graph, values
 
 
 def keyframe_factors(
-    window: Window, keyframe_id: int, config: BackendConfig | None = None
+    problem: BundleAdjustmentProblem, keyframe_id: int, config: BackendConfig | None = None
 ) -> tuple[gtsam.NonlinearFactorGraph, gtsam.Values]:
-    """Return what one keyframe adds to a graph that already holds the window's earlier keyframes.
+    """Return what one keyframe adds to a graph that already holds the problem's earlier keyframes.
 
     Values: its pose, and the landmarks that are first decided by its observations. Factors: its observations of decided
     landmarks, and for the new landmarks also those of earlier keyframes. There is no prior: the gauge is for the graph
-    that takes them in. Raises BackendError when the window has no such keyframe.
+    that takes them in. Raises BackendError when the problem has no such keyframe.
     """
-    if keyframe_id not in window.keyframe_ids:
-        raise BackendError(f"the window has no keyframe {keyframe_id}: it has {window.keyframe_ids.tolist()}")
-    ids = window.keyframe_ids[window.keyframe_rows]
-    before, _ = determined(window, ids < keyframe_id)
-    now, _ = determined(window, ids <= keyframe_id)
+    if keyframe_id not in problem.keyframe_ids:
+        raise BackendError(f"the problem has no keyframe {keyframe_id}: it has {problem.keyframe_ids.tolist()}")
+    ids = problem.keyframe_ids[problem.keyframe_rows]
+    before, _ = determined(problem, ids < keyframe_id)
+    now, _ = determined(problem, ids <= keyframe_id)
     new = now & ~before
-    rows = window.landmark_rows
+    rows = problem.landmark_rows
     used = ((ids == keyframe_id) & now[rows]) | ((ids < keyframe_id) & new[rows])
     graph, values = gtsam.NonlinearFactorGraph(), gtsam.Values()
-    insert_poses(values, window, np.flatnonzero(window.keyframe_ids == keyframe_id))
-    insert_landmarks(values, window, new)
-    for factor in observation_factors(window, np.flatnonzero(used), (config or BackendConfig()).huber_px):
+    insert_poses(values, problem, np.flatnonzero(problem.keyframe_ids == keyframe_id))
+    insert_landmarks(values, problem, new)
+    for factor in observation_factors(problem, np.flatnonzero(used), (config or BackendConfig()).huber_px):
         graph.add(factor)
     return graph, values
 
 
-def insert_poses(values: gtsam.Values, window: Window, rows: np.ndarray) -> None:
+def insert_poses(values: gtsam.Values, problem: BundleAdjustmentProblem, rows: np.ndarray) -> None:
     """Insert the poses of the given rows under their keys."""
     for row in rows.tolist():
-        values.insert(pose_key(window.keyframe_ids[row]), pose3(window, row))
+        values.insert(pose_key(problem.keyframe_ids[row]), pose3(problem, row))
 
 
-def insert_landmarks(values: gtsam.Values, window: Window, chosen: BoolArray) -> None:
+def insert_landmarks(values: gtsam.Values, problem: BundleAdjustmentProblem, chosen: BoolArray) -> None:
     """Insert the chosen landmarks (L,) under their keys."""
-    for landmark_id, point in zip(window.landmark_ids[chosen].tolist(), window.landmarks_m[chosen]):
+    for landmark_id, point in zip(problem.landmark_ids[chosen].tolist(), problem.landmarks_m[chosen]):
         values.insert(_LANDMARK + landmark_id, point)
 
 
-def pose3(window: Window, row: int) -> gtsam.Pose3:
-    """Return world_from_camera of one row of the window."""
-    return gtsam.Pose3(gtsam.Rot3(window.rotations[row]), window.positions_m[row])
+def pose3(problem: BundleAdjustmentProblem, row: int) -> gtsam.Pose3:
+    """Return world_from_camera of one row of the problem."""
+    return gtsam.Pose3(gtsam.Rot3(problem.rotations[row]), problem.positions_m[row])
 
 
-def add_gauge(graph: gtsam.NonlinearFactorGraph, window: Window, used: BoolArray) -> BoolArray:
+def add_gauge(graph: gtsam.NonlinearFactorGraph, problem: BundleAdjustmentProblem, used: BoolArray) -> BoolArray:
     """Hold the poses that the used observations (M,) must not or cannot move, and set the scale where it is free.
 
     Returns which poses (K,) are held.
     """
-    _, decided = determined(window, used)
-    held = window.fixed | ~decided
+    _, decided = determined(problem, used)
+    held = problem.fixed | ~decided
     if not held.any():
         held[:1] = True
-    hold_poses(graph, window, held)
-    if not has_disparity(window)[used].any() and (held & decided).sum() < 2:
-        hold_scale(graph, window, decided)
+    hold_poses(graph, problem, held)
+    if not has_disparity(problem)[used].any() and (held & decided).sum() < 2:
+        hold_scale(graph, problem, decided)
     return held
 
 
-def hold_poses(graph: gtsam.NonlinearFactorGraph, window: Window, held: BoolArray) -> None:
+def hold_poses(graph: gtsam.NonlinearFactorGraph, problem: BundleAdjustmentProblem, held: BoolArray) -> None:
     """Add priors that keep the marked poses (K,) where they are."""
     model = gtsam.noiseModel.Isotropic.Sigma(6, HOLD_SIGMA)
     for row in np.flatnonzero(held).tolist():
-        graph.addPriorPose3(pose_key(window.keyframe_ids[row]), pose3(window, row), model)
+        graph.addPriorPose3(pose_key(problem.keyframe_ids[row]), pose3(problem, row), model)
 
 
-def hold_scale(graph: gtsam.NonlinearFactorGraph, window: Window, decided: BoolArray) -> None:
+def hold_scale(graph: gtsam.NonlinearFactorGraph, problem: BundleAdjustmentProblem, decided: BoolArray) -> None:
     """Keep the distance between the first decided pose (K,) and the one farthest from it."""
     rows = np.flatnonzero(decided)
     if len(rows) < 2:
         return
-    distances = np.linalg.norm(window.positions_m[rows] - window.positions_m[rows[0]], axis=1)
+    distances = np.linalg.norm(problem.positions_m[rows] - problem.positions_m[rows[0]], axis=1)
     far = int(np.argmax(distances))
     if distances[far] > 0:
-        keys = pose_key(window.keyframe_ids[rows[0]]), pose_key(window.keyframe_ids[rows[far]])
+        keys = pose_key(problem.keyframe_ids[rows[0]]), pose_key(problem.keyframe_ids[rows[far]])
         sigma = gtsam.noiseModel.Isotropic.Sigma(1, _SCALE_SIGMA * distances[far])
         graph.add(gtsam.RangeFactorPose3(*keys, distances[far], sigma))
 
 
-def depth_priors(window: Window, chosen: BoolArray) -> list[gtsam.NonlinearFactor]:
+def depth_priors(
+    problem: BundleAdjustmentProblem, chosen: BoolArray, known_depth: float
+) -> list[gtsam.NonlinearFactor]:
     """Return one factor for each of the chosen landmarks (L,) of a single camera whose depth no parallax tells: it is
     about that of the others.
 
     Inverse depth is Gaussian about its median, and its deviation is the median itself, so that a landmark may well be
-    infinitely far, and hardly nearer than a third (Civera, Davison and Montiel 2008, section III). As a factor of the
-    point it is linear about where the landmark is. Without it, noise of a camera that hardly moves draws landmarks
-    towards it, which then hold it in place.
+    infinitely far, and hardly nearer than a third (Civera, Davison and Montiel 2008, section III). One that is known to
+    the share `known_depth` of it needs none. As a factor of the point it is linear about where the landmark is. Without
+    it, noise of a camera that hardly moves draws landmarks towards it, which then hold it in place.
     """
-    rows, size = window.landmark_rows, len(window.landmark_ids)
+    rows, size = problem.landmark_rows, len(problem.landmark_ids)
     count = np.maximum(np.bincount(rows, minlength=size), 1)[:, None]
-    seen_from = window.positions_m[window.keyframe_rows]
+    seen_from = problem.positions_m[problem.keyframe_rows]
     mean = np.column_stack([np.bincount(rows, axis, size) for axis in seen_from.T]) / count
-    offset = window.landmarks_m - mean
+    offset = problem.landmarks_m - mean
     distance = np.maximum(np.linalg.norm(offset, axis=1), 1e-9)
     rays = offset / distance[:, None]
     if not chosen.any():
         return []
     typical = float(np.median(1.0 / distance[chosen]))
-    across = np.cross(seen_from - mean[rows], rays[rows]) / window.sigmas_px[:, None] * window.camera.fx
+    across = np.cross(seen_from - mean[rows], rays[rows]) / problem.sigmas_px[:, None] * problem.camera.fx
     information = np.bincount(rows, np.einsum("ij,ij->i", across, across), size)
-    unknown = np.flatnonzero(chosen & (information * (_KNOWN * typical) ** 2 < 1.0))
+    unknown = np.flatnonzero(chosen & (information * (known_depth * typical) ** 2 < 1.0))
     distance, rays = distance[unknown], rays[unknown]
     sigmas = typical * distance**2
-    expected = window.landmarks_m[unknown] + rays * (distance - typical * distance**2)[:, None]
+    expected = problem.landmarks_m[unknown] + rays * (distance - typical * distance**2)[:, None]
     along = rays[:, :, None] * rays[:, None, :]
     # Across its ray next to nothing is known
     roots = along / sigmas[:, None, None] + (np.eye(3) - along) / (_ACROSS * distance)[:, None, None]
-    keys = (_LANDMARK + window.landmark_ids[unknown]).tolist()
+    keys = (_LANDMARK + problem.landmark_ids[unknown]).tolist()
     model = gtsam.noiseModel.Gaussian.SqrtInformation
     return [gtsam.PriorFactorPoint3(k, p, model(r)) for k, p, r in zip(keys, expected, roots, strict=True)]
 
 
-def observation_factors(window: Window, rows: np.ndarray, huber: float) -> list[gtsam.NonlinearFactor]:
+def observation_factors(
+    problem: BundleAdjustmentProblem, rows: np.ndarray, huber: float
+) -> list[gtsam.NonlinearFactor]:
     """Return one factor for each of the given observations (row numbers), in their order."""
-    camera = window.camera
+    camera = problem.camera
     mono = gtsam.Cal3_S2(camera.fx, camera.fy, 0.0, camera.cx, camera.cy)
     stereo = gtsam.Cal3_S2Stereo(camera.fx, camera.fy, 0.0, camera.cx, camera.cy, camera.baseline_m or 1.0)
-    with_disparity = has_disparity(window)[rows]
-    models = _noise_models(window.sigmas_px[rows], window.disparity_sigma_px[rows], with_disparity, huber)
-    poses = (_POSE + window.keyframe_ids[window.keyframe_rows[rows]]).tolist()
-    landmarks = (_LANDMARK + window.landmark_ids[window.landmark_rows[rows]]).tolist()
-    pixels, right = window.pixels_xy[rows], window.right_x[rows].tolist()
+    with_disparity = has_disparity(problem)[rows]
+    models = _noise_models(problem.sigmas_px[rows], problem.disparity_sigma_px[rows], with_disparity, huber)
+    poses = (_POSE + problem.keyframe_ids[problem.keyframe_rows[rows]]).tolist()
+    landmarks = (_LANDMARK + problem.landmark_ids[problem.landmark_rows[rows]]).tolist()
+    pixels, right = problem.pixels_xy[rows], problem.right_x[rows].tolist()
     u, v = pixels[:, 0].tolist(), pixels[:, 1].tolist()
     project, project_stereo, point = (
         gtsam.GenericProjectionFactorCal3_S2,

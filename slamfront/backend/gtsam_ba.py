@@ -1,4 +1,4 @@
-"""Bundle adjustment of a window by Levenberg-Marquardt, twice: before and after outliers are dropped."""
+"""Bundle adjustment by Levenberg-Marquardt, twice: before and after outliers are dropped."""
 
 from __future__ import annotations
 
@@ -29,15 +29,9 @@ from slamfront.backend.residuals import (
 )
 from slamfront.config import BackendConfig
 from slamfront.errors import BackendError
-from slamfront.types import BoolArray, Correction, FloatArray, Window
+from slamfront.types import BoolArray, BundleAdjustmentProblem, Correction, FloatArray
 
 _LOG = logging.getLogger(__name__)
-_TOLERANCE = 1e-4
-"""Relative decrease of the error at which the optimisation ends."""
-_FIRST_TOLERANCE = 1e-2
-"""The same before outliers are dropped: near enough to tell them."""
-_PROBE_PX = 0.05
-"""The offset of disparities at which the optimum is looked at for a second time."""
 _WEAK_PRIOR = 0.1
 """Sigma of the prior that helps an indeterminate system, as a share of a landmark's mean distance."""
 
@@ -48,13 +42,13 @@ def for_whole_map(config: BackendConfig) -> BackendConfig:
 
 
 class BundleAdjustment:
-    """Robust windowed bundle adjustment; stateless, so that equal windows give equal corrections."""
+    """Robust bundle adjustment, local or full; stateless, so that equal problems give equal corrections."""
 
     def __init__(self, config: BackendConfig) -> None:
         self._config = config
 
-    def solve(self, window: Window) -> Correction:
-        """Return the optimised window; fixed poses, and what the observations do not decide, stay as they were.
+    def solve(self, problem: BundleAdjustmentProblem, /) -> Correction:
+        """Return the optimum of a problem; fixed poses, and what the observations do not decide, stay as they were.
 
         Half of the iterations see every observation. Those beyond the 95 % quantile of the chi-square distribution, or
         behind their camera, are then left out of the rest; the ones that still do not fit at the end are the outliers.
@@ -64,55 +58,58 @@ class BundleAdjustment:
         all of them alike, which makes far points the nearer the farther they are, so that near and far ones tell
         different motions.
         """
-        huber = huber_threshold(window, self._config.huber_px)
-        problem = _Problem(window, huber)
-        limits = chi_square_limits(window)
+        huber = huber_threshold(problem, self._config.huber_px, config=self._config.bundle)
+        bundle = self._config.bundle
+        optimization = _Optimization(problem, huber, bundle.known_depth)
+        limits = chi_square_limits(problem)
         first = max(1, self._config.max_iterations // 2)
-        problem.optimize(problem.finite, first, _FIRST_TOLERANCE)
-        fits = problem.finite & (problem.chi_square() <= limits)
-        problem.optimize(fits, self._config.max_iterations - first, _TOLERANCE)
-        if window.offset_sigma_px <= 0 or not has_disparity(window).any():
-            return correction_between(window, problem.state)
-        offset_px, solved = self._solve_offset(problem.state, fits, huber)
-        correction = correction_between(_shifted(window, offset_px), solved)
-        return replace(correction, disparity_offset_px=window.camera.disparity_offset_px + offset_px)
+        optimization.optimize(optimization.finite, first, bundle.first_tolerance)
+        fits = optimization.finite & (optimization.chi_square() <= limits)
+        optimization.optimize(fits, self._config.max_iterations - first, bundle.tolerance)
+        if problem.offset_sigma_px <= 0 or not has_disparity(problem).any():
+            return correction_between(problem, optimization.state)
+        offset_px, solved = self._solve_offset(optimization.state, fits, huber)
+        correction = correction_between(_shifted(problem, offset_px), solved)
+        return replace(correction, disparity_offset_px=problem.camera.disparity_offset_px + offset_px)
 
-    def _solve_offset(self, solved: Window, chosen: BoolArray, huber: float) -> tuple[float, Window]:
-        """Return what all disparities of a solved window are still too large by, and its solution without that.
+    def _solve_offset(
+        self, solved: BundleAdjustmentProblem, chosen: BoolArray, huber: float
+    ) -> tuple[float, BundleAdjustmentProblem]:
+        """Return what all disparities of a solved problem are still too large by, and its solution without that.
 
         At the optimum the error changes with the offset as if all else stood still. How that changes in turn is told by
         the optimum at another offset: one step of the secant method. What one landmark's disparities are wrong by is
         alike wherever it is seen from, so that they count as one.
         """
-        slope = offset_slope(solved, chosen, huber)
-        probe = self._improved(_shifted(solved, _PROBE_PX), chosen, huber)
+        slope, probe_px = offset_slope(solved, chosen, huber), self._config.bundle.offset_probe_px
+        probe = self._improved(_shifted(solved, probe_px), chosen, huber)
         measured = chosen & has_disparity(solved)
         alike = max(measured.sum(), 1) / max(len(np.unique(solved.landmark_rows[measured])), 1)
-        curvature = max((offset_slope(probe, chosen, huber) - slope) / _PROBE_PX, 1e-9)
+        curvature = max((offset_slope(probe, chosen, huber) - slope) / probe_px, 1e-9)
         known_px, prior_px = solved.camera.disparity_offset_px, solved.offset_sigma_px
         total_px = expected_offset(known_px - slope / curvature, np.sqrt(alike / curvature), prior_px)
         offset_px = float(np.clip(total_px, -3 * prior_px, 3 * prior_px)) - known_px
-        return offset_px, self._improved(_shifted(probe, offset_px - _PROBE_PX), chosen, huber)
+        return offset_px, self._improved(_shifted(probe, offset_px - probe_px), chosen, huber)
 
-    def _improved(self, window: Window, chosen: BoolArray, huber: float) -> Window:
-        problem = _Problem(window, huber)
-        problem.optimize(chosen, self._config.max_iterations, _TOLERANCE)
-        return problem.state
-
-
-def _shifted(window: Window, offset_px: float) -> Window:
-    """Return a window whose disparities are all lowered."""
-    return replace(window, right_x=window.right_x + offset_px)
+    def _improved(self, problem: BundleAdjustmentProblem, chosen: BoolArray, huber: float) -> BundleAdjustmentProblem:
+        optimization = _Optimization(problem, huber, self._config.bundle.known_depth)
+        optimization.optimize(chosen, self._config.max_iterations, self._config.bundle.tolerance)
+        return optimization.state
 
 
-class _Problem:
-    """A window while it is being optimised: its present state, and the factor of each observation."""
+def _shifted(problem: BundleAdjustmentProblem, offset_px: float) -> BundleAdjustmentProblem:
+    """Return a problem whose disparities are all lowered."""
+    return replace(problem, right_x=problem.right_x + offset_px)
 
-    def __init__(self, window: Window, huber: float) -> None:
-        self.state = window
-        self.finite = np.asarray(np.isfinite(window.pixels_xy).all(axis=1))
-        self._factors = np.empty(len(window.pixels_xy), object)
-        self._factors[:] = observation_factors(window, np.arange(len(window.pixels_xy)), huber)
+
+class _Optimization:
+    """A problem while it is being optimised: its present state, and the factor of each observation."""
+
+    def __init__(self, problem: BundleAdjustmentProblem, huber: float, known_depth: float) -> None:
+        self.state, self._known_depth = problem, known_depth
+        self.finite = np.asarray(np.isfinite(problem.pixels_xy).all(axis=1))
+        self._factors = np.empty(len(problem.pixels_xy), object)
+        self._factors[:] = observation_factors(problem, np.arange(len(problem.pixels_xy)), huber)
 
     def chi_square(self) -> FloatArray:
         """Return the chi-square (M,) of every observation in the present state."""
@@ -120,46 +117,46 @@ class _Problem:
 
     def optimize(self, chosen: BoolArray, iterations: int, tolerance: float) -> None:
         """Improve the state by at most so many iterations on the chosen observations (M,)."""
-        window = self.state
-        landmarks, _ = determined(window, chosen)
-        used = chosen & landmarks[window.landmark_rows]
+        problem = self.state
+        landmarks, _ = determined(problem, chosen)
+        used = chosen & landmarks[problem.landmark_rows]
         if iterations < 1 or not used.any():
             return
         graph, values = gtsam.NonlinearFactorGraph(), gtsam.Values()
-        insert_poses(values, window, np.arange(len(window.keyframe_ids)))
-        insert_landmarks(values, window, landmarks)
-        held = add_gauge(graph, window, used)
+        insert_poses(values, problem, np.arange(len(problem.keyframe_ids)))
+        insert_landmarks(values, problem, landmarks)
+        held = add_gauge(graph, problem, used)
         for factor in self._factors[used].tolist():
             graph.add(factor)
-        if not has_disparity(window).any():
-            for factor in depth_priors(window, landmarks):
+        if not has_disparity(problem).any():
+            for factor in depth_priors(problem, landmarks, self._known_depth):
                 graph.add(factor)
         parameters = gtsam.LevenbergMarquardtParams.CeresDefaults()
         parameters.setMaxIterations(iterations)
         parameters.setRelativeErrorTol(tolerance)
         parameters.setLinearSolverType("SEQUENTIAL_CHOLESKY")  # a tree of cliques this small costs more than it saves
-        parameters.setOrdering(_landmarks_first(window, landmarks))
+        parameters.setOrdering(_landmarks_first(problem, landmarks))
         try:
             result = gtsam.LevenbergMarquardtOptimizer(graph, values, parameters).optimize()
         except RuntimeError as error:
-            _LOG.debug("the window is indeterminate, and is solved with weak priors: %s", error)
-            _add_weak_priors(graph, window, landmarks)
+            _LOG.debug("the problem is indeterminate, and is solved with weak priors: %s", error)
+            _add_weak_priors(graph, problem, landmarks)
             result = _optimize_again(graph, values, parameters)
         self._take(result, ~held, landmarks)
 
     def _take(self, result: gtsam.Values, free: BoolArray, landmarks: BoolArray) -> None:
         """Read the free poses (K,) and optimised landmarks (L,) from GTSAM's values, unless they are not finite."""
-        window = self.state
-        rotations, positions = window.rotations.copy(), window.positions_m.copy()
+        problem = self.state
+        rotations, positions = problem.rotations.copy(), problem.positions_m.copy()
         for row in np.flatnonzero(free).tolist():
-            pose = result.atPose3(pose_key(window.keyframe_ids[row]))
+            pose = result.atPose3(pose_key(problem.keyframe_ids[row]))
             rotations[row], positions[row] = pose.rotation().matrix(), pose.translation()
         if not (np.isfinite(rotations).all() and np.isfinite(positions).all()):
-            raise BackendError("bundle adjustment diverged: the window is kept as it was")
-        points = window.landmarks_m.copy()
-        points[landmarks] = [result.atPoint3(landmark_key(i)) for i in window.landmark_ids[landmarks].tolist()]
-        points = np.where(np.isfinite(points).all(axis=1, keepdims=True), points, window.landmarks_m)
-        self.state = replace(window, rotations=rotations, positions_m=positions, landmarks_m=points)
+            raise BackendError("bundle adjustment diverged: the map is kept as it was")
+        points = problem.landmarks_m.copy()
+        points[landmarks] = [result.atPoint3(landmark_key(i)) for i in problem.landmark_ids[landmarks].tolist()]
+        points = np.where(np.isfinite(points).all(axis=1, keepdims=True), points, problem.landmarks_m)
+        self.state = replace(problem, rotations=rotations, positions_m=positions, landmarks_m=points)
 
 
 def _optimize_again(
@@ -169,22 +166,22 @@ def _optimize_again(
     try:
         return gtsam.LevenbergMarquardtOptimizer(graph, values, parameters).optimize()
     except RuntimeError as error:
-        raise BackendError(f"the window cannot be solved: {' '.join(str(error).split())[:200]}") from error
+        raise BackendError(f"the problem cannot be solved: {' '.join(str(error).split())[:200]}") from error
 
 
-def _landmarks_first(window: Window, landmarks: BoolArray) -> gtsam.Ordering:
+def _landmarks_first(problem: BundleAdjustmentProblem, landmarks: BoolArray) -> gtsam.Ordering:
     """Return the order of elimination of the Schur complement: the chosen landmarks (L,), then all poses."""
     ordering = gtsam.Ordering()
-    for landmark_id in window.landmark_ids[landmarks].tolist():
+    for landmark_id in problem.landmark_ids[landmarks].tolist():
         ordering.push_back(landmark_key(landmark_id))
-    for keyframe_id in window.keyframe_ids.tolist():
+    for keyframe_id in problem.keyframe_ids.tolist():
         ordering.push_back(pose_key(keyframe_id))
     return ordering
 
 
-def _add_weak_priors(graph: gtsam.NonlinearFactorGraph, window: Window, landmarks: BoolArray) -> None:
+def _add_weak_priors(graph: gtsam.NonlinearFactorGraph, problem: BundleAdjustmentProblem, landmarks: BoolArray) -> None:
     """Tie each chosen landmark (L,) loosely to where it is, so that every direction is decided."""
-    centre = window.positions_m.mean(axis=0)
-    for landmark_id, point in zip(window.landmark_ids[landmarks].tolist(), window.landmarks_m[landmarks]):
+    centre = problem.positions_m.mean(axis=0)
+    for landmark_id, point in zip(problem.landmark_ids[landmarks].tolist(), problem.landmarks_m[landmarks]):
         sigma = _WEAK_PRIOR * max(float(np.linalg.norm(point - centre)), 1e-3)
         graph.addPriorPoint3(landmark_key(landmark_id), point, gtsam.noiseModel.Isotropic.Sigma(3, sigma))

@@ -21,30 +21,33 @@ _LOOP_SHARE = 0.2
 _LOOP_PROBABILITY = 0.99
 
 
-def solve_pose_graph(graph: PoseGraph) -> GraphCorrection:
-    """Return the keyframes where all edges agree best, and the edges that were kept.
+class PoseGraphOptimization:
+    """Robust pose graph optimisation; stateless, so that equal graphs give equal corrections."""
 
-    Loops are accepted or dropped by graduated non-convexity with a truncated quadratic (Yang et al., "Graduated
-    non-convexity for robust spatial perception", RA-L 2020); the other edges are trusted. With `scaled` the graph is
-    one of similarities (Strasdat et al., "Scale drift-aware large scale monocular SLAM", RSS 2010). Where no loop is
-    accepted, nothing moves. Raises BackendError when the graph cannot be solved.
-    """
-    values = _values(graph)
-    try:
-        accepted = _accepted(graph, values)
-        if not (accepted & graph.loops).any():
-            same = graph.rotations, graph.positions_m
-            return GraphCorrection(graph.keyframe_ids, *same, *same, np.ones(len(graph.keyframe_ids)), accepted)
-        factors = _factors(graph, accepted, _LOOP_SHARE)
-        result = gtsam.LevenbergMarquardtOptimizer(factors, values, gtsam.LevenbergMarquardtParams()).optimize()
-    except RuntimeError as error:
-        raise BackendError(f"the pose graph cannot be solved: {' '.join(str(error).split())[:200]}") from error
-    rotations, positions, scales = _read(result, graph)
-    if not (np.isfinite(positions).all() and np.isfinite(rotations).all() and (scales > 0).all()):
-        raise BackendError("the pose graph diverged: the map is kept as it was")
-    return GraphCorrection(
-        graph.keyframe_ids, graph.rotations, graph.positions_m, rotations, positions, scales, accepted
-    )
+    def solve(self, graph: PoseGraph, /) -> GraphCorrection:
+        """Return the keyframes where all edges agree best, and the edges that were kept.
+
+        Loops are accepted or dropped by graduated non-convexity with a truncated quadratic (Yang et al., "Graduated
+        non-convexity for robust spatial perception", RA-L 2020); the other edges are trusted. With `scaled` the graph
+        is one of similarities (Strasdat et al., "Scale drift-aware large scale monocular SLAM", RSS 2010). Where no
+        loop is accepted, nothing moves. Raises BackendError when the graph cannot be solved.
+        """
+        values = _values(graph)
+        try:
+            accepted = _accepted(graph, values)
+            if not (accepted & graph.loops).any():
+                same = graph.rotations, graph.positions_m
+                return GraphCorrection(graph.keyframe_ids, *same, *same, np.ones(len(graph.keyframe_ids)), accepted)
+            factors = _factors(graph, accepted, _LOOP_SHARE)
+            result = gtsam.LevenbergMarquardtOptimizer(factors, values, gtsam.LevenbergMarquardtParams()).optimize()
+        except RuntimeError as error:
+            raise BackendError(f"the pose graph cannot be solved: {' '.join(str(error).split())[:200]}") from error
+        rotations, positions, scales = _read(result, graph)
+        if not (np.isfinite(positions).all() and np.isfinite(rotations).all() and (scales > 0).all()):
+            raise BackendError("the pose graph diverged: the map is kept as it was")
+        return GraphCorrection(
+            graph.keyframe_ids, graph.rotations, graph.positions_m, rotations, positions, scales, accepted
+        )
 
 
 def _accepted(graph: PoseGraph, values: gtsam.Values) -> BoolArray:

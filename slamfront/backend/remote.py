@@ -1,4 +1,4 @@
-"""A backend in its own process, because GTSAM's Python calls hold the interpreter for as long as they optimise.
+"""A solver in its own process, because GTSAM's Python calls hold the interpreter for as long as they optimise.
 
 The process is a plain `python -c` that is fed through its standard input and output, with arrays in NumPy's own format.
 So it never imports the caller's main module, and it ends when its input does: with the caller, however that ends.
@@ -21,41 +21,48 @@ from dataclasses import asdict, fields
 from typing import Any, overload
 
 from slamfront.backend import local_backend
+from slamfront.backend.map_solver import MapSolver
 from slamfront.backend.pipes import Message, Pipes, Stalled, read_message, write_message
 from slamfront.config import BackendConfig, from_mapping, to_mapping
 from slamfront.errors import BackendError
 from slamfront.geometry.camera import Camera
-from slamfront.protocols import Backend
 from slamfront.runtime import Channel, Closed, Worker
-from slamfront.types import Correction, GraphCorrection, PoseGraph, Window
+from slamfront.types import (
+    BundleAdjustmentProblem,
+    Correction,
+    GraphCorrection,
+    LoopClosingProblem,
+    LoopClosingSolution,
+    PoseGraph,
+)
 
 _LOG = logging.getLogger(__name__)
 _MAIN = "import sys; sys.path[:] = {path!r}; from slamfront.backend.remote import serve; serve()"
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _QUEUE = 64
 
-_Job = Window | PoseGraph
-_Answer = Correction | GraphCorrection
-
 
 class RemoteBackend:
-    """Any backend, run in its own process; the process starts, and loads GTSAM, as soon as this is made.
+    """Solves bundle adjustments as `config` says, and pose graphs, in a process of its own.
 
-    A process that dies (killed, out of memory), or makes no progress for `config.patience_s` (stopped), costs the
-    window it was given, whose answer is a BackendError. The next one starts a new process, which knows nothing of
-    earlier windows. One that is never closed ends with the program. In a child that the program forks there is no
-    backend: what is handed over there is refused, and closing does nothing.
+    The process starts, and loads GTSAM, as soon as this is made, or with the first problem where it is `deferred`. One
+    that dies (killed, out of memory), or makes no progress for `config.patience_s` (stopped), costs the problem it was
+    given, which fails with a BackendError. The next one starts a new process, which knows nothing of earlier problems.
+    One that is never closed ends with the program. In a child that the program forks there is no backend: what is
+    handed over there is refused, and closing does nothing.
     """
 
-    def __init__(self, config: BackendConfig) -> None:
+    def __init__(self, config: BackendConfig, deferred: bool = False) -> None:
         self._config, self._owner = config, os.getpid()
-        self._requests: Channel[tuple[_Job, Future[Any]]] = Channel(_QUEUE)
+        self._requests: Channel[tuple[LoopClosingProblem, Future[Any]]] = Channel(_QUEUE)
         self._lock = threading.RLock()  # close may come from the collector, in the middle of anything
         self._closed = False
         self._process: subprocess.Popen[bytes] | None = None
         self._pipes: Pipes | None = None
         _living.add(self)
-        self._start()
+        self._lost = False
+        if not deferred:
+            self._start()
         self._worker = Worker("backend pipe", self._work).start()
 
     @property
@@ -65,40 +72,44 @@ class RemoteBackend:
         return process.pid if process is not None else None
 
     @overload
-    def submit(self, job: Window) -> Future[Correction]: ...
+    def submit(self, problem: BundleAdjustmentProblem) -> Future[Correction]: ...
     @overload
-    def submit(self, job: PoseGraph) -> Future[GraphCorrection]: ...
-    def submit(self, job: _Job) -> Future[Any]:
-        """Hand a window, or a pose graph, over and return at once, unless many are waiting.
+    def submit(self, problem: PoseGraph) -> Future[GraphCorrection]: ...
+    @overload
+    def submit(self, problem: LoopClosingProblem) -> Future[LoopClosingSolution]: ...
+    def submit(self, problem: LoopClosingProblem) -> Future[Any]:
+        """Hand a problem over and return at once, unless many are waiting.
 
-        The future gives the correction, or raises BackendError. Jobs are done in order. Raises BackendError when this
-        backend is closed.
+        The future gives the solution, or raises BackendError. Problems are solved in order. Raises BackendError when
+        this backend is closed.
         """
         future: Future[Any] = Future()
         if os.getpid() != self._owner:
             raise BackendError("the backend belongs to the process that made it")
         try:
-            self._requests.put((job, future))
+            self._requests.put((problem, future))
         except Closed:
             raise BackendError("the backend is closed") from None
         return future
 
     @overload
-    def solve(self, job: Window) -> Correction: ...
+    def solve(self, problem: BundleAdjustmentProblem, /) -> Correction: ...
     @overload
-    def solve(self, job: PoseGraph) -> GraphCorrection: ...
-    def solve(self, job: _Job) -> _Answer:
-        """Return the optimised window, or graph; BackendError when it cannot be solved or the process was lost."""
-        return self.submit(job).result()
+    def solve(self, problem: PoseGraph, /) -> GraphCorrection: ...
+    @overload
+    def solve(self, problem: LoopClosingProblem, /) -> LoopClosingSolution: ...
+    def solve(self, problem: LoopClosingProblem, /) -> LoopClosingSolution:
+        """Return the solution of a problem; BackendError when it cannot be solved or the process was lost."""
+        return self.submit(problem).result()
 
     def close(self) -> None:
-        """End the process at once; windows without an answer get a BackendError. May be called again."""
+        """End the process at once; problems without a solution get a BackendError. May be called again."""
         if os.getpid() != self._owner:
             return
         self._requests.close()
         for _, future in self._requests.drain():
             if future.set_running_or_notify_cancel():
-                future.set_exception(BackendError("the backend was closed before it came to this window"))
+                future.set_exception(BackendError("the backend was closed before it came to this problem"))
         with self._lock:
             self._closed = True
             if self._process is not None:
@@ -130,44 +141,45 @@ class RemoteBackend:
             except OSError as error:
                 raise BackendError(f"the backend process cannot start: {error.strerror}") from error
             self._pipes = Pipes(self._process, self._config.patience_s, lambda: self._closed)
-            with contextlib.suppress(OSError, EOFError, Stalled):  # it died at once: the first window will tell
+            with contextlib.suppress(OSError, EOFError, Stalled):  # it died at once, as the first problem will show
                 self._pipes.send({"config": json.dumps(to_mapping(self._config))})
 
     def _work(self) -> None:
-        """Pass windows to the process and its answers to the futures, until closed."""
-        for job, future in self._requests:
+        """Pass problems to the process and its solutions to the futures, until closed."""
+        for problem, future in self._requests:
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                future.set_result(self._ask(job))
+                future.set_result(self._ask(problem))
             except BackendError as error:
                 future.set_exception(error)
 
-    def _ask(self, job: _Job) -> _Answer:
+    def _ask(self, problem: LoopClosingProblem) -> LoopClosingSolution:
         if self._process is None:
-            _LOG.warning("starting a new backend process")
+            if self._lost:
+                _LOG.warning("starting a new backend process")
             self._start()
         try:
-            camera = {"camera": json.dumps(asdict(job.camera))} if isinstance(job, Window) else {}
+            camera = {} if isinstance(problem, PoseGraph) else {"camera": json.dumps(asdict(problem.camera))}
             pipes = self._pipes
             if pipes is None:
                 raise EOFError
-            pipes.send(_fields(job) | camera)
+            pipes.send(_fields(problem) | camera)
             answer = pipes.receive()
         except Stalled:
             self._reap()
             patience = f"no progress for {self._config.patience_s:g} s"
             raise BackendError(
-                f"the backend process made {patience} and was ended: the next window starts anew"
+                f"the backend process made {patience} and was ended: the next problem starts anew"
             ) from None
         except (OSError, EOFError):
             code = self._reap()
             if self._closed:
-                raise BackendError("the backend was closed while it worked on this window") from None
-            raise BackendError(f"the backend process was lost (exit {code}): the next window starts anew") from None
+                raise BackendError("the backend was closed while it worked on this problem") from None
+            raise BackendError(f"the backend process was lost (exit {code}): the next problem starts anew") from None
         if "error" in answer:
             raise BackendError(str(answer["error"]))
-        if isinstance(job, PoseGraph):
+        if isinstance(problem, PoseGraph):
             return GraphCorrection(**answer)
         names = ("initial_error", "final_error", "disparity_offset_px")
         return Correction(**(answer | {name: float(answer[name]) for name in names}))
@@ -176,6 +188,7 @@ class RemoteBackend:
         """Forget the process, which has ended or is ended now, and return its exit code."""
         with self._lock:
             process, self._process, self._pipes = self._process, None, None
+            self._lost = True
         if process is None:
             return None
         process.kill()
@@ -212,7 +225,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def serve() -> None:
-    """Be the backend's process: read a configuration, then windows, from standard input; answer on standard output.
+    """Be the backend's process: read a configuration, then problems, from standard input; answer on standard output.
 
     Anything else that is printed goes to standard error. Ends when the input ends, and not by a signal that is meant
     for a whole group of processes: the caller then still wants its answers.
@@ -225,33 +238,36 @@ def serve() -> None:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         config = from_mapping(BackendConfig, json.loads(str(read_message(source)["config"])))
         try:
-            backend, failure = local_backend(config), ""
+            solver, failure = MapSolver(local_backend(config)), ""
         except Exception as error:  # whatever the import of a compiled library throws
-            backend, failure = None, f"the backend cannot start: {_one_line(error)}"
+            solver, failure = None, f"the backend cannot start: {_one_line(error)}"
         while True:
             message = read_message(source)
-            write_message(answers, {"error": failure} if backend is None else _answer(backend, message))
+            write_message(answers, {"error": failure} if solver is None else _answer(solver, message))
 
 
-def _answer(backend: Backend, message: Message) -> Message:
-    """Return the fields of the backend's correction, or its error as text."""
+def _answer(solver: MapSolver, message: Message) -> Message:
+    """Return the fields of the solution of a problem, or as text why there is none."""
     try:
-        if "edges" in message:
-            from slamfront.backend.pose_graph import solve_pose_graph
-
-            scalars = {"scaled": bool(message["scaled"]), "seen_m": float(message["seen_m"])}
-            return _fields(solve_pose_graph(PoseGraph(**message | scalars)))
-        camera = json.loads(str(message.pop("camera")))
-        camera["distortion"] = tuple(camera["distortion"])
-        message["offset_sigma_px"] = float(message["offset_sigma_px"])
-        return _fields(backend.solve(Window(camera=Camera(**camera), **message)))
+        return _fields(solver.solve(_problem(message)))
     except BackendError as error:
         return {"error": str(error)}
-    except Exception as error:  # the process outlives a window that it cannot solve
+    except Exception as error:  # the process outlives a problem that it cannot solve
         return {"error": f"the backend failed: {_one_line(error)}"}
 
 
-def _fields(value: _Job | _Answer) -> Message:
+def _problem(message: Message) -> LoopClosingProblem:
+    """Return the problem of a message."""
+    if "edges" in message:
+        scalars = {"scaled": bool(message["scaled"]), "seen_m": float(message["seen_m"])}
+        return PoseGraph(**message | scalars)
+    camera = json.loads(str(message.pop("camera")))
+    camera["distortion"] = tuple(camera["distortion"])
+    message["offset_sigma_px"] = float(message["offset_sigma_px"])
+    return BundleAdjustmentProblem(camera=Camera(**camera), **message)
+
+
+def _fields(value: LoopClosingProblem | LoopClosingSolution) -> Message:
     return {f.name: getattr(value, f.name) for f in fields(value) if f.name != "camera"}
 
 

@@ -1,75 +1,69 @@
-"""Reprojection errors of a whole window at once: what is an outlier, and which unknowns are decided."""
+"""Reprojection errors of a whole problem at once: what is an outlier, and which unknowns are decided."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.special import expit
 
-from slamfront.types import BoolArray, Correction, FloatArray, Window
+from slamfront.config import BundleConfig
+from slamfront.solve.statistics import CHI_SQUARE_MONO, CHI_SQUARE_STEREO, MEDIAN_MONO, MEDIAN_STEREO
+from slamfront.types import BoolArray, BundleAdjustmentProblem, Correction, FloatArray
 
-CHI2_MONO = 5.991
-"""95 % quantile of the chi-square distribution with 2 degrees of freedom: (u, v)."""
-CHI2_STEREO = 7.815
-"""95 % quantile with 3 degrees of freedom: (u, v, disparity)."""
-_MEDIAN_MONO, _MEDIAN_STEREO = 1.386, 2.366
-"""Medians of the same distributions."""
-_LEAST_SHARE = 0.05
-"""Of their stated deviations errors are taken to have at least so much: without any, no two would agree."""
 _MIN_POSE_OBSERVATIONS = 4
 _RUN_OFF_M = 1e9
 """Beyond this a landmark is nowhere; what is merely far stays in the map, for it tells directions."""
 
 
-def has_disparity(window: Window) -> BoolArray:
+def has_disparity(problem: BundleAdjustmentProblem) -> BoolArray:
     """Return which observations (M,) also measure the right image's x."""
-    return np.isfinite(window.right_x) & (window.camera.baseline_m is not None)
+    return np.isfinite(problem.right_x) & (problem.camera.baseline_m is not None)
 
 
-def chi_square(window: Window) -> FloatArray:
+def chi_square(problem: BundleAdjustmentProblem) -> FloatArray:
     """Return the squared error (M,) of each observation over its variance; infinite behind the camera.
 
     The errors of x and of the disparity x - right_x are independent, so that the covariance of (x, right_x, y) never
     needs to be inverted.
     """
-    camera = window.camera
-    offset = window.landmarks_m[window.landmark_rows] - window.positions_m[window.keyframe_rows]
-    points = np.einsum("mi,mij->mj", offset, window.rotations[window.keyframe_rows])
+    camera = problem.camera
+    offset = problem.landmarks_m[problem.landmark_rows] - problem.positions_m[problem.keyframe_rows]
+    points = np.einsum("mi,mij->mj", offset, problem.rotations[problem.keyframe_rows])
     with np.errstate(all="ignore"):
         inverse_depth = 1.0 / points[:, 2]
         errors = points[:, :2] * inverse_depth[:, None] * (camera.fx, camera.fy) + (camera.cx, camera.cy)
-        errors -= window.pixels_xy
-        squares = np.einsum("mi,mi->m", errors, errors) / window.sigmas_px**2
-        measured = has_disparity(window)
+        errors -= problem.pixels_xy
+        squares = np.einsum("mi,mi->m", errors, errors) / problem.sigmas_px**2
+        measured = has_disparity(problem)
         if measured.any():
-            disparity = camera.disparity_times_depth * inverse_depth - (window.pixels_xy[:, 0] - window.right_x)
-            squares += np.where(measured, (disparity / window.disparity_sigma_px) ** 2, 0.0)
+            disparity = camera.disparity_times_depth * inverse_depth - (problem.pixels_xy[:, 0] - problem.right_x)
+            squares += np.where(measured, (disparity / problem.disparity_sigma_px) ** 2, 0.0)
     return np.where((points[:, 2] > 0) & np.isfinite(squares), squares, np.inf)
 
 
-def huber_threshold(window: Window, huber: float) -> float:
+def huber_threshold(problem: BundleAdjustmentProblem, huber: float, *, config: BundleConfig) -> float:
     """Return where Huber's rule is to begin, in deviations as stated: at `huber` of them, or sooner in proportion where
     the median error is smaller than they say.
 
     In images without noise patches are aligned to a twentieth of a pixel. A few disparities that are wrong by half of
     one, at the edge of what is near, would move the camera by more than all others allow.
     """
-    if not len(window.pixels_xy):
+    if not len(problem.pixels_xy):
         return huber
-    medians = np.where(has_disparity(window), _MEDIAN_STEREO, _MEDIAN_MONO)
-    share = float(np.sqrt(np.median(chi_square(window) / medians)))
-    return huber * min(max(share, _LEAST_SHARE), 1.0)
+    medians = np.where(has_disparity(problem), MEDIAN_STEREO, MEDIAN_MONO)
+    share = float(np.sqrt(np.median(chi_square(problem) / medians)))
+    return huber * min(max(share, config.min_sigma_share), 1.0)
 
 
-def offset_slope(window: Window, chosen: BoolArray, huber: float) -> float:
+def offset_slope(problem: BundleAdjustmentProblem, chosen: BoolArray, huber: float) -> float:
     """Return how the robust error of the chosen observations (M,), half their chi-square, grows with the offset by
     which all disparities are taken to be too large, 1/px.
     """
-    camera, used = window.camera, chosen & has_disparity(window)
-    offset = window.landmarks_m[window.landmark_rows] - window.positions_m[window.keyframe_rows]
+    camera, used = problem.camera, chosen & has_disparity(problem)
+    offset = problem.landmarks_m[problem.landmark_rows] - problem.positions_m[problem.keyframe_rows]
     with np.errstate(all="ignore"):
-        depth = np.einsum("mi,mi->m", offset, window.rotations[window.keyframe_rows, :, 2])
-        errors = camera.disparity_times_depth / depth - (window.pixels_xy[:, 0] - window.right_x)
-        weights = np.minimum(1.0, huber / np.sqrt(chi_square(window))) / window.disparity_sigma_px**2
+        depth = np.einsum("mi,mi->m", offset, problem.rotations[problem.keyframe_rows, :, 2])
+        errors = camera.disparity_times_depth / depth - (problem.pixels_xy[:, 0] - problem.right_x)
+        weights = np.minimum(1.0, huber / np.sqrt(chi_square(problem))) / problem.disparity_sigma_px**2
     return float(np.sum(weights[used] * errors[used]))
 
 
@@ -83,55 +77,57 @@ def expected_offset(measured_px: float, sigma_px: float, prior_sigma_px: float) 
     return float(measured_px * prior_sigma_px**2 / off * expit(log_odds))
 
 
-def chi_square_limits(window: Window) -> FloatArray:
+def chi_square_limits(problem: BundleAdjustmentProblem) -> FloatArray:
     """Return the largest chi-square (M,) of an inlier: 95 % of true observations stay below."""
-    return np.where(has_disparity(window), CHI2_STEREO, CHI2_MONO)
+    return np.where(has_disparity(problem), CHI_SQUARE_STEREO, CHI_SQUARE_MONO)
 
 
-def determined(window: Window, observations: BoolArray) -> tuple[BoolArray, BoolArray]:
+def determined(problem: BundleAdjustmentProblem, observations: BoolArray) -> tuple[BoolArray, BoolArray]:
     """Return which landmarks (L,) and poses (K,) the chosen observations (M,) decide.
 
     A landmark needs one observation with a disparity, or two without, and a finite position. A pose needs four
     observations of such landmarks.
     """
-    weights = np.where(has_disparity(window), 2, 1) * observations
-    landmarks = np.bincount(window.landmark_rows, weights, len(window.landmark_ids)) >= 2
-    landmarks &= np.isfinite(window.landmarks_m).all(axis=1)
-    used = observations & landmarks[window.landmark_rows]
-    poses = np.bincount(window.keyframe_rows[used], minlength=len(window.keyframe_ids)) >= _MIN_POSE_OBSERVATIONS
+    weights = np.where(has_disparity(problem), 2, 1) * observations
+    landmarks = np.bincount(problem.landmark_rows, weights, len(problem.landmark_ids)) >= 2
+    landmarks &= np.isfinite(problem.landmarks_m).all(axis=1)
+    used = observations & landmarks[problem.landmark_rows]
+    poses = np.bincount(problem.keyframe_rows[used], minlength=len(problem.keyframe_ids)) >= _MIN_POSE_OBSERVATIONS
     return landmarks, poses
 
 
-def parallax_rad(window: Window) -> FloatArray:
+def parallax_rad(problem: BundleAdjustmentProblem) -> FloatArray:
     """Return for each landmark (L,) the largest angle between the ray of an observer and the mean of its rays."""
-    rays = window.landmarks_m[window.landmark_rows] - window.positions_m[window.keyframe_rows]
+    rays = problem.landmarks_m[problem.landmark_rows] - problem.positions_m[problem.keyframe_rows]
     with np.errstate(all="ignore"):
         rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-    count = len(window.landmark_ids)
-    mean = np.column_stack([np.bincount(window.landmark_rows, ray, count) for ray in rays.T])
-    sines = np.linalg.norm(np.cross(rays, mean[window.landmark_rows]), axis=1)
+    count = len(problem.landmark_ids)
+    mean = np.column_stack([np.bincount(problem.landmark_rows, ray, count) for ray in rays.T])
+    sines = np.linalg.norm(np.cross(rays, mean[problem.landmark_rows]), axis=1)
     angles = np.zeros(count)
-    np.fmax.at(angles, window.landmark_rows, np.arctan2(sines, np.einsum("mi,mi->m", rays, mean[window.landmark_rows])))
+    np.fmax.at(
+        angles, problem.landmark_rows, np.arctan2(sines, np.einsum("mi,mi->m", rays, mean[problem.landmark_rows]))
+    )
     return angles
 
 
-def correction_between(window: Window, solved: Window) -> Correction:
-    """Return what takes a window to its solution: free poses, all landmarks, outliers, and the inliers' errors.
+def correction_between(problem: BundleAdjustmentProblem, solved: BundleAdjustmentProblem) -> Correction:
+    """Return what takes a problem to its solution: free poses, all landmarks, outliers, and the inliers' errors.
 
     Outliers are observations beyond the 95 % quantile of the chi-square distribution, or behind their camera. What ran
     off along its rays, where nothing holds a landmark, stays where it was.
     """
-    before, after = chi_square(window), chi_square(solved)
-    inliers, free = after <= chi_square_limits(window), ~window.fixed
+    before, after = chi_square(problem), chi_square(solved)
+    inliers, free = after <= chi_square_limits(problem), ~problem.fixed
     somewhere = (np.abs(solved.landmarks_m) < _RUN_OFF_M).all(axis=1, keepdims=True)
-    ids = window.keyframe_ids[window.keyframe_rows[~inliers]]
+    ids = problem.keyframe_ids[problem.keyframe_rows[~inliers]]
     return Correction(
-        window.keyframe_ids[free],
+        problem.keyframe_ids[free],
         solved.rotations[free],
         solved.positions_m[free],
-        window.landmark_ids,
-        np.where(somewhere, solved.landmarks_m, window.landmarks_m),
-        np.column_stack([ids, window.keypoint_rows[~inliers]]).astype(np.int64),
+        problem.landmark_ids,
+        np.where(somewhere, solved.landmarks_m, problem.landmarks_m),
+        np.column_stack([ids, problem.keypoint_rows[~inliers]]).astype(np.int64),
         0.5 * float(before[inliers & np.isfinite(before)].sum()),
         0.5 * float(after[inliers].sum()),
     )

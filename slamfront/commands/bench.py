@@ -19,11 +19,11 @@ from slamfront.commands.parsing import Flag, parse
 from slamfront.config import load
 from slamfront.environment import environment
 from slamfront.errors import NOTHING_TRACKED, OK, ConfigError, EvaluationError, SlamfrontError
-from slamfront.evaluation.mark_report import Marked, mark_line, summary, write_mark_report
-from slamfront.evaluation.marks import Judgement, Mark, Truth, judge
-from slamfront.evaluation.online import read_online
-from slamfront.evaluation.report import write_report
-from slamfront.evaluation.results import RunResult, read_result
+from slamfront.evaluation.trajectory.mark_report import Marked, mark_line, summary, write_mark_report
+from slamfront.evaluation.trajectory.marks import Judgement, Mark, Truth, judge
+from slamfront.evaluation.trajectory.online import read_online
+from slamfront.evaluation.trajectory.report import write_report
+from slamfront.evaluation.trajectory.results import RunResult, read_result
 from slamfront.trajectories import read_tum
 
 MISSED = 1

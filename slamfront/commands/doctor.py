@@ -22,7 +22,7 @@ from slamfront.config import BackendConfig
 from slamfront.environment import environment
 from slamfront.errors import SlamfrontError
 from slamfront.geometry.camera import Camera
-from slamfront.types import Window
+from slamfront.types import BundleAdjustmentProblem
 
 _MODULES = {
     "numpy": "numpy",
@@ -116,19 +116,19 @@ def _backend() -> Iterator[str]:
 
         start_s = time.perf_counter()
         with RemoteBackend(BackendConfig()) as backend:
-            backend.solve(_empty_window())
+            backend.solve(_empty_problem())
         yield f"GTSAM in its own process starts and answers in {1e3 * (time.perf_counter() - start_s):.0f} ms"
     except (SlamfrontError, ImportError, OSError) as error:
         yield f"FAILS: {_short(error)}"
 
 
-def _empty_window() -> Window:
-    """Return a window without anything in it."""
+def _empty_problem() -> BundleAdjustmentProblem:
+    """Return a bundle adjustment without anything in it."""
     none, numbers = np.zeros(0, np.int64), np.zeros(0)
     points, pixels = np.zeros((0, 3)), np.zeros((0, 2))
     camera = Camera("pinhole", 640, 480, 500.0, 500.0, 319.5, 239.5)
     poses = (none, np.zeros((0, 3, 3)), points, np.zeros(0, bool))
-    return Window(*poses, none, points, none, none, none, pixels, numbers, numbers, numbers, camera)
+    return BundleAdjustmentProblem(*poses, none, points, none, none, none, pixels, numbers, numbers, numbers, camera)
 
 
 def _viewer() -> Iterator[str]:

@@ -92,7 +92,7 @@ def _times_beside(reference: Path) -> Path | None:
 
 
 def _draw(metrics: TrajectoryMetrics, path: Path) -> None:
-    from slamfront.evaluation.plots import save_figure, trajectory_figure
+    from slamfront.evaluation.trajectory.plots import save_figure, trajectory_figure
 
     times_s = np.asarray(metrics.times_s, np.float64)
     save_figure(trajectory_figure(times_s, metrics.pairs.reference.positions_m, metrics.aligned.positions_m), path)

@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 from annotated_types import Interval
 from tyro.conf import Positional, arg
 
-from slamfront.commands.contestants import (
+from slamfront.commands.methods import (
     configs_of,
-    contestants_of,
     keypoints_told,
+    methods_of,
     pair_progress,
     parts_of,
     pictures_of,
@@ -23,13 +23,13 @@ from slamfront.commands.contestants import (
 from slamfront.commands.parsing import Flag, parse
 from slamfront.config import ExtractorConfig, MatcherConfig, RunConfig
 from slamfront.environment import environment
-from slamfront.evaluation.comparison import Compared
-from slamfront.evaluation.contestants import judged_pairs
-from slamfront.evaluation.feature_report import feature_comparison
-from slamfront.evaluation.features import MatchingProtocol, pair_result
-from slamfront.evaluation.homographies import PhotographProtocol
-from slamfront.evaluation.match_pictures import telling_pairs
-from slamfront.sources.homographies import Ladder, PairFolder, open_pairs
+from slamfront.evaluation.matching.comparison import Compared
+from slamfront.evaluation.matching.feature_report import feature_comparison
+from slamfront.evaluation.matching.features import MatchingProtocol, pair_result
+from slamfront.evaluation.matching.folders import Ladder, PairFolder, open_pairs
+from slamfront.evaluation.matching.homographies import PhotographProtocol
+from slamfront.evaluation.matching.methods import judged_pairs
+from slamfront.evaluation.matching.pictures import informative_pairs
 
 
 @dataclass(frozen=True)
@@ -75,16 +75,16 @@ def main(arguments: Sequence[str]) -> None:
         given.compare, RunConfig(device=given.device, extractor=given.extractor, matcher=given.matcher)
     )
     report = report_folder(given.output, "features") / "report.html"
-    contestants = contestants_of(configs)
+    methods = methods_of(configs)
     with pair_progress(len(pairs.references)) as watch:
         judge = partial(pair_result, protocol=given.matching)
-        results = judged_pairs(pairs.references, contestants, given.matching.max_distance_px, judge, watch)
+        results = judged_pairs(pairs.references, methods, given.matching.max_distance_px, judge, watch)
     compared = [
         Compared(name, parts_of(one), found) for (name, one), found in zip(configs.items(), results, strict=True)
     ]
     print(feature_comparison(compared).text())
-    chosen = [(pairs.references[row], results[0][row]) for row in telling_pairs(results, given.pictures)]
-    pictures = pictures_of(chosen, contestants, given.matching.max_distance_px)
+    chosen = [(pairs.references[row], results[0][row]) for row in informative_pairs(results, given.pictures)]
+    pictures = pictures_of(chosen, methods, given.matching.max_distance_px)
     feature_comparison(compared, pictures).write(
         report,
         protocol=_protocol(given, pairs),

@@ -11,34 +11,34 @@ from typing import Annotated, Any, Literal
 from annotated_types import Interval
 from tyro.conf import Positional, arg
 
-from slamfront.commands.contestants import (
+from slamfront.commands.known_pairs import KnownPairs, plane_pairs, rendered_pairs, sequence_pairs
+from slamfront.commands.methods import (
     configs_of,
-    contestants_of,
     keypoints_told,
+    methods_of,
     pair_progress,
     parts_of,
     perfect_of,
     pictures_of,
     report_folder,
 )
-from slamfront.commands.known_pairs import KnownPairs, plane_pairs, rendered_pairs, sequence_pairs
 from slamfront.commands.parsing import Flag, parse
 from slamfront.config import ExtractorConfig, MatcherConfig, RunConfig, Share, SourceConfig
 from slamfront.environment import environment
 from slamfront.errors import ConfigError
-from slamfront.evaluation.comparison import Compared
-from slamfront.evaluation.contestants import Aligned, Competitor, Contestant, judged_pairs
-from slamfront.evaluation.features import MatchingProtocol
-from slamfront.evaluation.homographies import PhotographProtocol
-from slamfront.evaluation.match_pictures import telling_pairs
-from slamfront.evaluation.match_quality import DIFFICULTIES, PUBLISHED, PoseEstimator, PoseProtocol, matching_result
-from slamfront.evaluation.match_report import Times, matching_comparison
-from slamfront.evaluation.match_times import matching_times
-from slamfront.evaluation.pairs import evenly_spread
+from slamfront.evaluation.matching.comparison import Compared
+from slamfront.evaluation.matching.features import MatchingProtocol
+from slamfront.evaluation.matching.frame_pairs import Overlap
+from slamfront.evaluation.matching.homographies import PhotographProtocol
+from slamfront.evaluation.matching.methods import Aligned, Competitor, Method, judged_pairs
+from slamfront.evaluation.matching.pairs import evenly_spread
+from slamfront.evaluation.matching.pictures import informative_pairs
+from slamfront.evaluation.matching.quality import DIFFICULTIES, PUBLISHED, PoseEstimator, PoseProtocol, matching_result
+from slamfront.evaluation.matching.report import Times, matching_comparison
+from slamfront.evaluation.matching.times import matching_times
 from slamfront.solve.essential import opencv_pose, poselib_pose
-from slamfront.sources.frame_pairs import Overlap
 from slamfront.sources.guess import open_source
-from slamfront.training.rendered_file import holds_views
+from slamfront.training.data.rendered_file import holds_views
 
 _ESTIMATORS: dict[str, PoseEstimator] = {"PoseLib": poselib_pose, "OpenCV": opencv_pose}
 _PUBLISHED_WIDTH = 640
@@ -109,9 +109,9 @@ def main(arguments: Sequence[str]) -> None:
     )
     pairs = _pairs(given)
     report = report_folder(given.output, "matching") / "report.html"
-    contestants = contestants_of(configs)
-    beside = _beside(given, contestants, configs)
-    competitors = [*contestants, *(one for one, _ in beside)]
+    methods = methods_of(configs)
+    beside = _beside(given, methods, configs)
+    competitors = [*methods, *(one for one, _ in beside)]
     parts = [*map(parts_of, configs.values()), *(part for _, part in beside)]
     with pair_progress(len(pairs.references)) as watch:
         judge = partial(matching_result, protocol=given.matching, pose=given.pose, estimators=_ESTIMATORS)
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str]) -> None:
     times = [*_times(given, pairs, configs), *([] for _ in beside)]
     compared = [Compared(one.name, part, found) for one, part, found in zip(competitors, parts, results, strict=True)]
     print(matching_comparison(compared, times).text())
-    chosen = [(pairs.references[row], results[0][row]) for row in telling_pairs(results, given.pictures)]
+    chosen = [(pairs.references[row], results[0][row]) for row in informative_pairs(results, given.pictures)]
     pictures = pictures_of(chosen, competitors, given.matching.max_distance_px)
     matching_comparison(compared, times, pictures).write(
         report,
@@ -154,15 +154,15 @@ def _pairs(given: EvalMatching) -> KnownPairs:
 
 
 def _beside(
-    given: EvalMatching, contestants: Sequence[Contestant], configs: dict[str, RunConfig]
+    given: EvalMatching, methods: Sequence[Method], configs: dict[str, RunConfig]
 ) -> list[tuple[Competitor, dict[str, Any]]]:
-    """Return what is measured beside the contestants, with what a report tells of each."""
+    """Return what is measured beside the methods, with what a report tells of each."""
     beside: list[tuple[Competitor, dict[str, Any]]] = []
     if given.align != "no":
-        for one, config in zip(contestants, configs.values(), strict=True):
+        for one, config in zip(methods, configs.values(), strict=True):
             beside.append((Aligned(one, given.align == "trusted"), {**parts_of(config), "aligned": given.align}))
     if given.truth:
-        beside += [(one, {"matcher": "the truth"}) for one in perfect_of(contestants)]
+        beside += [(one, {"matcher": "the truth"}) for one in perfect_of(methods)]
     return beside
 
 
@@ -176,7 +176,7 @@ def _times(given: EvalMatching, pairs: KnownPairs, configs: dict[str, RunConfig]
         for name, config in configs.items()
     }
     timed = [pairs.references[row] for row in evenly_spread(len(pairs.references), given.timed)]
-    return matching_times(timed, contestants_of(larger), sorted(given.counts))
+    return matching_times(timed, methods_of(larger), sorted(given.counts))
 
 
 def _protocol(given: EvalMatching) -> list[str]:

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from slamfront.errors import SourceError
-from slamfront.evaluation.homographies import PhotographProtocol
-from slamfront.evaluation.match_quality import KnownPair
-from slamfront.evaluation.pairs import PairReference, PosedPair, Warp, evenly_spread
+from slamfront.evaluation.matching.folders import open_pairs
+from slamfront.evaluation.matching.frame_pairs import Overlap, frame_pairs, overlapping_pairs
+from slamfront.evaluation.matching.homographies import PhotographProtocol
+from slamfront.evaluation.matching.pairs import PairReference, PosedPair, Warp, evenly_spread
+from slamfront.evaluation.matching.quality import KnownPair
 from slamfront.protocols import Source
-from slamfront.sources.frame_pairs import Overlap, frame_pairs, overlapping_pairs
-from slamfront.sources.homographies import open_pairs
-from slamfront.training.rendered import RenderedPair
-from slamfront.training.rendered_file import RenderedPairs
+from slamfront.training.data.rendered import RenderedPair
+from slamfront.training.data.rendered_file import RenderedPairs
 from slamfront.types import FloatArray
 
 

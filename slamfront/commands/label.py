@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     from rich.progress import Progress
 
     from slamfront.models.superpoint import DenseExtractor
-    from slamfront.training.tasks import network_of
+    from slamfront.training.tasks.registry import network_of
 
     network = network_of(given.weights)
     if not isinstance(network, DenseExtractor):

@@ -113,12 +113,12 @@ def _write_export(folder: Path, world: KeyframeMap) -> None:
 
 def _merge(given: Map) -> None:
     from slamfront.build import vocabulary_for
-    from slamfront.config import MatcherConfig
+    from slamfront.config import RunConfig
     from slamfront.errors import MapError
+    from slamfront.loop_closing.map_alignment import find_joint, join
     from slamfront.map.files import MapHeader, check_fits, check_writable, load_map, save_map
     from slamfront.map.places import PlaceIndex
     from slamfront.matching.nearest import Nearest
-    from slamfront.tracking.joining import find_joint, join
 
     assert given.output is not None
     check_writable(given.output)
@@ -126,10 +126,12 @@ def _merge(given: Map) -> None:
     (world, header), (other, other_header) = load_map(path), load_map(other_path)
     check_fits(other_path, other, other_header, header, world.camera)
     places = PlaceIndex(vocabulary_for(header.features))
-    joint = find_joint(world, other, Nearest(MatcherConfig().ratio), places, scaled=header.sensor == "mono")
+    config = RunConfig()
+    matcher, scaled = Nearest(config.matcher.ratio), header.sensor == "mono"
+    joint = find_joint(world, other, matcher, places, scaled, config=config)
     if joint is None:
         raise MapError(f"{path} and {other_path} show no common place by which they could be merged")
-    fused = join(world, other, joint)
+    fused = join(world, other, joint, config=config)
     save_map(world, given.output, MapHeader.now(header.sensor, header.features, header.matcher))
     print(f"common     {joint.pairs} landmarks in {joint.keyframes} keyframes; {fused} were fused")
     print(f"merged     {len(world.keyframes)} keyframes, {len(world.landmarks)} landmarks")

@@ -6,15 +6,16 @@ import contextlib
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_origin
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, arg
 
-from slamfront.config import RunConfig, check_ranges, load
+from slamfront.config import RunConfig, base_of, check_ranges, from_mapping, hints_of, is_expert, load, to_mapping
 from slamfront.errors import ConfigError
+from slamfront.reading import load_yaml
 
 T = TypeVar("T")
 
@@ -40,19 +41,77 @@ def parse(kind: type[T], arguments: Sequence[str], command: str, default: T | No
     command   name in the usage, such as `run`
     default   values of what is not given, where they are not the fields' own
 
-    Prints the help and ends the program (SystemExit 0) for `--help`.
+    Prints the help and ends the program (SystemExit 0) for `--help`, which leaves out the sections for experts.
     """
+    words, numbers = _without_expert_options(arguments) if _has_settings(kind) else (list(arguments), {})
     printed = io.StringIO()
     options: dict[str, Any] = {} if default is None else {"default": default}
     try:
         with contextlib.redirect_stderr(printed):
-            given = tyro.cli(kind, args=list(arguments), prog=f"slamfront {command}", **options)
+            given = tyro.cli(kind, args=words, prog=f"slamfront {command}", **options)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
         raise ConfigError(_mistake(printed.getvalue(), command)) from None
     check_ranges(given)
-    return given
+    return _with_numbers(given, numbers) if numbers else given
+
+
+def _has_settings(kind: Any) -> bool:
+    """Return whether a command takes the configuration of a run."""
+    return kind is Settings or (is_dataclass(kind) and any(base_of(h) is Settings for h in hints_of(kind).values()))
+
+
+def _expert_sections(kind: Any, path: str = "") -> dict[str, Any]:
+    """Return the sections for experts in a class of settings and those below, by their dotted paths."""
+    found: dict[str, Any] = {}
+    for name, hint in hints_of(kind).items():
+        if is_dataclass(base_of(hint)):
+            found |= {f"{path}{name}": base_of(hint)} if is_expert(hint) else {}
+            found |= _expert_sections(base_of(hint), f"{path}{name}.")
+    return found
+
+
+def _without_expert_options(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Return the arguments without options of sections for experts, such as `--tracker.pose.correlation 2`, and the
+    values of these by their dotted paths. Raises ConfigError for one without a value.
+    """
+    sections, rest, numbers = _expert_sections(RunConfig), list(arguments), dict[str, Any]()
+    kept: list[str] = []
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            return [*kept, word, *rest], numbers
+        option, mark, value = word.partition("=")
+        path = option.removeprefix("--").replace("-", "_")
+        section, _, name = path.rpartition(".")
+        if not option.startswith("--") or section not in sections:
+            kept.append(word)
+            continue
+        values = [value] if mark else [rest.pop(0)] if rest and not rest[0].startswith("--") else []
+        several = get_origin(hints_of(sections[section]).get(name)) is tuple
+        while several and rest and not rest[0].startswith("-"):
+            values.append(rest.pop(0))
+        if not values:
+            raise ConfigError(f"{option} needs a value")
+        read = [load_yaml(text, ConfigError, Path(option)) for text in values]
+        numbers[path] = read if several else read[0]
+    return kept, numbers
+
+
+def _with_numbers(given: T, numbers: dict[str, Any]) -> T:
+    """Return the options of a command with other values in sections for experts."""
+    if not isinstance(given, Settings):
+        name = next(name for name, hint in hints_of(type(given)).items() if base_of(hint) is Settings)
+        return replace(given, **{name: _with_numbers(getattr(given, name), numbers)})  # type: ignore[type-var]
+    mapping = to_mapping(given.run)
+    for path, value in numbers.items():
+        *sections, name = path.split(".")
+        section = mapping
+        for key in sections:
+            section = section[key]
+        section[name] = value
+    return replace(given, run=from_mapping(RunConfig, mapping))
 
 
 def settings_of(arguments: Sequence[str]) -> Settings:

@@ -18,8 +18,8 @@ from slamfront.config import RunConfig
 from slamfront.errors import NOTHING_TRACKED, OK
 
 if TYPE_CHECKING:
-    from slamfront.evaluation.results import RunResult
     from slamfront.evaluation.trajectory import TrajectoryMetrics
+    from slamfront.evaluation.trajectory.results import RunResult
     from slamfront.pipeline import RunSummary
     from slamfront.pipeline.endings import Endings
     from slamfront.pipeline.results import RunFolder
@@ -108,7 +108,7 @@ def follow(spec: str, config: RunConfig, output: Path | None, plots: bool = True
 
 def _follow(source: Source, config: RunConfig, folder: RunFolder, ends: Endings, plots: bool) -> Followed:
     """Run a source that is open into a folder that is claimed."""
-    from slamfront.build import adjuster_of, audience_of, build_front, whole_map_backend
+    from slamfront.build import audience_of, build_front, whole_map_backend, workers_of
     from slamfront.commands.progress import Progress
     from slamfront.environment import environment, peak_memory_mb
     from slamfront.errors import SlamfrontError
@@ -117,14 +117,14 @@ def _follow(source: Source, config: RunConfig, folder: RunFolder, ends: Endings,
     folder.begin(config, environment())
     with audience_of(config, f"slamfront: {source.name}") as audience:
         with ends.keeping():
-            with adjuster_of(config) as adjuster, folder.sinks() as sinks, Progress() as progress:
-                front = build_front(config, source.camera, source.sensor, adjuster)
+            with workers_of(config) as workers, folder.sinks() as sinks, Progress() as progress:
+                front = build_front(config, source.camera, source.sensor, workers)
                 whole_map = whole_map_backend(config)
                 threads = config.threads
                 summary = run(
                     source,
                     front,
-                    adjuster,
+                    workers,
                     audience,
                     sinks,
                     threads=threads,
@@ -198,7 +198,7 @@ def _report(summary: RunSummary, result: RunResult, metrics: TrajectoryMetrics |
         "poses of a map that was begun anew": summary.journal.tracked_count
         - len(summary.trajectory)
         - sum(elsewhere.values()),
-        "windows not adjusted": summary.windows_failed,
+        "local bundle adjustments failed": summary.local_ba_failed,
     }
     lines += [f"{'':<11}{count} {what}" for what, count in counts.items() if count]
     if metrics is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from slamfront.commands.parsing import Flag, parse
-from slamfront.config import Count, load
+from slamfront.config import Count
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ def main(arguments: Sequence[str]) -> None:
     given = parse(Train, arguments, "train")
     from slamfront.training.curves import draw_curves
     from slamfront.training.loop import FIGURES, train
-    from slamfront.training.recipe import Recipe
+    from slamfront.training.recipe import load_recipe
 
-    recipe = load(given.recipe, Recipe)
+    recipe = load_recipe(given.recipe)
     folder = given.output or Path("training") / given.recipe.stem
     figures = train(recipe, folder, given.overfit, given.steps)
     draw_curves(folder / FIGURES, folder / "curves.png")

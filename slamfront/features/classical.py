@@ -28,11 +28,6 @@ class Orb:
             count, config.scale_factor, config.levels, edgeThreshold=_EDGE_PX, fastThreshold=_FAST_THRESHOLD
         )
 
-    @property
-    def fingerprint(self) -> str:
-        """What decides the features of an image: OpenCV's version and the configuration."""
-        return f"Orb {cv2.__version__} {self._config}"
-
     def extract(self, image: Image) -> Features:
         """Return ORB features of a grey image (H,W), spread over it; one with no room for a descriptor has none."""
         # ORB keeps this far from the edge, and fails on an image that its pyramid shrinks to nothing
@@ -49,11 +44,6 @@ class Sift:
     def __init__(self, config: ExtractorConfig) -> None:
         self._config = config
         self._detector = cv2.SIFT_create(int(config.max_keypoints * _SURPLUS))
-
-    @property
-    def fingerprint(self) -> str:
-        """What decides the features of an image: OpenCV's version and the configuration."""
-        return f"Sift {cv2.__version__} {self._config}"
 
     def extract(self, image: Image) -> Features:
         """Return RootSIFT features of a grey image (H,W), spread over it."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from slamfront.features.cached import Fingerprinted
 from slamfront.imaging import grey
-from slamfront.protocols import Describer, Detector
+from slamfront.protocols import Describer, Detector, Extractor
 from slamfront.types import Features, Image, Keypoints
 
 
@@ -20,11 +19,6 @@ class Composed:
     def __init__(self, detector: Detector, describer: Describer) -> None:
         self._detector, self._describer = detector, describer
 
-    @property
-    def fingerprint(self) -> str:
-        """What decides the features of an image."""
-        return f"Composed {self._detector.fingerprint} {self._describer.fingerprint}"
-
     def extract(self, image: Image) -> Features:
         """Return the features of an image, grey (H,W) or RGB (H,W,3), the best first; zero keypoints are valid."""
         keypoints = self._detector.detect(image)
@@ -34,13 +28,8 @@ class Composed:
 class KeypointsOf:
     """Another extractor's keypoints, each place once, without its descriptors."""
 
-    def __init__(self, extractor: Fingerprinted) -> None:
+    def __init__(self, extractor: Extractor) -> None:
         self._extractor = extractor
-
-    @property
-    def fingerprint(self) -> str:
-        """What decides the keypoints of an image."""
-        return f"KeypointsOf {self._extractor.fingerprint}"
 
     def detect(self, image: Image) -> Keypoints:
         """Return the keypoints of an image, grey (H,W) or RGB (H,W,3), the best first; none are a valid answer."""

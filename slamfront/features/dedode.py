@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -64,11 +62,6 @@ class DeDoDeKeypoints:
         self._network: DeDoDeDetector = prepare_for_inference(network, device, dtype)
         small = network.vgg == _SMALL_VGG
         self._suppressed = config.sampling == "suppression" or (config.sampling == "auto" and small)
-
-    @property
-    def fingerprint(self) -> str:
-        """What decides the keypoints of an image: configuration, weights, device and data type."""
-        return _fingerprint(self._config, self._device, self._network)
 
     @torch.no_grad()
     def detect(self, image: Image) -> Keypoints:
@@ -133,12 +126,6 @@ class DeDoDeDescriber:
                 )
             self._patches = prepare_for_inference(patches, device, dtype)
 
-    @property
-    def fingerprint(self) -> str:
-        """What decides the descriptors of keypoints: configuration, weights, device and data type."""
-        networks = (self._network,) if self._patches is None else (self._network, self._patches)
-        return _fingerprint(self._config, self._device, *networks)
-
     @torch.no_grad()
     def describe(self, image: Image, keypoints: Keypoints) -> Float32Array:
         """Return descriptors (N,D) of unit length at the keypoints of an image, grey (H,W) or RGB (H,W,3).
@@ -202,18 +189,6 @@ def _loaded_descriptor(weights: str) -> DeDoDeDescriptor | DeDoDeDescriptorG:
 
 def _another(weights: str, setting: str, network: nn.Module, wanted: str) -> WeightsError:
     return WeightsError(f"extractor.{setting}: {weights} holds a {type(network).__name__}, and must hold a {wanted}")
-
-
-def _fingerprint(config: ExtractorConfig, device: torch.device, *networks: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for network in networks:
-        for name, tensor in network.state_dict().items():
-            digest.update(name.encode() + tensor.float().contiguous().cpu().numpy().tobytes())
-    kinds = " ".join(type(network).__name__ for network in networks)
-    dtype = next(networks[0].parameters()).dtype
-    # Whatever the weights are called, their content has been taken into account
-    unnamed = replace(config, weights="", detector_weights="", descriptor_weights="", patch_weights="")
-    return f"{kinds} {device.type} {dtype} {unnamed} {digest.hexdigest()}"
 
 
 def _array(tensor: Tensor) -> np.ndarray:

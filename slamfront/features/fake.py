@@ -21,12 +21,6 @@ class Patches:
         """Describe `keypoints_xy` (N,2) px, rounded to whole pixels, or those of a grid; `patch_px` is odd."""
         self._keypoints_xy, self._spacing_px, self._radius = keypoints_xy, spacing_px, patch_px // 2
 
-    @property
-    def fingerprint(self) -> str:
-        """What decides the features of an image."""
-        given = None if self._keypoints_xy is None else self._keypoints_xy.tolist()
-        return f"Patches {given} {self._spacing_px} {self._radius}"
-
     def extract(self, image: Image) -> Features:
         """Return the features of a grey image (H,W): scores are the patches' standard deviations, scales are 1."""
         height, width = image.shape

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -59,16 +58,6 @@ class SuperPointExtractor:
         self._dense: list[Callable[[Tensor], DenseFeatures]] = [
             CompiledExtractor(self._network) if compiled else self._network for _ in range(config.octaves)
         ]
-
-    @property
-    def fingerprint(self) -> str:
-        """What decides the features of an image: configuration, weights, device and data type."""
-        digest = hashlib.sha256()
-        for name, tensor in self._network.state_dict().items():
-            digest.update(name.encode() + tensor.float().contiguous().cpu().numpy().tobytes())
-        kind = f"{type(self._network).__name__} {self._device.type} {next(self._network.parameters()).dtype}"
-        # Whatever the weights are called, their content has been taken into account
-        return f"{kind} {replace(self._config, weights='')} {digest.hexdigest()}"
 
     @torch.no_grad()
     def extract(self, image: Image) -> Features:

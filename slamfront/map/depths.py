@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from slamfront.config import TriangulationConfig
 from slamfront.map.keyframe_map import KeyframeMap
 from slamfront.types import FloatArray, IntArray
 
-# Of the direction in which a keyframe sees a landmark: half a pixel, and as much again of the keyframe's own pose
-_SIGMA_PX = 0.7
-# Of a depth that no parallax tells, as a share of it
-_UNKNOWN = 1.0
 
-
-def measure_depths(world: KeyframeMap, disparity_sigma_px: float, rows: IntArray | None = None) -> None:
+def measure_depths(
+    world: KeyframeMap, disparity_sigma_px: float, rows: IntArray | None = None, *, config: TriangulationConfig
+) -> None:
     """Write into landmarks of a map, all or those of rows, how far they may lie along their rays from where they are.
 
     Keyframes at distances b from their mean, across the rays of a landmark d away, determine its inverse depth with
@@ -42,10 +40,10 @@ def measure_depths(world: KeyframeMap, disparity_sigma_px: float, rows: IntArray
     aside = seen_from - mean[seen]
     along = np.einsum("ij,ij->i", aside, offset[seen]) / distance[seen]
     squares = np.bincount(seen, np.maximum(np.einsum("ij,ij->i", aside, aside) - along**2, 0.0), size)
-    information = squares / distance**2 * (world.camera.fx / _SIGMA_PX) ** 2
+    information = squares / distance**2 * (world.camera.fx / config.direction_sigma_px) ** 2
     if world.camera.baseline_m is not None:
         information += (_largest_disparities_px(world, np.unique(owners)) / disparity_sigma_px) ** 2
-    marks.spreads_m[chosen] = (offset / np.sqrt(information + _UNKNOWN**-2)[:, None])[chosen]
+    marks.spreads_m[chosen] = (offset / np.sqrt(information + config.unknown_depth_sigma**-2)[:, None])[chosen]
 
 
 def _largest_disparities_px(world: KeyframeMap, keyframe_ids: IntArray) -> FloatArray:

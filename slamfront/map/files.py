@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -36,6 +35,7 @@ from slamfront.map.arrays import Arrays, Sizes, from_arrays, layout, to_arrays
 from slamfront.map.keyframe_map import KeyframeMap
 from slamfront.reading import brief, check_is_file
 from slamfront.types import Sensor
+from slamfront.writing import partial_path, write_atomically
 
 FORMAT_VERSION = 2
 """Version of the files that are written, and the newest that is read."""
@@ -81,7 +81,7 @@ def check_writable(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(0, "it is a folder")
-        probe = _temporary(path)
+        probe = partial_path(path)
         probe.touch()
         probe.unlink()
     except OSError as error:
@@ -94,21 +94,7 @@ def save_map(world: KeyframeMap, path: Path, header: MapHeader) -> None:
     Everything is kept but the images that the newest keyframes hold for a while. Equal maps with equal headers give
     equal files. A process that is killed meanwhile leaves a hidden .tmp file behind. Raises OutputError.
     """
-    path = Path(path)
-    temporary = _temporary(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(_to_bytes(world, header))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-            _sync_folder(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    write_atomically(Path(path), _to_bytes(world, header), durable=True)
 
 
 def load_map(path: Path) -> tuple[KeyframeMap, MapHeader]:
@@ -238,19 +224,3 @@ def _same(first: object, second: object) -> bool:
     if isinstance(first, float) and isinstance(second, float):
         return abs(first - second) <= _SAME * max(abs(first), abs(second))
     return first == second
-
-
-def _temporary(path: Path) -> Path:
-    """Return the file beside `path` that becomes it when it is complete."""
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Let the new name of a file reach the disk too, where folders can be synchronised."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,9 +12,6 @@ from slamfront.geometry.pose import Pose, Sim3
 from slamfront.map.keyframe_map import KeyframeMap
 from slamfront.types import FloatArray, GraphCorrection, IntArray, PoseGraph
 
-# Keyframes that share this many landmarks hold each other
-_STRONG = 30
-
 LoopEdge = tuple[int, int, Sim3]
 """Ids of two keyframes, and the similarity first_from_second that was measured between them."""
 
@@ -25,7 +22,9 @@ def essential_graph(world: KeyframeMap, loops: Sequence[LoopEdge], scaled: bool)
     The edges but the loops are as the map has them now (Mur-Artal et al., "ORB-SLAM", TRO 2015, section III-D).
     """
     ids, shared = world.shared_landmarks()
-    pairs = np.unique(np.concatenate([_essential(shared), _successive(len(ids))]), axis=0)
+    pairs = np.unique(
+        np.concatenate([_essential(shared, world.covisibility.strong_landmarks), _successive(len(ids))]), axis=0
+    )
     rotations = np.array([world.keyframes[i].world_from_camera.rotation for i in ids.tolist()])
     positions = np.array([world.keyframes[i].world_from_camera.translation_m for i in ids.tolist()])
     a, b = pairs.T
@@ -86,11 +85,11 @@ def _turned(rotations: FloatArray, vectors: FloatArray) -> FloatArray:
     return np.asarray(np.einsum("nij,nj->ni", rotations, vectors))
 
 
-def _essential(shared: csr_matrix) -> IntArray:
+def _essential(shared: csr_matrix, strong_landmarks: int) -> IntArray:
     """Return pairs of rows (E,2), ascending in each, of the strongest spanning forest and of strong covisibility."""
     upper = triu(shared, k=1).tocoo()
     tree = minimum_spanning_tree(csr_matrix((1.0 / upper.data, (upper.row, upper.col)), shared.shape)).tocoo()
-    strong = upper.data >= _STRONG
+    strong = upper.data >= strong_landmarks
     pairs = np.column_stack([np.r_[tree.row, upper.row[strong]], np.r_[tree.col, upper.col[strong]]])
     return np.sort(pairs.astype(np.int64), axis=1)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.spatial import cKDTree
 
+from slamfront.config import CovisibilityConfig
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
@@ -50,8 +51,10 @@ class KeyframeMap:
     or keyframes are one numpy expression.
     """
 
-    def __init__(self, camera: Camera, descriptors_like: NDArray[Any]) -> None:
-        self.camera = camera
+    def __init__(
+        self, camera: Camera, descriptors_like: NDArray[Any], covisibility: CovisibilityConfig | None = None
+    ) -> None:
+        self.camera, self.covisibility = camera, covisibility or CovisibilityConfig()
         self.landmarks = Landmarks(descriptors_like)
         self.keyframes: dict[int, KeyframeRecord] = {}
         self._next_id = 0
@@ -350,11 +353,14 @@ class KeyframeMap:
         seen = np.flatnonzero(wanted[table])
         return self._table_keyframe[seen], table[seen]
 
-    def covisible(self, keyframe: KeyframeRecord, minimum: int = 15) -> IntArray:
-        """Return ids of other keyframes that share at least `minimum` landmarks with this one, most first."""
+    def covisible(self, keyframe: KeyframeRecord, minimum: int | None = None) -> IntArray:
+        """Return ids of other keyframes that share at least `minimum` landmarks with this one, most first; None =
+        as many as show that both see one place.
+        """
+        least = self.covisibility.min_landmarks if minimum is None else minimum
         rows = keyframe.landmark_rows
         ids, counts = self.keyframes_seeing(rows[rows >= 0])
-        return ids[(ids != keyframe.id) & (counts >= minimum)]
+        return ids[(ids != keyframe.id) & (counts >= least)]
 
     def shared_landmarks(self) -> tuple[IntArray, csr_matrix]:
         """Return the ids of all keyframes (K,), ascending, and how many landmarks each two of them share (K,K)."""

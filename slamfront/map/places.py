@@ -26,8 +26,6 @@ _WORDS, _DIMENSIONS = 64, 64
 _BATCH, _BATCHES = 2048, 40
 # Descriptors from which a vocabulary is made while running, where none ships for their extractor
 _ENOUGH = 6000
-# Keyframes that share this many landmarks show the same place
-_SAME_PLACE = 15
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,7 +201,7 @@ def grouped(world: KeyframeMap, ids: IntArray, scores: Float32Array, count: int 
     best = dict(zip(ids[order].tolist(), above.tolist()))
     places: dict[int, float] = {}
     for keyframe_id in best:
-        alike = [i for i in world.covisible(world.keyframes[keyframe_id], _SAME_PLACE).tolist() if i in best]
+        alike = [i for i in world.covisible(world.keyframes[keyframe_id]).tolist() if i in best]
         head = max([keyframe_id, *alike], key=lambda i: best[i])
         total = best[keyframe_id] + sum(best[i] for i in alike)
         places[head] = max(places.get(head, 0.0), total)

@@ -12,7 +12,6 @@ import hashlib
 import os
 import re
 import sys
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from slamfront.errors import WeightsError
+from slamfront.writing import written_whole
 
 Progress = Callable[[int, "int | None"], None]
 """Called with the bytes so far and the bytes in all, where these are known."""
@@ -324,30 +324,18 @@ def fetch(
     if target.is_file():
         with contextlib.suppress(WeightsError):
             return check(entry, target)
-    with _written_whole(target) as (file, temporary):
-        with _opened(source if source is not None else entry.url) as (stream, total, origin):
-            _copy(stream, file, total or entry.size_bytes, origin, progress)
-        _compare(entry, temporary, origin)
-    return target
-
-
-@contextmanager
-def _written_whole(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
-    """Give a file that takes the target's name when the block ends well, and vanishes otherwise."""
-    temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as file:
-            yield file, temporary
-        temporary.chmod(0o644)
-        os.replace(temporary, target)
+        with written_whole(target) as temporary:
+            with (
+                temporary.open("wb") as file,
+                _opened(source if source is not None else entry.url) as (stream, total, origin),
+            ):
+                _copy(stream, file, total or entry.size_bytes, origin, progress)
+            _compare(entry, temporary, origin)
     except OSError as error:
         raise WeightsError(f"{target.parent}: cannot be written ({_reason(error)})") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    return target
 
 
 @contextmanager

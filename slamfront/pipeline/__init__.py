@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from slamfront.pipeline.adjusters import FinishingAdjuster, InlineAdjuster, NoAdjuster, ThreadedAdjuster
 from slamfront.pipeline.journal import Journal
 from slamfront.pipeline.loop import RunSummary, run
 from slamfront.pipeline.session import Session, Status, Watcher
 from slamfront.pipeline.snapshots import Audience
+from slamfront.pipeline.workers import Disabled, InlineWorker, ThreadedWorker
 
 __all__ = [
     "Audience",
-    "FinishingAdjuster",
-    "InlineAdjuster",
+    "Disabled",
+    "InlineWorker",
     "Journal",
-    "NoAdjuster",
     "RunSummary",
     "Session",
     "Status",
-    "ThreadedAdjuster",
+    "ThreadedWorker",
     "Watcher",
     "run",
 ]

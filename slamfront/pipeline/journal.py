@@ -10,19 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from slamfront.config import TrackerConfig
+from slamfront.config import SmoothingConfig, TrackerConfig
 from slamfront.geometry.pose import Pose, rotation_exp, rotation_log
 from slamfront.map import KeyframeMap
 from slamfront.pipeline.smoothing import smoothed, solve_frame
 from slamfront.solve.motion import PoseMeasurement
-from slamfront.solve.pnp import CHI_SQUARE_MONO, PoseEstimate
+from slamfront.solve.pnp import PoseEstimate
+from slamfront.solve.statistics import CHI_SQUARE_MONO
 from slamfront.types import FloatArray, IntArray, LandmarkObservations, Tracked, Trajectory
 
 _NO_REFERENCE = -1
-# Frames whose observations are kept, to be placed again at the end: 3 KB each
-_OBSERVATIONS_KEPT = 20_000
-# Frames that judge an adjustment, spread evenly over the run
-_JUDGED = 500
 _NO_POSE = (float("nan"),) * 7
 
 
@@ -44,7 +41,8 @@ class Journal:
     between them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, config: SmoothingConfig) -> None:
+        self._config = config
         self._ids, self._times_ns, self._references = array("q"), array("q"), array("q")
         self._poses = array("d")
         self._frame_ms = array("f")
@@ -61,7 +59,7 @@ class Journal:
         """
         if observed is not None:
             self._observations[len(self._ids)] = observed
-            if len(self._observations) > _OBSERVATIONS_KEPT:
+            if len(self._observations) > self._config.frames:
                 del self._observations[next(iter(self._observations))]
         if self._last is not None and tracked.is_keyframe:
             before, before_scale = self._last
@@ -104,7 +102,7 @@ class Journal:
             PoseMeasurement(self._times_ns[row], one.camera_from_world, one.covariance, None, one.depth_m)
             for row, one in solved
         ]
-        for (row, _), state in zip(solved, smoothed(measured), strict=True):
+        for (row, _), state in zip(solved, smoothed(measured, config.motion), strict=True):
             reference = self._references[row]
             pose = (state.camera_from_world @ world.world_from_keyframe(reference)).inverse()
             self._set_pose(row, pose, world.scale(reference))
@@ -116,7 +114,7 @@ class Journal:
         """
         adjusted = {keyframe.time_ns for keyframe in world.keyframes.values()}
         rows = [row for row in self._observations if self._times_ns[row] not in adjusted]
-        chosen = rows[:: 1 + len(rows) // _JUDGED]
+        chosen = rows[:: 1 + len(rows) // self._config.judged_frames]
         cost, count = 0.0, 0
         for row, one in self._solved(world, config, chosen):
             observations = len(self._observations[row])

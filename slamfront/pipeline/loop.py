@@ -12,17 +12,16 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
 from slamfront.errors import FrameError, SlamfrontError, one_line
+from slamfront.frontend import FrontEnd
+from slamfront.loop_closing.loop_detection import Loop
 from slamfront.map import KeyframeMap
-from slamfront.pipeline.adjusters import FinishingAdjuster
 from slamfront.pipeline.clock import Clock
 from slamfront.pipeline.endings import Endings, endings
 from slamfront.pipeline.journal import Journal
 from slamfront.pipeline.session import Session, Watcher, WholeMapBackend
 from slamfront.pipeline.snapshots import Audience, Pace
-from slamfront.protocols import Sink, Source
+from slamfront.protocols import Sink, Source, Workers
 from slamfront.runtime import Channel, Closed, Latest, Worker
-from slamfront.tracking.front import FrontEnd
-from slamfront.tracking.loops import Loop
 from slamfront.types import Frame, Snapshot, Trajectory
 
 log = logging.getLogger(__name__)
@@ -48,7 +47,7 @@ class RunSummary:
                  since
     skipped      frames that could not be used; dropped  those of a live source that came too fast
     first_own_id  id from which on keyframes are of this run, and not of a map that it began with
-    windows_failed   windows of the map that were not adjusted
+    local_ba_failed  local bundle adjustments that failed
     loops        the loops that were closed, oldest first
     fps          frames a second, end to end
     ended        why the run ended before its source did, empty when it did not
@@ -62,7 +61,7 @@ class RunSummary:
     snapshot: Snapshot | None
     skipped: int
     dropped: int
-    windows_failed: int
+    local_ba_failed: int
     fps: float
     first_own_id: int = 0
     loops: tuple[Loop, ...] = ()
@@ -91,7 +90,7 @@ class RunSummary:
 def run(
     source: Source,
     front: FrontEnd,
-    adjuster: FinishingAdjuster,
+    workers: Workers,
     audience: Audience | None = None,
     sinks: Sequence[Sink] = (),
     *,
@@ -102,7 +101,7 @@ def run(
 ) -> RunSummary:
     """Run a source to its end, or until someone stops it, and return what came of it.
 
-    front, adjuster  the adjuster is the one that the front end was made with
+    front, workers   the workers are those that the front end was made with
     threads          source and front end on threads of their own; without, one loop that repeats to the last digit
     whole_map        backend of the last adjustment, None for none
     watch            called with the status after every frame, on the thread of the front end
@@ -114,10 +113,10 @@ def run(
     if ends is None:
         with endings() as own, own.keeping():
             return run(
-                source, front, adjuster, audience, sinks, threads=threads, whole_map=whole_map, watch=watch, ends=own
+                source, front, workers, audience, sinks, threads=threads, whole_map=whole_map, watch=watch, ends=own
             )
     audience = audience or Audience()
-    session = Session(front, adjuster, sinks, whole_map, watch, source.length)
+    session = Session(front, workers, sinks, whole_map, watch, source.length)
     ends.actions.append(audience.controls.release)
     drive = _drive_threads if threads else _drive_inline
     failure, dropped = drive(source, session, audience, ends)
@@ -127,7 +126,7 @@ def run(
         session.snapshot(),
         session.skipped + getattr(source, "skipped", 0),
         dropped + getattr(source, "dropped", 0),
-        adjuster.failed,
+        workers.bundle_adjustment.failed,
         session.fps,
         front.first_own_id,
         front.loops,

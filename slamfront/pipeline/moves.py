@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from slamfront.pipeline.adjusters import FinishingAdjuster
-from slamfront.tracking.front import FrontEnd
-from slamfront.types import Correction, GraphCorrection, Moved
+from slamfront.frontend import FrontEnd
+from slamfront.protocols import Workers
+from slamfront.types import GraphCorrection, LoopClosingSolution, Moved
 
 Mover = Callable[[Moved], None]
 
@@ -20,9 +21,14 @@ class Moves:
         self._maps: dict[int, tuple[int, ...]] = {}
         self._loops = 0
 
-    def watch(self, adjuster: FinishingAdjuster) -> FinishingAdjuster:
-        """Return the adjuster, whose corrections are noted when they are taken."""
-        return _Watched(adjuster, self._note)
+    def watch(self, workers: Workers) -> Workers:
+        """Return the workers, whose solutions are noted when they are polled."""
+        loop_closing = workers.loop_closing
+        return replace(
+            workers,
+            bundle_adjustment=_Watched(workers.bundle_adjustment, self._note),
+            loop_closing=None if loop_closing is None else _Watched(loop_closing, self._note),
+        )
 
     def take(self, front: FrontEnd) -> list[Moved]:
         """Return what has moved since the last call, oldest first."""
@@ -40,28 +46,23 @@ class Moves:
         """Drop what was noted: the maps are begun anew."""
         self._moved, self._maps = [], {}
 
-    def _note(self, kind: str, correction: Correction | GraphCorrection) -> None:
-        ids = tuple(correction.keyframe_ids.tolist())
+    def _note(self, solution: LoopClosingSolution) -> None:
+        ids = tuple(solution.keyframe_ids.tolist())
         if ids:
-            self._moved.append(Moved("loop" if kind == "loop" else "adjustment", ids))
+            self._moved.append(Moved("loop" if isinstance(solution, GraphCorrection) else "adjustment", ids))
 
 
 class _Watched:
-    """An adjuster, or what closes loops, that tells what is taken from it."""
+    """A worker that passes every solution on to a listener when it is polled."""
 
-    def __init__(self, inner: Any, note: Callable[[str, Any], None]) -> None:
+    def __init__(self, inner: Any, note: Callable[[LoopClosingSolution], None]) -> None:
         self._inner, self._note = inner, note
 
-    def take(self) -> list[Any]:
-        answers: list[Any] = self._inner.take()
-        for answer in answers:
-            self._note("loop" if isinstance(answer, GraphCorrection) else "adjustment", answer)
-        return answers
-
-    @property
-    def closer(self) -> Any:
-        inner = self._inner.closer
-        return None if inner is None else _Watched(inner, self._note)
+    def poll(self) -> list[Any]:
+        solutions: list[Any] = self._inner.poll()
+        for solution in solutions:
+            self._note(solution)
+        return solutions
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)

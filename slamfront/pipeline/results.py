@@ -15,15 +15,15 @@ import numpy as np
 
 from slamfront.config import RunConfig, dump
 from slamfront.errors import EvaluationError, OutputError, SlamfrontError, refused_as
-from slamfront.evaluation.plots import error_figure, save_figure, stage_figure, trajectory_figure
-from slamfront.evaluation.results import (
+from slamfront.evaluation.trajectory import FrameTimes, TrajectoryMetrics, evaluate
+from slamfront.evaluation.trajectory.plots import error_figure, save_figure, stage_figure, trajectory_figure
+from slamfront.evaluation.trajectory.results import (
     STATS_FILE,
     RunResult,
     read_curves,
     read_stage_times,
     write_result,
 )
-from slamfront.evaluation.trajectory import FrameTimes, TrajectoryMetrics, evaluate
 from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap
 from slamfront.pipeline.folder import Claim, claim_new
@@ -33,9 +33,10 @@ from slamfront.sinks.cloud import write_ply
 from slamfront.sinks.colmap import write_colmap
 from slamfront.sinks.stats import Stats
 from slamfront.sinks.trajectory import OnlineTrajectory, write_every_pose, write_final
-from slamfront.trajectories import read_tum, write_atomically
+from slamfront.trajectories import read_tum
 from slamfront.types import Tracked, Trajectory
 from slamfront.viewer.picture import picture
+from slamfront.writing import write_atomically
 
 log = logging.getLogger(__name__)
 

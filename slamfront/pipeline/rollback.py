@@ -9,11 +9,11 @@ from typing import Any
 from slamfront.map.atlas import Atlas
 
 _HOLDERS = (list, dict, set, deque)
-_ROOM = "slamfront.tracking."
+_ROOMS = ("slamfront.frontend", "slamfront.tracking.", "slamfront.mapping.", "slamfront.loop_closing.")
 
 
 class Rollback:
-    """The attributes of an object of the tracking room, and of all such objects that it holds, as they are now.
+    """The attributes of an object of the front end's rooms, and of all such objects that it holds, as they are now.
 
     Lists, sets and mappings are copied, and what they hold is not: a map's arrays are not looked into, since those who
     change them do it last.
@@ -38,6 +38,6 @@ class Rollback:
         for name, value in values.items():
             if isinstance(value, _HOLDERS):
                 values[name] = copy.copy(value)
-            elif hasattr(value, "__dict__") and (type(value).__module__.startswith(_ROOM) or isinstance(value, Atlas)):
+            elif hasattr(value, "__dict__") and (type(value).__module__.startswith(_ROOMS) or isinstance(value, Atlas)):
                 self._keep(value)
         self._kept.append((owner, values))

@@ -11,23 +11,21 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from slamfront.errors import BackendError, FrameError
+from slamfront.frontend import FrontEnd
 from slamfront.map import KeyframeMap
-from slamfront.map.window import apply, unchanged
-from slamfront.pipeline.adjusters import FinishingAdjuster
+from slamfront.map.ba_problem import apply, unchanged
 from slamfront.pipeline.clock import Clock
 from slamfront.pipeline.journal import Journal
 from slamfront.pipeline.rollback import Rollback
 from slamfront.pipeline.snapshots import snapshot_of
-from slamfront.protocols import Backend, Sink
-from slamfront.tracking.front import FrontEnd
+from slamfront.protocols import BundleAdjustmentSolver, Sink, Workers
 from slamfront.types import Frame, Snapshot, State, Tracked, Trajectory
 
 log = logging.getLogger(__name__)
 
-WholeMapBackend = Callable[[], AbstractContextManager[Backend]]
-"""Makes the backend of the last adjustment when it is needed."""
+WholeMapBackend = Callable[[], AbstractContextManager[BundleAdjustmentSolver]]
+"""Makes the solver of the last full bundle adjustment when it is needed."""
 
-_MIN_FINAL_KEYFRAMES = 3
 _WARNINGS = 5
 _NUMBERS = re.compile(r"\d+(\.\d+)?")
 
@@ -61,14 +59,14 @@ class Session:
     def __init__(
         self,
         front: FrontEnd,
-        adjuster: FinishingAdjuster,
+        workers: Workers,
         sinks: Sequence[Sink] = (),
         whole_map: WholeMapBackend | None = None,
         watch: Watcher | None = None,
         length: int | None = None,
     ) -> None:
-        self.front, self.adjuster = front, adjuster
-        self.journal, self.clock = Journal(), Clock()
+        self.front, self.workers = front, workers
+        self.journal, self.clock = Journal(front.smoothing_config), Clock()
         self.skipped = 0
         self._sinks, self._whole_map, self._watch, self._length = tuple(sinks), whole_map, watch, length
         self._last: Tracked | None = None
@@ -154,17 +152,17 @@ class Session:
     def reset(self) -> None:
         """Forget every frame so far, with its time, and free the map."""
         self.front.reset()
-        self.journal, self.clock = Journal(), Clock()
+        self.journal, self.clock = Journal(self.front.smoothing_config), Clock()
         self._last = None
         self._reasons.clear()
         self._start_s = self._end_s = 0.0
 
     def finish(self) -> None:
         """Take in the corrections that are still to come, and adjust the whole map."""
-        self.adjuster.finish()
+        self.workers.finish()
         self.front.finish()
         for world in self.front.maps.values():
-            if self._whole_map is not None and len(world.keyframes) >= _MIN_FINAL_KEYFRAMES:
+            if self._whole_map is not None and len(world.keyframes) >= self.front.smoothing_config.min_keyframes:
                 self._report("adjusting the whole map")
                 self._adjust(world, self._whole_map)
             self._report("smoothing the trajectory")
@@ -174,18 +172,18 @@ class Session:
         """Adjust a whole map; where that is not possible, or frames between its keyframes fit worse then, it stays as
         it is.
         """
-        window, config = self.front.whole_window(world), self.front.tracker_config
+        problem, config = self.front.full_ba_problem(world), self.front.tracker_config
         before = self.journal.misfit(world, config)
         try:
-            with whole_map() as backend:
-                apply(world, backend.solve(window))
+            with whole_map() as solver:
+                apply(world, solver.solve(problem))
         except BackendError as error:
             log.warning("the map stays as it is, without a last adjustment: %s", error)
             return
         after = self.journal.misfit(world, config)
         if after > before:
             log.info("frames fit the map worse after its last adjustment (%.3g, before %.3g): undone", after, before)
-            apply(world, unchanged(window))
+            apply(world, unchanged(problem))
 
     def _scale_of(self, tracked: Tracked) -> float:
         return 1.0 if tracked.reference_id is None else self.front.world.scale(tracked.reference_id)

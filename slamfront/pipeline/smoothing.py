@@ -6,16 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from slamfront.config import TrackerConfig
+from slamfront.config import MotionConfig, TrackerConfig
 from slamfront.geometry.pose import Pose
 from slamfront.map import KeyframeMap
 from slamfront.solve.motion import MotionNoise, MotionState, PoseMeasurement, smooth
 from slamfront.solve.motion_noise import NoiseEstimator
 from slamfront.solve.pnp import PixelObservations, PoseEstimate, refine_pose
 from slamfront.types import LandmarkObservations
-
-# Frames further apart do not belong to one motion, s
-_MAX_GAP_S = 0.5
 
 
 def solve_frame(
@@ -39,24 +36,24 @@ def solve_frame(
         observed.disparity_sigma_px,
         landmarks.spreads_m[rows[known]],
     )
-    found = refine_pose(world_from_camera.inverse(), observations, world.camera)
+    found = refine_pose(world_from_camera.inverse(), observations, world.camera, config=config.pose)
     return None if found is None or found.inliers.sum() < config.min_inliers else found
 
 
-def smoothed(measured: Sequence[PoseMeasurement]) -> list[MotionState]:
+def smoothed(measured: Sequence[PoseMeasurement], config: MotionConfig) -> list[MotionState]:
     """Return the states at the times of measured poses of one map, each in the light of all others near it in time."""
     times_s = 1e-9 * np.array([one.time_ns for one in measured], np.float64)
-    ends = np.flatnonzero(np.diff(times_s) > _MAX_GAP_S) + 1
+    ends = np.flatnonzero(np.diff(times_s) > config.max_gap_s) + 1
     states: list[MotionState] = []
     for start, stop in zip([0, *ends.tolist()], [*ends.tolist(), len(measured)]):
         part = measured[start:stop]
-        states += smooth(part, _noises(part))
+        states += smooth(part, _noises(part, config), config=config)
     return states
 
 
-def _noises(measured: Sequence[PoseMeasurement]) -> list[MotionNoise]:
+def _noises(measured: Sequence[PoseMeasurement], config: MotionConfig) -> list[MotionNoise]:
     """Return the noise about each measured pose, learned in a second pass with what the first one ended with."""
-    estimator = NoiseEstimator()
+    estimator = NoiseEstimator(config)
     for one in measured:
         estimator.observe(one)
     estimator.interrupt()

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from slamfront.frontend import FrontEnd
 from slamfront.map import KeyframeMap
 from slamfront.pipeline.clock import Clock
 from slamfront.pipeline.journal import Journal
-from slamfront.tracking.front import FrontEnd
 from slamfront.types import IntArray, Snapshot, Tracked
 from slamfront.viewer.controls import Controls
 from slamfront.viewer.null import NullViewer

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from slamfront.trajectories import write_atomically
 from slamfront.types import Float32Array, FloatArray
+from slamfront.writing import write_atomically
 
 _VERTEX = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
 

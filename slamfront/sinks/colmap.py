@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from slamfront.geometry.camera import Camera
 from slamfront.sinks.cloud import rgb_colours
-from slamfront.trajectories import write_atomically
 from slamfront.types import FloatArray, IntArray, KeyFrame
+from slamfront.writing import write_atomically
 
 _PIXEL_CENTRE = 0.5
 """COLMAP's pixel (0, 0) is the corner of the first pixel; ours is its centre."""

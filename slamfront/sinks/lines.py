@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 from slamfront.errors import OutputError
+from slamfront.writing import written_whole
 
 
 class LineFile:
@@ -40,19 +40,15 @@ class LineFile:
 
     def rewrite(self, lines: Sequence[str]) -> None:
         """Replace all lines at once: until the new ones are complete on the disk, the old ones stay."""
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        before = self._file
         try:
-            file = temporary.open("wb", buffering=0)
-        except OSError as error:
-            raise self._refused(error) from error
-        before, self._file = self._file, file
-        try:
-            self.add("\n".join(lines))
-            os.replace(temporary, self.path)
+            with written_whole(self.path) as temporary:
+                self._file = temporary.open("wb", buffering=0)
+                self.add("\n".join(lines))
         except (OSError, OutputError) as error:
-            self._file = before
-            file.close()
-            temporary.unlink(missing_ok=True)
+            if self._file is not before:
+                self._file.close()
+                self._file = before
             raise error if isinstance(error, OutputError) else self._refused(error) from error
         before.close()
 

@@ -11,16 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import chi2
 
+from slamfront.config import MotionConfig
 from slamfront.geometry.pose import Pose
 from slamfront.geometry.se3 import adjoint
+from slamfront.solve.statistics import CONTRADICTION
 from slamfront.types import FloatArray
-
-# A prediction that a measurement contradicts more than one of a thousand true ones does: the camera was pushed
-_PUSHED = {6: float(chi2.ppf(0.999, 6)), 9: float(chi2.ppf(0.999, 9))}
-# Nothing is known of the velocity at first: rad/s, and median depths / s
-_FIRST_TURN, _FIRST_MOVE = 3.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +68,9 @@ class MotionState:
     covariance: FloatArray
 
 
-def first_state(measured: PoseMeasurement, noise: MotionNoise) -> MotionState:
+def first_state(measured: PoseMeasurement, noise: MotionNoise, *, config: MotionConfig) -> MotionState:
     """Return the state after a first measurement: of the velocity only what a shutter shows is known."""
-    covariance, velocity = unknown_velocity(measured.depth_m), np.zeros(6)
+    covariance, velocity = unknown_velocity(measured.depth_m, config=config), np.zeros(6)
     size = len(measured.covariance)
     covariance[:size, :size] = noise.pose_scale * measured.covariance
     if measured.angular_velocity is not None:
@@ -82,12 +78,14 @@ def first_state(measured: PoseMeasurement, noise: MotionNoise) -> MotionState:
     return MotionState(measured.time_ns, measured.camera_from_world, velocity, covariance)
 
 
-def unknown_velocity(depth_m: float) -> FloatArray:
+def unknown_velocity(depth_m: float, *, config: MotionConfig) -> FloatArray:
     """Return the covariance (12,12) of a state whose pose is exact, and whose velocity may be any, where landmarks have
     a median depth.
     """
     covariance = np.zeros((12, 12))
-    covariance[6:, 6:] = np.diag(np.repeat([_FIRST_TURN, _FIRST_MOVE * depth_m], 3) ** 2)
+    covariance[6:, 6:] = np.diag(
+        np.repeat([config.first_turning_rad_s, config.first_moving_depths_s * depth_m], 3) ** 2
+    )
     return covariance
 
 
@@ -120,7 +118,7 @@ def widened(predicted: MotionState, measured: PoseMeasurement, noise: MotionNois
     surprise = float(residual @ np.linalg.solve(total, residual))
     return (
         predicted
-        if surprise <= _PUSHED[size]
+        if surprise <= CONTRADICTION[size]
         else replace(predicted, covariance=predicted.covariance * (surprise / size))
     )
 
@@ -144,13 +142,15 @@ def _innovation(predicted: MotionState, measured: PoseMeasurement) -> FloatArray
     return np.r_[shift, measured.angular_velocity - predicted.velocity[:3]]
 
 
-def smooth(measured: Sequence[PoseMeasurement], noises: Sequence[MotionNoise]) -> list[MotionState]:
+def smooth(
+    measured: Sequence[PoseMeasurement], noises: Sequence[MotionNoise], *, config: MotionConfig
+) -> list[MotionState]:
     """Return the states at the times of all measurements, each in the light of those before and after it (Rauch, Tung
     and Striebel 1965); noises are those about each measurement.
     """
     if not measured:
         return []
-    states, steps = [first_state(measured[0], noises[0])], []
+    states, steps = [first_state(measured[0], noises[0], config=config)], []
     for one, noise in zip(measured[1:], noises[1:]):
         predicted, transition = predict(states[-1], one.time_ns, noise)
         predicted = widened(predicted, one, noise)

@@ -6,28 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from slamfront.config import MotionConfig
 from slamfront.geometry.pose import Sim3
 from slamfront.solve.motion import MotionNoise, PoseMeasurement
 from slamfront.types import FloatArray
-
-# Frames over which is averaged: a hand or a car moves alike for some seconds
-_MEMORY = 100.0
-# What is taken for granted before, and as how many frames it counts: a hand's or a car's motion
-_PRIOR_FRAMES = 5.0
-_PRIOR_TURNING_PSD = 1.0  # rad^2/s^3
-_PRIOR_MOVING_PSD = 0.05  # squared median depths / s^3
-# The least that is believed of the roughness, as a share of the prior's, and by what factor covariances are too large
-_LEAST = 1e-4
-_LEAST_SCALE = 0.1
-# Changes of velocity beyond this many deviations count as this many: a push is no roughness
-_LARGEST = 3.0
 
 # Columns of the sums: squares of changes of velocity along the motion, and along an axis across it, and what roughness,
 # the poses' covariances and time stamps have to be multiplied by to explain them
 _ALONG, _ACROSS, _ROUGHNESS, _POSES, _STAMPS = range(5)
 _TURNING, _MOVING = slice(0, 3), slice(3, 6)
-# Frames between the poses whose second differences are taken
-_STRIDES = (1, 4)
 
 
 class NoiseEstimator:
@@ -42,8 +29,9 @@ class NoiseEstimator:
     factor of the poses' covariances.
     """
 
-    def __init__(self) -> None:
-        self._sums = {axes.start: np.zeros((len(_STRIDES), 5)) for axes in (_TURNING, _MOVING)}
+    def __init__(self, config: MotionConfig) -> None:
+        self._config, self._strides = config, (1, config.stride)
+        self._sums = {axes.start: np.zeros((len(self._strides), 5)) for axes in (_TURNING, _MOVING)}
         self._poses: list[PoseMeasurement] = []
         self._noise: MotionNoise | None = None
 
@@ -56,11 +44,13 @@ class NoiseEstimator:
     def observe(self, measured: PoseMeasurement) -> None:
         """Learn from the next measured pose."""
         if self._noise is None:
-            self._noise = MotionNoise(_PRIOR_TURNING_PSD, _PRIOR_MOVING_PSD * measured.depth_m**2)
+            self._noise = MotionNoise(
+                self._config.prior_turning_psd, self._config.prior_moving_psd * measured.depth_m**2
+            )
         if self._poses and measured.time_ns <= self._poses[-1].time_ns:
             return
-        self._poses = [*self._poses[-2 * _STRIDES[-1] :], measured]
-        for row, stride in enumerate(_STRIDES):
+        self._poses = [*self._poses[-2 * self._strides[-1] :], measured]
+        for row, stride in enumerate(self._strides):
             if len(self._poses) > 2 * stride:
                 self._learn(row, *self._poses[-1 - 2 * stride :: stride])
         if len(self._poses) > 2:
@@ -92,11 +82,11 @@ class NoiseEstimator:
             along, across = self._expected(axes, moments)
             sums = self._sums[axes.start][row]
             if not sums.any():
-                sums += _PRIOR_FRAMES * np.r_[along, across, moments]
+                sums += self._config.prior_frames * np.r_[along, across, moments]
             squared = float(change @ change)
             found = float(change @ mean) ** 2 / speed2 if speed2 else squared / 3
-            most = min(1.0, _LARGEST**2 * (along + 2 * across) / squared) if squared else 1.0
-            sums *= 1.0 - 1.0 / _MEMORY
+            most = min(1.0, self._config.max_change_sigmas**2 * (along + 2 * across) / squared) if squared else 1.0
+            sums *= 1.0 - 1.0 / self._config.memory_frames
             sums += np.r_[most * found, most * (squared - found) / 2, moments]
 
     def _expected(self, axes: slice, moments: FloatArray) -> tuple[float, float]:
@@ -110,11 +100,12 @@ class NoiseEstimator:
 
     def _solved(self, depth_m: float) -> MotionNoise:
         turning, moving = self._sums[_TURNING.start], self._sums[_MOVING.start]
-        stamps = _stamps(turning, moving)
-        scale = max(_errors(moving[:, _ACROSS], moving, _POSES, unknown=1.0), _LEAST_SCALE)
+        config = self._config
+        stamps = _stamps(turning, moving, config.memory_frames)
+        scale = max(_errors(moving[:, _ACROSS], moving, _POSES, unknown=1.0), config.min_pose_scale)
         return MotionNoise(
-            max(_roughness(turning, scale, stamps), _LEAST * _PRIOR_TURNING_PSD),
-            max(_roughness(moving, scale, stamps), _LEAST * _PRIOR_MOVING_PSD * depth_m**2),
+            max(_roughness(turning, scale, stamps), config.min_psd_share * config.prior_turning_psd),
+            max(_roughness(moving, scale, stamps), config.min_psd_share * config.prior_moving_psd * depth_m**2),
             scale,
             float(np.sqrt(stamps)),
         )
@@ -152,13 +143,15 @@ def _roughness(sums: FloatArray, scale: float, stamps: float) -> float:
     return float(squares[row] / (3 * sums[row, _ROUGHNESS]))
 
 
-def _stamps(turning: FloatArray, moving: FloatArray) -> float:
+def _stamps(turning: FloatArray, moving: FloatArray, memory_frames: float) -> float:
     """Return the variance of the time stamps: that which turning or moving shows better, whichever it is, and no more
     than the other allows with two of its standard deviations.
     """
     estimates = [_errors(one[:, _ALONG] - one[:, _ACROSS], one, _STAMPS) for one in (turning, moving)]
     # A mean of so many squares of normal deviates varies by the root of two over their number
-    varies = [np.hypot(np.sqrt(2) * one[0, _ALONG], one[0, _ACROSS]) / np.sqrt(_MEMORY) for one in (turning, moving)]
+    varies = [
+        np.hypot(np.sqrt(2) * one[0, _ALONG], one[0, _ACROSS]) / np.sqrt(memory_frames) for one in (turning, moving)
+    ]
     sigmas = [float(v / max(one[0, _STAMPS], 1e-12)) for v, one in zip(varies, (turning, moving))]
     better = int(sigmas[1] < sigmas[0])
     return max(min(estimates[better], estimates[1 - better] + 2 * sigmas[1 - better]), 0.0)

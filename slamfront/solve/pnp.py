@@ -7,23 +7,15 @@ from dataclasses import dataclass, fields
 import numpy as np
 import poselib
 
-from slamfront.config import TrackerConfig
+from slamfront.config import PoseConfig, TrackerConfig
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose, rotation_exp
 from slamfront.geometry.shutter import Shutter
+from slamfront.solve.statistics import CHI_SQUARE_MONO, CHI_SQUARE_STEREO, MEDIAN_MONO, MEDIAN_STEREO
 from slamfront.types import BoolArray, FloatArray
 
-# 95 % quantiles of chi-square for a point seen by one camera (2 residuals) and by two (3)
-CHI_SQUARE_MONO = 5.991
-CHI_SQUARE_STEREO = 7.815
-# Its median for the first; for the second it is larger, and gates by it a little wider
-_MEDIAN_CHI_SQUARE, _MEDIAN_CHI_SQUARE_STEREO = 1.386, 2.366
-# Variances are believed to be too large by this at most: images without noise have errors of interpolation
-_LEAST_VARIANCE = 0.01
 # What is not observed at all is unknown to half a turn, and to a thousand median depths
 _UNKNOWN_TURN_RAD, _UNKNOWN_MOVE_DEPTHS = np.pi, 1e3
-# Errors of neighbouring patches are alike, as correlations of their residuals show: each counts as half an observation
-_CORRELATED = 2.0
 # After a step this small, in rad and in m, what is left moves no pixel by a hundredth
 _SMALL_STEP = 1e-4
 
@@ -128,6 +120,8 @@ def refine_pose(
     rounds: tuple[float, ...] = (3.0, 1.0, 1.0),
     iterations: int = 4,
     turning: TurningPrior | None = None,
+    *,
+    config: PoseConfig,
 ) -> PoseEstimate | None:
     """Refine a camera pose on all observations by iteratively reweighted Gauss-Newton; None when it is not determined.
 
@@ -146,7 +140,10 @@ def refine_pose(
     """
     uncertain = observations.spreads_m is not None and camera.baseline_m is None
     ways = (False, True) if uncertain else (False,)
-    tried = [_refined(camera_from_world, observations, camera, rounds, iterations, turning, follow=way) for way in ways]
+    tried = [
+        _refined(camera_from_world, observations, camera, rounds, iterations, turning, config, follow=way)
+        for way in ways
+    ]
     found = [pair for pair in tried if pair is not None]
     if len(found) < 2:
         return found[0][0] if found else None
@@ -160,6 +157,7 @@ def _refined(
     rounds: tuple[float, ...],
     iterations: int,
     turning: TurningPrior | None,
+    config: PoseConfig,
     *,
     follow: bool,
 ) -> tuple[PoseEstimate, _Problem] | None:
@@ -201,7 +199,8 @@ def _refined(
     if not (np.all(np.isfinite(translation)) and np.all(np.isfinite(velocity))):
         return None
     depth_m = problem.median_depth_m(active)
-    covariance = _covariance(hessian, problem.variance_factor(active), depth_m)
+    variance_factor = max(problem.variance_factor(active), config.min_variance_factor)
+    covariance = _covariance(hessian, variance_factor * config.correlation, depth_m)
     shutter = None
     if turning is not None:
         shutter = Shutter(turning.shutter.camera, turning.shutter.angular_velocity + velocity)
@@ -219,7 +218,7 @@ def _covariance(hessian: FloatArray, variance_factor: float, depth_m: float) -> 
     least[3:6] = (_UNKNOWN_MOVE_DEPTHS * depth_m) ** -2
     # In units of the deviations of what is unknown the matrix is well conditioned
     units = np.sqrt(least)
-    scaled = hessian / (variance_factor * _CORRELATED) / np.outer(units, units) + np.eye(len(hessian))
+    scaled = hessian / variance_factor / np.outer(units, units) + np.eye(len(hessian))
     return np.asarray(np.linalg.inv(scaled) / np.outer(units, units), np.float64)
 
 
@@ -310,8 +309,8 @@ class _Problem:
         """
         if not chosen.any():
             return 1.0
-        medians = np.where(self.gates == CHI_SQUARE_STEREO, _MEDIAN_CHI_SQUARE_STEREO, _MEDIAN_CHI_SQUARE)
-        return max(float(np.median(self.squared[chosen] / medians[chosen])), _LEAST_VARIANCE)
+        medians = np.where(self.gates == CHI_SQUARE_STEREO, MEDIAN_STEREO, MEDIAN_MONO)
+        return float(np.median(self.squared[chosen] / medians[chosen]))
 
     def cost(self, rotation: FloatArray) -> float:
         """Return minus twice the log likelihood of the pose that was moved to last, but for a constant; residuals count
@@ -357,7 +356,7 @@ def _huber_weights(squared: FloatArray, gates: FloatArray, used: BoolArray) -> F
     """
     if not used.any():
         return np.zeros(len(squared))
-    smaller = min(4.0 * float(np.median(squared[used])) / _MEDIAN_CHI_SQUARE, 1.0)
+    smaller = min(4.0 * float(np.median(squared[used])) / MEDIAN_MONO, 1.0)
     return np.where(used, np.sqrt(np.minimum(smaller * gates / np.maximum(squared, 1e-12), 1.0)), 0.0)
 
 

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
+from slamfront.config import InitializerConfig
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.epipolar import epipolar_lines, fundamental_matrix
 from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import rotational_flow, row_delays_s
+from slamfront.solve.statistics import MAD_TO_SIGMA
 from slamfront.types import FloatArray
 
-# How wrong the turning of a view of a rolling shutter may be, rad/s: a hand turns a camera faster by some 10 rad/s^2,
-# and neighbouring views tell of it half an interval, 1/60 s, earlier or later
-_TURNING_SIGMA = 0.17
-# Patches of real images are not aligned better than this
-_LEAST_NOISE_PX = 0.1
-# The same with a rolling shutter: what is not known of the turning moves rows by half a pixel (26 ms, f = 500 px: .17
-# rad/s * .026 s / sqrt(12) * f), which motion can be made to explain, so that epipolar lines do not show it
-_LEAST_ROLLING_PX = 0.5
 _ROUNDS = 4
 
 
-def motion_to_noise(first_xy: FloatArray, second_xy: FloatArray, second_from_first: Pose, camera: Camera) -> float:
+def motion_to_noise(
+    first_xy: FloatArray,
+    second_xy: FloatArray,
+    second_from_first: Pose,
+    camera: Camera,
+    *,
+    config: InitializerConfig,
+) -> float:
     """Return how far what turning leaves of the matches' motion stands above what the motion found leaves of it.
 
     first_xy, second_xy (N,2) px match. The first is the median distance to where the
@@ -34,12 +35,15 @@ def motion_to_noise(first_xy: FloatArray, second_xy: FloatArray, second_from_fir
     away = np.einsum("ni,ni->n", lines[:, :2], second_xy) + lines[:, 2]
     home = np.einsum("ni,ni->n", back[:, :2], first_xy) + back[:, 2]
     squares = away**2 * home**2 / np.maximum(away**2 + home**2, 1e-24)
-    least = _LEAST_NOISE_PX if camera.readout_s <= 0 else _LEAST_ROLLING_PX
-    noise = max(least, 1.4826 * float(np.sqrt(np.median(squares))))
-    return float(np.median(_beyond_turning_px(first_xy, second_xy, second_from_first.rotation, camera))) / noise
+    least = config.min_noise_px if camera.readout_s <= 0 else config.min_rolling_noise_px
+    noise = max(least, MAD_TO_SIGMA * float(np.sqrt(np.median(squares))))
+    rotation, sigma_rad_s = second_from_first.rotation, config.turning_sigma_rad_s
+    return float(np.median(_beyond_turning_px(first_xy, second_xy, rotation, camera, sigma_rad_s))) / noise
 
 
-def _beyond_turning_px(first_xy: FloatArray, second_xy: FloatArray, rotation: FloatArray, camera: Camera) -> FloatArray:
+def _beyond_turning_px(
+    first_xy: FloatArray, second_xy: FloatArray, rotation: FloatArray, camera: Camera, turning_sigma_rad_s: float
+) -> FloatArray:
     """Return how far (N,) matches lie from where a rotation near the given one puts them, the best for most of them."""
     turned = camera.unproject(first_xy) @ rotation.T
     before = turned[:, 2] > 0.1
@@ -51,7 +55,7 @@ def _beyond_turning_px(first_xy: FloatArray, second_xy: FloatArray, rotation: Fl
     if camera.readout_s > 0:
         for xy in (first_xy, second_xy):
             unknowns.append(flow * row_delays_s(camera, xy)[:, None, None])
-            information.append(np.full(3, _TURNING_SIGMA**-2))
+            information.append(np.full(3, turning_sigma_rad_s**-2))
     jacobian = np.concatenate(unknowns, 2).reshape(len(rest), -1)
     prior, weights = np.diag(np.concatenate(information)), np.ones(len(rest))
     distances = np.zeros(len(first_xy))

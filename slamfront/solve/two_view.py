@@ -8,17 +8,12 @@ import cv2
 import numpy as np
 import poselib
 
+from slamfront.config import InitializerConfig
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
 from slamfront.solve.essential import poselib_pose
 from slamfront.solve.triangulate import parallax_rad, reprojection_error_px, triangulate
 from slamfront.types import BoolArray, FloatArray
-
-# Fewest points that two views must see with parallax
-_MIN_POINTS = 50
-_MIN_PARALLAX_RAD = np.deg2rad(1.0)
-# A homography that explains this share of what the essential matrix explains tells of a plane
-_PLANE_SHARE = 0.9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +28,7 @@ class TwoView:
 
 
 def relative_pose(
-    first_xy: FloatArray, second_xy: FloatArray, camera: Camera, max_error_px: float = 1.5, seed: int = 0
+    first_xy: FloatArray, second_xy: FloatArray, camera: Camera, seed: int = 0, *, config: InitializerConfig
 ) -> TwoView | str:
     """Return the two-view geometry of matched pixels (N,2), or one line that says why there is none.
 
@@ -43,25 +38,28 @@ def relative_pose(
     both cameras with a small error and enough parallax; a second one nearly as good means that the geometry is
     ambiguous. Pure rotation shows as a lack of parallax and is refused.
     """
-    if len(first_xy) < _MIN_POINTS:
-        return f"{len(first_xy)} matches, {_MIN_POINTS} are needed"
+    if len(first_xy) < config.min_points:
+        return f"{len(first_xy)} matches, {config.min_points} are needed"
+    max_error_px = config.max_error_px
     first_xy, second_xy = np.asarray(first_xy, np.float64), np.asarray(second_xy, np.float64)
     essential = poselib_pose(first_xy, second_xy, camera, camera, max_error_px, seed)
     candidates, support = ([essential[0]], essential[1]) if essential else ([], 0)
-    candidates = candidates + _homography_poses(first_xy, second_xy, camera, max_error_px, seed, _PLANE_SHARE * support)
+    least = config.plane_share * support
+    candidates = candidates + _homography_poses(first_xy, second_xy, camera, max_error_px, seed, least)
     views = sorted(
-        (_judge(pose, first_xy, second_xy, camera, max_error_px) for pose in candidates),
+        (_judge(pose, first_xy, second_xy, camera, config) for pose in candidates),
         key=lambda view: int(view.inliers.sum()),
         reverse=True,
     )
-    if not views or views[0].inliers.sum() < _MIN_POINTS:
+    if not views or views[0].inliers.sum() < config.min_points:
         return "too little parallax: move the camera sideways"
     best = views[0]
-    if best.parallax_rad < _MIN_PARALLAX_RAD:
-        return f"parallax of {np.rad2deg(best.parallax_rad):.1f} degrees, {np.rad2deg(_MIN_PARALLAX_RAD):.1f} needed"
+    if best.parallax_rad < np.deg2rad(config.min_parallax_deg):
+        return f"parallax of {np.rad2deg(best.parallax_rad):.1f} degrees, {config.min_parallax_deg:.1f} needed"
     for other in views[1:]:
         turn = np.arccos(np.clip(best.second_from_first.translation_m @ other.second_from_first.translation_m, -1, 1))
-        if turn > np.deg2rad(20) and other.inliers.sum() > 0.8 * best.inliers.sum():
+        nearly = other.inliers.sum() > config.ambiguous_share * best.inliers.sum()
+        if turn > np.deg2rad(config.ambiguous_deg) and nearly:
             return "two motions explain the matches equally well"
     return best
 
@@ -108,7 +106,7 @@ def _homography_poses(
 
 
 def _judge(
-    second_from_first: Pose, first_xy: FloatArray, second_xy: FloatArray, camera: Camera, max_error_px: float
+    second_from_first: Pose, first_xy: FloatArray, second_xy: FloatArray, camera: Camera, config: InitializerConfig
 ) -> TwoView:
     """Triangulate all matches under one motion; inliers lie in front of both cameras, with small errors and
     parallax.
@@ -119,9 +117,9 @@ def _judge(
         reprojection_error_px(identity, points, first_xy, camera),
         reprojection_error_px(second_from_first, points, second_xy, camera),
     )
-    agree = errors < max_error_px
+    agree = errors < config.max_error_px
     angles = parallax_rad(points, np.zeros(3), second_from_first.inverse().translation_m)
     # Depth of points under a small angle is noise: they confirm the motion but do not become landmarks.
-    inliers = agree & (angles > 0.5 * _MIN_PARALLAX_RAD)
+    inliers = agree & (angles > 0.5 * np.deg2rad(config.min_parallax_deg))
     typical = float(np.percentile(angles[agree], 75)) if agree.any() else 0.0
     return TwoView(second_from_first, points, inliers, typical)

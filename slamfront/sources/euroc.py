@@ -16,7 +16,7 @@ from slamfront.calibration import camera_from_euroc, read_yaml
 from slamfront.errors import CalibrationError, SourceError, refused_as
 from slamfront.geometry.camera import Camera, StereoRig
 from slamfront.geometry.pose import Pose
-from slamfront.sources.images_io import first_size
+from slamfront.image_files import first_size
 from slamfront.sources.reader import SensorChoice, choose_sensor, find_calibration, for_sensor
 from slamfront.sources.recording import Recording, Shot, associate, integer_time, read_rows
 from slamfront.trajectories import read_euroc

@@ -11,12 +11,12 @@ from urllib.parse import parse_qsl
 from slamfront.calibration import read_depth_unit
 from slamfront.config import SourceConfig
 from slamfront.errors import SourceError, refused_as
+from slamfront.image_files import IMAGE_SUFFIXES
 from slamfront.protocols import Source
 from slamfront.sources.camera import open_camera
 from slamfront.sources.euroc import is_euroc, open_euroc
 from slamfront.sources.icl import is_icl, open_icl
 from slamfront.sources.images import is_images, open_images
-from slamfront.sources.images_io import IMAGE_SUFFIXES
 from slamfront.sources.kitti import find_kitti, is_kitti, open_kitti
 from slamfront.sources.masks import masked
 from slamfront.sources.reader import FrameReader, SensorChoice

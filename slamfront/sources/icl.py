@@ -14,7 +14,7 @@ import numpy as np
 from slamfront.errors import SourceError
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
-from slamfront.sources.images_io import first_size
+from slamfront.image_files import first_size
 from slamfront.sources.reader import SensorChoice, choose_sensor, find_calibration, for_sensor
 from slamfront.sources.recording import Recording, Shot
 from slamfront.sources.tum import find_pairs, read_pairs

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slamfront.errors import SourceError
-from slamfront.sources.images_io import IMAGE_SUFFIXES, first_size
+from slamfront.image_files import IMAGE_SUFFIXES, first_size
 from slamfront.sources.reader import SensorChoice, choose_sensor, find_calibration, for_sensor
 from slamfront.sources.recording import Recording, Shot
 from slamfront.trajectories import parse_seconds, parse_stamp

@@ -15,8 +15,8 @@ import numpy as np
 from slamfront.calibration import camera_from_kitti, projections_from_kitti
 from slamfront.errors import CalibrationError, SourceError, refused_as
 from slamfront.geometry.pose import Pose
+from slamfront.image_files import first_size
 from slamfront.reading import read_text
-from slamfront.sources.images_io import first_size
 from slamfront.sources.reader import SensorChoice, choose_sensor, find_calibration, for_sensor
 from slamfront.sources.recording import Recording, Shot
 from slamfront.trajectories import KITTI_PERIOD_NS, read_kitti, read_times

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from slamfront.errors import FrameError, SourceError
+from slamfront.image_files import decode_raw, read_bytes
 from slamfront.protocols import Source
-from slamfront.sources.images_io import decode_raw, read_bytes
 from slamfront.sources.wrappers import Wrapper
 from slamfront.types import BoolArray, Frame, read_only
 

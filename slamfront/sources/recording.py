@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from slamfront.calibration import Calibration
 from slamfront.errors import FrameError, SourceError, refused_as
+from slamfront.image_files import Levels, read_depth, read_image, read_raw
 from slamfront.reading import read_text
-from slamfront.sources.images_io import Levels, read_depth, read_image, read_raw
 from slamfront.sources.reader import Attempt, FrameReader, depth_delay_s
 from slamfront.types import Frame, Image, Sensor, Trajectory
 

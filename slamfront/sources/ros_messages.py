@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slamfront.errors import FrameError
-from slamfront.sources.images_io import Levels, clean_depth, decode_image, decode_raw
+from slamfront.image_files import Levels, clean_depth, decode_image, decode_raw
 from slamfront.types import Float32Array, Image
 
 # Encoding of sensor_msgs/Image: type of a value, channels, conversion to grey or RGB.

@@ -19,7 +19,7 @@ import numpy as np
 
 from slamfront.calibration import Calibration, camera_from_info, rig_from_infos
 from slamfront.errors import SourceError, refused_as
-from slamfront.sources.images_io import Levels
+from slamfront.image_files import Levels
 from slamfront.sources.reader import (
     Attempt,
     FrameReader,

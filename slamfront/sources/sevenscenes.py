@@ -13,8 +13,8 @@ import numpy as np
 from slamfront.errors import SourceError, refused_as
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
+from slamfront.image_files import first_size
 from slamfront.reading import MOST_YAML_BYTES, read_text
-from slamfront.sources.images_io import first_size
 from slamfront.sources.reader import SensorChoice, choose_sensor, find_calibration, for_sensor
 from slamfront.sources.recording import DepthUnit, Recording, Shot
 from slamfront.types import Trajectory

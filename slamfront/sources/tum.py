@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from slamfront.geometry.camera import Camera
-from slamfront.sources.images_io import first_size
+from slamfront.image_files import first_size
 from slamfront.sources.reader import SensorChoice, choose_sensor, find_calibration, for_sensor
 from slamfront.sources.recording import Recording, Shot, associate, read_rows
 from slamfront.trajectories import parse_stamp, read_tum

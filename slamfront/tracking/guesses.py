@@ -10,7 +10,6 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
 
 from slamfront.config import GuessConfig, TrackerConfig
 from slamfront.geometry.pose import Pose, rotation_angle
@@ -19,16 +18,15 @@ from slamfront.map import KeyframeMap
 from slamfront.protocols import Matcher
 from slamfront.solve.motion import MotionState, PoseMeasurement, unknown_velocity
 from slamfront.solve.pnp import is_determined
+from slamfront.solve.statistics import CONTRADICTION
 from slamfront.tracking.local_map import match_by_appearance, match_by_projection
+from slamfront.tracking.pose_estimation import likeliest_pose, reach_px, solve_pose, surprise
 from slamfront.tracking.projection import project
 from slamfront.tracking.view import View
-from slamfront.tracking.view_pose import likeliest_pose, reach_px, solve_pose, surprise
 from slamfront.types import FloatArray, Frame, IntArray, Sensor, Tracked
 
 log = logging.getLogger(__name__)
 
-# A motion that contradicts the images more than one of a thousand right ones does
-_CONTRADICTS = float(chi2.ppf(0.999, 6))
 # Motions from keyframe to keyframe that are compared, and the fewest that tell anything
 _COMPARED, _FEWEST = 10, 4
 
@@ -105,12 +103,12 @@ class Guesses:
             return None
         for deviations in (1.0, 3.0):
             radius_px = max(self._tracker.search_radius_px, deviations * reach_px(expected, world))
-            match_by_projection(view, world, rows, radius_px, expected.camera_from_world)
+            match_by_projection(view, world, rows, radius_px, expected.camera_from_world, self._tracker.projection)
             pose = likeliest_pose(view, world, expected, self._tracker, self._seed)
             if self._believed(view, world, pose, expected):
                 return reference_id, expected
-        keyframe, error_px = world.keyframes[reference_id], self._tracker.max_error_px
-        pose = match_by_appearance(view, world, keyframe, self._matcher, error_px, self._seed)
+        keyframe = world.keyframes[reference_id]
+        pose = match_by_appearance(view, world, keyframe, self._matcher, self._tracker, self._seed)
         if self._believed(view, world, pose, expected):
             return reference_id, expected
         view.forget()
@@ -157,7 +155,7 @@ class Guesses:
         turning = config.turning_share * turned_rad + np.deg2rad(config.turning_deg_per_s) * elapsed_s
         # What is turned wrongly leads the whole way astray
         moving = unit * (config.moving_share * way_m + config.moving_m_per_s * elapsed_s + turning * way_m)
-        covariance = unknown_velocity(world.landmarks.typical_distance_m)
+        covariance = unknown_velocity(world.landmarks.typical_distance_m, config=self._tracker.motion)
         covariance[:6, :6] = carry @ anchor.covariance @ carry.T
         covariance[:6, :6] += np.diag(np.repeat([turning, moving], 3) ** 2)
         return MotionState(time_ns, camera_from_world, np.zeros(6), covariance)
@@ -188,7 +186,7 @@ class Guesses:
         if expected is None:
             return
         shown, was = PoseMeasurement(anchor.time_ns, end.inverse(), anchor.covariance), self.contradicted
-        self._contradicted.append(surprise(expected, shown) > _CONTRADICTS)
+        self._contradicted.append(surprise(expected, shown) > CONTRADICTION[6])
         if self.contradicted and not was:
             log.warning(
                 "guesses contradict what the images show, and are not used: they have to be poses of the camera, "
@@ -206,7 +204,7 @@ class Guesses:
         what others see there may be hidden behind something.
         """
         alive = np.flatnonzero(world.landmarks.alive)
-        rows = project(world.landmarks, alive, camera_from_world, world.camera).rows
+        rows = project(world.landmarks, alive, camera_from_world, world.camera, config=self._tracker.projection).rows
         ids, _ = world.keyframes_seeing(rows)
         best = ids[: self._tracker.local_keyframes]
         return (int(best[0]) if len(best) else None), world.observed_by(best)
@@ -221,5 +219,5 @@ class Guesses:
         shown = view.measured.covariance[:6, :6]
         both = np.linalg.inv(np.linalg.inv(shown) + np.linalg.inv(expected.covariance[:6, :6]))
         enough = len(view.landmark_rows) >= config.min_inliers
-        agrees = surprise(expected, view.measured) < _CONTRADICTS
+        agrees = surprise(expected, view.measured) < CONTRADICTION[6]
         return enough and agrees and is_determined(both, view.measured.depth_m, config)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from slamfront.config import TrackerConfig
+from slamfront.config import AlignmentConfig, FlowConfig, ProjectionConfig, TrackerConfig
 from slamfront.geometry.balance import balanced, cells_covered
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
@@ -23,19 +23,18 @@ from slamfront.solve.pnp import (
 )
 from slamfront.tracking.motion import MotionFilter
 from slamfront.tracking.projection import match_projection, project
-from slamfront.tracking.view import ALIGNED_SIGMA_PX, FLOW_LEVELS, FLOW_SIGMA_PX, FLOW_WINDOW, View, exact_pose
+from slamfront.tracking.view import View, exact_pose
 from slamfront.tracking.warps import landmark_warps
 from slamfront.types import BoolArray, Features, Float32Array, FloatArray, IntArray
 
-# Landmarks followed from frame to frame; they only need to place the view within reach of alignment
-_FOLLOWED = 150
-_FLOW_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 0.03)
+# Flow ends after a step this small, px: far below its precision
+_FLOW_STEP_PX = 0.03
 _COLUMNS = 16
 _NOT_APART = Pose.identity()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sighting:
+class VerifiedPose:
     """Where a camera stands by the landmarks of a place, rows (M,), which it shows at its keypoints, rows (M,)."""
 
     camera_from_world: Pose
@@ -45,11 +44,13 @@ class Sighting:
 
 def local_landmarks(world: KeyframeMap, reference: KeyframeRecord, config: TrackerConfig) -> IntArray:
     """Return rows of the landmarks that the reference keyframe and those covisible with it observe."""
-    ids = np.r_[reference.id, world.covisible(reference, minimum=5)[: config.local_keyframes - 1]]
+    ids = np.r_[
+        reference.id, world.covisible(reference, world.covisibility.local_landmarks)[: config.local_keyframes - 1]
+    ]
     return world.observed_by(ids)
 
 
-def follow(view: View, last: View, world: KeyframeMap, predicted: Pose) -> None:
+def follow(view: View, last: View, world: KeyframeMap, predicted: Pose, config: FlowConfig) -> None:
     """Find the landmarks that the last, settled view showed by optical flow, starting where the predicted pose puts
     them.
 
@@ -57,7 +58,8 @@ def follow(view: View, last: View, world: KeyframeMap, predicted: Pose) -> None:
     """
     last_rows = world.landmarks.rows(last.landmark_ids)
     rows = np.flatnonzero(last_rows >= 0)
-    rows = rows[_spread(last.xy[rows], world.landmarks.observations[last_rows[rows]], world.camera.width, _FOLLOWED)]
+    proof = world.landmarks.observations[last_rows[rows]]
+    rows = rows[_spread(last.xy[rows], proof, world.camera.width, config.landmarks)]
     start = world.camera.project(predicted.apply(world.landmarks.positions_m[last_rows[rows]]))
     inside = world.camera.contains(start)
     rows, start = rows[inside], view.shutter.to_image(start[inside]).astype(np.float32)
@@ -69,22 +71,26 @@ def follow(view: View, last: View, world: KeyframeMap, predicted: Pose) -> None:
         view.grey,
         np.ascontiguousarray(last.shutter.to_image(last.xy[rows]), np.float32).reshape(-1, 1, 2),
         np.ascontiguousarray(start).reshape(-1, 1, 2),
-        winSize=FLOW_WINDOW,
-        maxLevel=FLOW_LEVELS,
-        criteria=_FLOW_STOP,
+        winSize=(config.window_px, config.window_px),
+        maxLevel=config.levels,
+        criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, config.iterations, _FLOW_STEP_PX),
         flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
     )
     found = found[:, 0].astype(np.float64)
     good = (good.ravel() > 0) & world.camera.contains(found, 2.0)
     rows, xy = rows[good], view.shutter.to_middle(found[good])
     usable = view.usable(xy)
-    view.observe(last_rows[rows[usable]], xy[usable], FLOW_SIGMA_PX)
+    view.observe(last_rows[rows[usable]], xy[usable], config.sigma_px)
 
 
-def match_by_projection(view: View, world: KeyframeMap, rows: IntArray, radius_px: float, predicted: Pose) -> None:
+def match_by_projection(
+    view: View, world: KeyframeMap, rows: IntArray, radius_px: float, predicted: Pose, config: ProjectionConfig
+) -> None:
     """Find landmarks `rows` among the view's features near where the predicted pose puts them."""
-    projection = project(world.landmarks, rows, predicted, world.camera)
-    keypoints, owners = match_projection(projection, world.landmarks, view.features, view.tree, radius_px)
+    projection = project(world.landmarks, rows, predicted, world.camera, config=config)
+    keypoints, owners = match_projection(
+        projection, world.landmarks, view.features, view.tree, radius_px, config=config
+    )
     view.observe(projection.rows[owners], view.features.keypoints_xy[keypoints], view.features.scales[keypoints])
 
 
@@ -93,7 +99,7 @@ def match_by_appearance(
     world: KeyframeMap,
     keyframe: KeyframeRecord,
     matcher: Matcher,
-    max_error_px: float,
+    config: TrackerConfig,
     seed: int,
     motion: MotionFilter | None = None,
 ) -> Pose | None:
@@ -105,7 +111,7 @@ def match_by_appearance(
     """
     rows, keypoints = _matched(keyframe, view.features, matcher)
     xy = np.asarray(view.features.keypoints_xy[keypoints], np.float64)
-    result = widest_pose(world.landmarks.positions_m[rows], xy, world.camera, max_error_px, seed)
+    result = widest_pose(world.landmarks.positions_m[rows], xy, world.camera, config.max_error_px, seed)
     if result is None:
         return None
     pose, inliers = result
@@ -115,7 +121,8 @@ def match_by_appearance(
         xy = view.features.keypoints_xy[keypoints].astype(np.float64)
         sigmas_px = view.features.scales[keypoints].astype(np.float64)
         seen = PixelObservations(world.landmarks.positions_m[rows], xy, np.full(len(xy), np.nan), sigmas_px)
-        refined = refine_pose(pose, seen, world.camera, turning=TurningPrior(view.shutter, sigma_rad_s))
+        turning = TurningPrior(view.shutter, sigma_rad_s)
+        refined = refine_pose(pose, seen, world.camera, turning=turning, config=config.pose)
         if refined is not None and refined.shutter is not None:
             pose, inliers = refined.camera_from_world, refined.inliers
             view.turn(refined.shutter)
@@ -149,7 +156,7 @@ def widest_pose(
 
 def pose_by_appearance(
     world: KeyframeMap, keyframe: KeyframeRecord, features: Features, matcher: Matcher, max_error_px: float, seed: int
-) -> Sighting | None:
+) -> VerifiedPose | None:
     """Return where the camera of some features stands by the landmarks of a keyframe that they match and that agree, by
     RANSAC; None where too few do.
     """
@@ -159,7 +166,7 @@ def pose_by_appearance(
     if result is None:
         return None
     pose, inliers = result
-    return Sighting(pose, rows[inliers], keypoints[inliers])
+    return VerifiedPose(pose, rows[inliers], keypoints[inliers])
 
 
 def _matched(keyframe: KeyframeRecord, features: Features, matcher: Matcher) -> tuple[IntArray, IntArray]:
@@ -169,22 +176,25 @@ def _matched(keyframe: KeyframeRecord, features: Features, matcher: Matcher) -> 
     return rows[rows >= 0], matches.indices[rows >= 0, 1]
 
 
-def align_view(view: View, world: KeyframeMap, rows: IntArray, count: int) -> IntArray:
+def align_view(view: View, world: KeyframeMap, rows: IntArray, config: TrackerConfig) -> IntArray:
     """Find the landmarks `rows` by their patches where the view's pose puts them; return those that were looked for.
 
-    At most `count` landmarks are looked for, of those that have texture, spread over the image, the best proven first.
+    At most `max_landmarks` are looked for, of those that have texture, spread over the image, the best proven first.
     One that the view shows already moves to where its patch fits.
     """
     marks = world.landmarks
-    projection = project(marks, rows[marks.textured[rows]], view.pose, world.camera)
+    projection = project(marks, rows[marks.textured[rows]], view.pose, world.camera, config=config.projection)
     projection = projection.take(view.usable(projection.xy))
-    chosen = projection.take(_spread(projection.xy, marks.observations[projection.rows], world.camera.width, count))
+    proof, count = marks.observations[projection.rows], config.max_landmarks
+    chosen = projection.take(_spread(projection.xy, proof, world.camera.width, count))
     shown_at = np.full(marks.capacity, -1, np.int64)
     shown_at[view.landmark_rows] = np.arange(len(view.landmark_rows))
     at = shown_at[chosen.rows]
     start_xy = chosen.xy.copy()
     start_xy[at >= 0] = view.xy[at[at >= 0]]
-    xy, sigmas_px, trusted = align_landmarks(world, chosen.rows, view.pose, start_xy, view.float_image, view.shutter)
+    xy, sigmas_px, trusted = align_landmarks(
+        world, chosen.rows, view.pose, start_xy, view.float_image, view.shutter, config.alignment
+    )
     trusted &= view.usable(xy)
     better, new = trusted & (at >= 0), trusted & (at < 0)
     view.xy[at[better]], view.sigmas_px[at[better]] = xy[better], sigmas_px[better]
@@ -199,6 +209,7 @@ def align_landmarks(
     start_xy: FloatArray,
     image: Float32Array,
     shutter: Shutter,
+    config: AlignmentConfig,
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Return where landmarks `rows` (M,) lie in a float32 image by their patches, (M,2), the standard deviation of each
     coordinate, (M,) px, and which are trusted, (M,).
@@ -214,9 +225,10 @@ def align_landmarks(
         camera_from_world.rotation,
         camera_from_world.translation_m,
         world.camera,
+        config.max_magnification,
     )
-    xy, sigmas_px, trusted = align_patches(image, marks.patches[rows], warps, shutter.to_image(start_xy))
-    return shutter.to_middle(xy), np.hypot(sigmas_px, ALIGNED_SIGMA_PX), trusted & usable
+    xy, sigmas_px, trusted = align_patches(image, marks.patches[rows], warps, shutter.to_image(start_xy), config=config)
+    return shutter.to_middle(xy), np.hypot(sigmas_px, config.sigma_px), trusted & usable
 
 
 def _poses(world: KeyframeMap, keyframe_ids: IntArray) -> tuple[FloatArray, FloatArray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slamfront.config import TrackerConfig
+from slamfront.config import FlowConfig, TrackerConfig
 from slamfront.map import KeyframeMap, KeyframeRecord
 from slamfront.protocols import Matcher
 from slamfront.solve.motion import MotionState
@@ -13,13 +13,8 @@ from slamfront.tracking.local_map import (
     match_by_projection,
 )
 from slamfront.tracking.motion import MotionFilter
-from slamfront.tracking.view import FLOW_LEVELS, FLOW_WINDOW, View
-from slamfront.tracking.view_pose import is_credible, likeliest_pose, reach_px, solve_pose
-
-# After motion has been misjudged, landmarks are looked for this many times as far about where it puts them
-_WIDER = 2.5
-# How far optical flow reaches, px: half of its window, on the smallest image of the pyramid
-FLOW_REACH_PX = FLOW_WINDOW[0] / 2 * 2**FLOW_LEVELS
+from slamfront.tracking.pose_estimation import is_credible, likeliest_pose, reach_px, solve_pose
+from slamfront.tracking.view import View
 
 
 class Locator:
@@ -29,6 +24,7 @@ class Locator:
 
     def __init__(self, matcher: Matcher, config: TrackerConfig, seed: int) -> None:
         self._matcher, self._config, self._seed = matcher, config, seed
+        self._flow_reach_px = flow_reach_px(config.flow)
 
     def locate(
         self, view: View, last: View | None, world: KeyframeMap, reference: KeyframeRecord, motion: MotionFilter
@@ -40,19 +36,20 @@ class Locator:
         them anywhere within more than optical flow reaches, as after the first view.
         """
         association, predicted = self._config.association, motion.predict(view.frame.time_ns)
-        beyond = predicted is not None and reach_px(predicted, world) > FLOW_REACH_PX
+        beyond = predicted is not None and reach_px(predicted, world) > self._flow_reach_px
         if (association == "matcher" or beyond) and self._match(view, world, reference, motion):
             return True
         if predicted is not None:
             expected = predicted.camera_from_world
             if association != "projection" and last is not None:
-                follow(view, last, world, expected)
-                if self._settles(view, world, predicted):
+                follow(view, last, world, expected, self._config.flow)
+                if self._settles(view, world, predicted, beyond):
                     return True
             rows = local_landmarks(world, reference, self._config)
-            for wider in (1.0, _WIDER):
-                match_by_projection(view, world, rows, wider * self._config.search_radius_px, expected)
-                if self._settles(view, world, predicted):
+            for wider in (1.0, self._config.projection.wider):
+                radius_px = wider * self._config.search_radius_px
+                match_by_projection(view, world, rows, radius_px, expected, self._config.projection)
+                if self._settles(view, world, predicted, beyond):
                     return True
         view.forget()
         tried = association == "matcher" or beyond
@@ -61,18 +58,29 @@ class Locator:
     def _match(self, view: View, world: KeyframeMap, reference: KeyframeRecord, motion: MotionFilter) -> bool:
         """Return whether landmarks of the reference keyframe determine the view's pose."""
         config = self._config
-        pose = match_by_appearance(view, world, reference, self._matcher, config.max_error_px, self._seed, motion)
+        pose = match_by_appearance(view, world, reference, self._matcher, config, self._seed, motion)
         if pose is None or not solve_pose(view, world, pose, config, ranged=False):
             return False
         # Guided by them, others are found among the features nearby
         rows, pose = local_landmarks(world, reference, config), view.pose
-        match_by_projection(view, world, rows, config.search_radius_px, pose)
+        match_by_projection(view, world, rows, config.search_radius_px, pose, config.projection)
         return solve_pose(view, world, pose, config, ranged=False) > 0 and view.determined(config)
 
-    def _settles(self, view: View, world: KeyframeMap, predicted: MotionState) -> bool:
-        """Return whether twice the landmarks that are needed agree with the likeliest pose, and it is credible."""
-        config, enough = self._config, 2 * self._config.min_inliers
+    def _settles(self, view: View, world: KeyframeMap, predicted: MotionState, beyond: bool) -> bool:
+        """Return whether twice the landmarks that are needed agree with the likeliest pose, and it is credible.
+
+        Beyond its reach a search finds what looks alike near where it starts, and that agrees on no motion: most have
+        to agree then.
+        """
+        config, enough = self._config, self._config.relocalization.inlier_factor * self._config.min_inliers
+        if beyond:
+            enough = max(enough, (len(view.xy) + 1) // 2)
         pose = likeliest_pose(view, world, predicted, config, self._seed)
         if pose is None or solve_pose(view, world, pose, config, ranged=False) < enough:
             return False
         return is_credible(view, predicted, config)
+
+
+def flow_reach_px(config: FlowConfig) -> float:
+    """Return how far optical flow reaches, px: half of its window, on the smallest image of the pyramid."""
+    return float(config.window_px / 2 * 2**config.levels)

@@ -6,22 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 
+from slamfront.config import MotionConfig
 from slamfront.geometry.pose import Sim3
 from slamfront.solve.motion import MotionNoise, MotionState, PoseMeasurement, first_state, predict, update, widened
 from slamfront.solve.motion_noise import NoiseEstimator
 from slamfront.types import FloatArray
 
-# After a gap longer than this the old velocity says nothing
-_MAX_GAP_S = 0.5
-# How fast a hand turns that nothing is known about, rad/s
-_UNKNOWN_TURN_RAD_S = 1.0
-
 
 class MotionFilter:
     """Filters measured poses by the motion that they show, and learns from them how rough that motion is."""
 
-    def __init__(self) -> None:
-        self._noise = NoiseEstimator()
+    def __init__(self, config: MotionConfig) -> None:
+        self._config, self._noise = config, NoiseEstimator(config)
         self._state: MotionState | None = None
 
     def predict(self, time_ns: int) -> MotionState | None:
@@ -34,10 +30,10 @@ class MotionFilter:
         Points in the camera frame move by the cross product of this vector with themselves.
         """
         if self._state is None:
-            return np.zeros(3), _UNKNOWN_TURN_RAD_S
+            return np.zeros(3), self._config.unknown_turning_rad_s
         predicted = self._predicted(self._state, time_ns)
         sigma = float(np.sqrt(predicted.covariance[6:9, 6:9].diagonal().max()))
-        return predicted.velocity[:3], min(sigma, _UNKNOWN_TURN_RAD_S)
+        return predicted.velocity[:3], min(sigma, self._config.unknown_turning_rad_s)
 
     def turning(self, measured: PoseMeasurement) -> tuple[FloatArray, float]:
         """Return how the camera turns at the time of a measured pose, (3,) rad/s, and the standard deviation of each
@@ -48,15 +44,15 @@ class MotionFilter:
             return self.angular_velocity(measured.time_ns)
         known = _updated(self._predicted(state, measured.time_ns), measured, self._noise.noise)
         sigma = float(np.sqrt(known.covariance[6:9, 6:9].diagonal().max()))
-        return known.velocity[:3], min(sigma, _UNKNOWN_TURN_RAD_S)
+        return known.velocity[:3], min(sigma, self._config.unknown_turning_rad_s)
 
     def observe(self, measured: PoseMeasurement) -> MotionState:
         """Return pose and velocity at the time of a measured pose, in the light of it and of those before."""
         self._noise.observe(measured)
         noise, state = self._noise.noise, self._state
         gap_s = np.inf if state is None else 1e-9 * (measured.time_ns - state.time_ns)
-        if state is None or not 0 <= gap_s <= _MAX_GAP_S:
-            self._state = first_state(measured, noise)
+        if state is None or not 0 <= gap_s <= self._config.max_gap_s:
+            self._state = first_state(measured, noise, config=self._config)
         else:
             self._state = _updated(predict(state, measured.time_ns, noise)[0], measured, noise)
         return self._state
@@ -88,7 +84,7 @@ class MotionFilter:
     def _predicted(self, state: MotionState, time_ns: int) -> MotionState:
         """Return the state at a time; after a long gap the camera stands, as far as is known, where it was."""
         gap_s = 1e-9 * (time_ns - state.time_ns)
-        if gap_s > _MAX_GAP_S:
+        if gap_s > self._config.max_gap_s:
             state = replace(state, velocity=np.zeros(6))
         return predict(state, time_ns, self._noise.noise)[0] if gap_s > 0 else state
 

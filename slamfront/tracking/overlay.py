@@ -12,6 +12,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from slamfront.config import OverlayConfig
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
 from slamfront.imaging import grey, painted_over
@@ -21,20 +22,6 @@ from slamfront.types import BoolArray, Float32Array, FloatArray, Frame, Image, r
 
 # Cells along the width of an image, at least, and averaged pixels along a side of a cell
 _COLUMNS, _CELL = 32, 5
-# Deviation of an averaged pixel's change, grey levels, where nothing moves: noise, compression and what light does
-_CHANGE_SIGMA = 2.0
-# Pixels that change together count as one
-_TOGETHER = 4
-# What one frame says at most, as a logarithm of likelihoods: frames that follow each other see much the same
-_MOST = 2.0
-# From here on a cell is of an overlay, 1000 to 1; evidence is kept up to twice that, so that it can be outweighed
-_SURE = 7.0
-# The camera's motion puts points this far off, px, as landmarks are that it is told by
-_SHIFT_SIGMA_PX = 0.5
-# An image is compared with one that is at most this many frames older: later the light and the scene are others
-_OLDEST = 15
-# Cells of an overlay have others of it beside them
-_LEAST_BESIDE = 3
 
 
 class OverlayFinder:
@@ -44,7 +31,8 @@ class OverlayFinder:
     evidence float (R,C): the logarithm of how much likelier each cell of the image is to stay than to show the scene
     """
 
-    def __init__(self, camera: Camera) -> None:
+    def __init__(self, camera: Camera, config: OverlayConfig) -> None:
+        self._config = config
         self._step = max(1, camera.width // (_COLUMNS * _CELL))
         side = self._step * _CELL
         columns, rows = max(1, camera.width // side), max(1, camera.height // side)
@@ -88,14 +76,14 @@ class OverlayFinder:
         self._motion = now_from_before @ self._motion
         self._age += 1
         shifts_px = self._least_shifts(self._motion, nearest_m, depths_m)
-        if np.median(np.linalg.norm(shifts_px, axis=1)) < self._step and self._age < _OLDEST:
+        if np.median(np.linalg.norm(shifts_px, axis=1)) < self._step and self._age < self._config.max_age:
             return
         self._keep(small)
         says = self._says(small, before, shifts_px)
         # Where most of what the cells say is that they stay, the camera stands still, and its motion is wrong
         if says.sum() >= 0:
             return
-        self.evidence = np.clip(self.evidence + says, -_SURE, 2 * _SURE)
+        self.evidence = np.clip(self.evidence + says, -self._config.decided, 2 * self._config.decided)
         self._draw()
 
     def _keep(self, small: Float32Array) -> None:
@@ -126,7 +114,7 @@ class OverlayFinder:
         share = np.clip(-np.einsum("ni,ni->n", far, way) / np.maximum(length, 1e-12), 0.0, 1.0)
         least = np.nan_to_num(far + share[:, None] * way)
         size = np.linalg.norm(least, axis=1, keepdims=True)
-        return np.asarray(least * np.clip(1 - 3 * _SHIFT_SIGMA_PX / np.maximum(size, 1e-9), 0.0, 1.0))
+        return np.asarray(least * np.clip(1 - 3 * self._config.shift_sigma_px / np.maximum(size, 1e-9), 0.0, 1.0))
 
     def _says(self, small: Float32Array, before: Float32Array, shifts_px: FloatArray) -> FloatArray:
         """Return what two averaged images say for each cell (R,C): a logarithm of likelihoods, positive = it stays.
@@ -137,12 +125,12 @@ class OverlayFinder:
         shifts = (shifts_px / self._step).astype(np.float32).reshape(*self.evidence.shape, 2)
         moved = self._pixels_xy + cv2.resize(shifts, self._small, interpolation=cv2.INTER_LINEAR)
         shifted = cv2.remap(small, moved, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        stays = 2 * _CHANGE_SIGMA**2
+        stays = 2 * self._config.change_sigma**2
         moves = np.maximum(stays, self._variances(small - shifted))
         found = self._variances(small - before)
-        count = _CELL**2 / _TOGETHER
+        count = _CELL**2 / self._config.correlated_pixels
         says = count / 2 * (np.log(moves / stays) - found * (1 / stays - 1 / moves))
-        return np.clip(says, -_MOST, _MOST)
+        return np.clip(says, -self._config.max_evidence, self._config.max_evidence)
 
     def _variances(self, change: Float32Array) -> FloatArray:
         """Return the variance of a change in each cell (R,C); one that is the same all over a cell is the light's."""
@@ -154,9 +142,11 @@ class OverlayFinder:
 
     def _draw(self) -> None:
         """Make the mask anew where the cells of the overlay have changed; cells beside them show some of it too."""
-        cells: Image = (self.evidence > _SURE).astype(np.uint8)
+        cells: Image = (self.evidence > self._config.decided).astype(np.uint8)
         beside = cv2.filter2D(cells, -1, np.ones((3, 3)), borderType=cv2.BORDER_CONSTANT)
-        cells = np.asarray(cv2.dilate(cells * (beside > _LEAST_BESIDE).astype(np.uint8), np.ones((3, 3), np.uint8)))
+        cells = np.asarray(
+            cv2.dilate(cells * (beside > self._config.min_beside).astype(np.uint8), np.ones((3, 3), np.uint8))
+        )
         if np.array_equal(cells, self._cells):
             return
         self._cells = cells
@@ -172,8 +162,8 @@ class Overlay:
     mask hides has no say in it.
     """
 
-    def __init__(self, camera: Camera) -> None:
-        self._finder = OverlayFinder(camera)
+    def __init__(self, camera: Camera, config: OverlayConfig) -> None:
+        self._finder = OverlayFinder(camera, config)
         self._before: Pose | None = None
         self._own_mask: BoolArray | None = None
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from scipy.stats import binom, t
 
+from slamfront.solve.statistics import MAD_TO_SIGMA
 from slamfront.types import BoolArray, FloatArray, Image, IntArray
 
 log = logging.getLogger(__name__)
@@ -183,9 +184,9 @@ class PairCheck:
         if abs(later) - sure > _IN_STEP:
             rows_px = float(np.median(np.abs(np.concatenate(self._rows_px))))
             self.finding = (
-                f"the right images seem to be taken {abs(later):.1f} frames {'later' if later > 0 else 'earlier'} than "
-                f"the left ones (+-{sigma:.2f}, by {len(self._terms)} frames): the rows of matches differ by "
-                f"{rows_px:.1f} px, as they move between frames"
+                f"the images of a pair are out of step: the right ones seem to be taken {abs(later):.1f} frames "
+                f"{'later' if later > 0 else 'earlier'} than the left ones (+-{sigma:.2f}, by {len(self._terms)} "
+                f"frames): the rows of matches differ by {rows_px:.1f} px, as they move between frames"
             )
 
 
@@ -234,7 +235,7 @@ def _fitted(terms: FloatArray, rows_px: FloatArray, start: float) -> tuple[Float
     solution: np.ndarray = np.zeros(terms.shape[1])
     weights, sigma_px = np.ones(len(terms)), _ROW_SIGMA_PX
     for _ in range(_ROUNDS):
-        sigma_px = max(_ROW_SIGMA_PX, 1.4826 * float(np.median(np.abs(errors))))
+        sigma_px = max(_ROW_SIGMA_PX, MAD_TO_SIGMA * float(np.median(np.abs(errors))))
         weights = (1 + (errors / (_OFF * sigma_px)) ** 2) ** -2
         weighted = terms * weights[:, None]
         solution = np.asarray(np.linalg.lstsq(weighted.T @ terms, weighted.T @ rows_px, rcond=1e-10)[0])

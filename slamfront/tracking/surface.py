@@ -12,24 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slamfront.config import DepthConfig
+from slamfront.solve.statistics import MAD_TO_SIGMA
 from slamfront.types import BoolArray, FloatArray, IntArray
 
-# Pixels up to this far around are looked at, and with this deviation, px, they count less the farther away they are
-_RADIUS, _SPREAD_PX = 2, 1.0
-# Fewer pixels do not tell a plane, nor that one of them is wrong
-_MIN_PIXELS = 3
-# How surfaces slant: one deviation is 63 degrees. It has a say only where few pixels are left
-_SLANT = 2.0
-# Rounds in which pixels off the surface lose weight (Geman and McClure), from how many deviations on: 99.7 % lie below
-_ROUNDS, _OFF = 3, 3.0
-# Of what is seen around at most this share lies elsewhere: a single wrong value has less, the far side of an edge more
-_MOST_ELSEWHERE = 0.2
-# Missing pixels move the middle of what is seen around by at most so much, which scattered ones rarely do: the straight
-# rim of a hole does where it is within 1.5 px. Depth is carried between pixels, and not out over such a rim, for the
-# holes of depth cameras begin at the edges of things
-_FARTHEST_MIDDLE_PX = 0.3
-# Places along each side of an image that tell how noisy it is, and the deviation of a normal error over its median size
-_SAMPLES, _DEVIATION = 12, 1.4826
+# Pixels up to this far around are looked at, counting less the farther away they are
+_RADIUS = 2
+# Rounds in which pixels off the surface lose weight (Geman and McClure), beyond `outlier_sigmas`
+_ROUNDS = 3
+# Places along each side of an image that tell how noisy it is
+_SAMPLES = 12
 
 _Y, _X = (d.ravel() for d in np.mgrid[-_RADIUS : _RADIUS + 1, -_RADIUS : _RADIUS + 1])
 _PLANE = np.stack([np.ones(_X.size), _X, _Y], 1)
@@ -41,15 +33,19 @@ class SurfaceDepth:
 
     disparity_times_depth  px m, what a disparity is times its depth
     focal_px               the focal length
-    noise_px               deviation of a pixel's depth, as disparity; an image that shows more noise counts as noisier
+    noise_px               deviation of a pixel's depth, as disparity: `config`'s, or more where the image shows more
     """
 
     def __init__(
-        self, depth_m: NDArray[np.floating[Any]], disparity_times_depth: float, focal_px: float, noise_px: float
+        self,
+        depth_m: NDArray[np.floating[Any]],
+        disparity_times_depth: float,
+        focal_px: float,
+        config: DepthConfig,
     ) -> None:
         self._depth_m, self._disparity_times_depth, self._focal_px = depth_m, disparity_times_depth, focal_px
-        self.noise_px = noise_px
-        self.noise_px = max(noise_px, self._shown_noise_px())
+        self._config, self.noise_px = config, config.rgbd_noise_px
+        self.noise_px = max(self.noise_px, self._shown_noise_px())
 
     def at(self, pixels_xy: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the disparities (N,) at pixels (N,2), and their deviations (N,), px.
@@ -58,17 +54,17 @@ class SurfaceDepth:
         """
         middles, beside = _nearest(pixels_xy)
         values = self._around(middles)
-        all_near = _nearness(beside) * self._contains(middles)
+        all_near = _nearness(beside, self._config.surface_sigma_px) * self._contains(middles)
         near = all_near * (values > 0)
         total = np.maximum(near.sum(1), 1e-12)
         planes, covariances, errors = self._fitted(values, near)
-        elsewhere = (near * (np.abs(errors) > _OFF * self.noise_px)).sum(1) / total
+        elsewhere = (near * (np.abs(errors) > self._config.outlier_sigmas * self.noise_px)).sum(1) / total
         away_px = np.linalg.norm(_middles(near) - _middles(all_near), axis=1)
         here = np.concatenate([np.ones((len(near), 1)), beside], 1)
         disparities = np.einsum("ni,ni->n", here, planes)
         variances = np.einsum("ni,nij,nj->n", here, covariances, here)
-        sound = (np.count_nonzero(values, axis=1) >= _MIN_PIXELS) & (disparities > 0)
-        sound &= (elsewhere <= _MOST_ELSEWHERE) & (away_px <= _FARTHEST_MIDDLE_PX)
+        sound = (np.count_nonzero(values, axis=1) >= self._config.min_pixels) & (disparities > 0)
+        sound &= (elsewhere <= self._config.max_elsewhere) & (away_px <= self._config.max_off_centre_px)
         return np.where(sound, disparities, np.nan), np.where(sound, self.noise_px * np.sqrt(variances), np.nan)
 
     def _around(self, middles: IntArray) -> FloatArray:
@@ -92,14 +88,14 @@ class SurfaceDepth:
         Iteratively reweighted least squares, with a prior on the slopes.
         """
         typical = _weighted_median(values, near)[:, None]
-        slope_px = np.maximum(_SLANT / self._focal_px * typical, 1e-9)
+        slope_px = np.maximum(self._config.slant / self._focal_px * typical, 1e-9)
         prior = np.zeros((len(near), 3, 3))
         prior[:, 0, 0] = 1e-12  # where nothing is known there is still a solution
         prior[:, 1, 1] = prior[:, 2, 2] = (self.noise_px / slope_px[:, 0]) ** 2
         # At first a value may be off by as much as surfaces slant
         errors, scale_px = values - typical, np.hypot(self.noise_px, slope_px * np.hypot(_X, _Y))
         for _ in range(_ROUNDS):
-            weights = near / (1 + (errors / (_OFF * scale_px)) ** 2) ** 2
+            weights = near / (1 + (errors / (self._config.outlier_sigmas * scale_px)) ** 2) ** 2
             inverse = np.linalg.inv((weights @ _PRODUCTS).reshape(-1, 3, 3) + prior)
             planes = np.einsum("nij,nj->ni", inverse, (weights * values) @ _PLANE)
             errors, scale_px = values - planes @ _PLANE.T, np.full_like(near, self.noise_px)
@@ -112,10 +108,10 @@ class SurfaceDepth:
         height, width = self._depth_m.shape
         middles = np.meshgrid(np.linspace(0, width - 1, _SAMPLES), np.linspace(0, height - 1, _SAMPLES))
         values = self._around(np.rint(np.stack([m.ravel() for m in middles], 1)).astype(np.int64))
-        values = values[np.count_nonzero(values, axis=1) > 2 * _MIN_PIXELS]
-        near = _nearness(np.zeros((len(values), 2))) * (values > 0)
+        values = values[np.count_nonzero(values, axis=1) > 2 * self._config.min_pixels]
+        near = _nearness(np.zeros((len(values), 2)), self._config.surface_sigma_px) * (values > 0)
         errors = np.abs(self._fitted(values, near)[2])[values > 0]
-        return _DEVIATION * float(np.median(errors)) if len(errors) else 0.0
+        return MAD_TO_SIGMA * float(np.median(errors)) if len(errors) else 0.0
 
 
 def _nearest(pixels_xy: FloatArray) -> tuple[IntArray, FloatArray]:
@@ -124,10 +120,10 @@ def _nearest(pixels_xy: FloatArray) -> tuple[IntArray, FloatArray]:
     return middles, pixels_xy - middles
 
 
-def _nearness(beside: FloatArray) -> FloatArray:
+def _nearness(beside: FloatArray, sigma_px: float) -> FloatArray:
     """Return what pixels around places count, (N,25), that lie `beside` (N,2) the middle one."""
     squares = (_X - beside[:, :1]) ** 2 + (_Y - beside[:, 1:]) ** 2
-    return np.asarray(np.exp(-0.5 / _SPREAD_PX**2 * squares))
+    return np.asarray(np.exp(-0.5 / sigma_px**2 * squares))
 
 
 def _middles(weights: FloatArray) -> FloatArray:

@@ -19,7 +19,7 @@ from slamfront.patches import PATCH_SIZE
 from slamfront.protocols import Extractor
 from slamfront.solve.motion import PoseMeasurement
 from slamfront.solve.pnp import is_determined
-from slamfront.tracking.ranging import Ranging
+from slamfront.tracking.depth_source import DepthSource
 from slamfront.types import (
     BoolArray,
     Features,
@@ -31,11 +31,6 @@ from slamfront.types import (
     LandmarkObservations,
 )
 
-# Standard deviation of a landmark's pixel, px: aligned to its patch, and followed from the last frame only
-ALIGNED_SIGMA_PX = 0.5
-FLOW_SIGMA_PX = 1.5
-FLOW_WINDOW = (17, 17)
-FLOW_LEVELS = 3
 # Variance of a pose that is exact by definition: far below what images show, and well conditioned
 _EXACT = 1e-12
 _NOTHING: IntArray = np.zeros(0, np.int64)
@@ -64,9 +59,14 @@ class View:
     landmark_ids: IntArray
 
     def __init__(
-        self, frame: Frame, ranging: Ranging, extractor: Extractor, shutter: Shutter, shown_before: IntArray = _NOTHING
+        self,
+        frame: Frame,
+        depth_source: DepthSource,
+        extractor: Extractor,
+        shutter: Shutter,
+        shown_before: IntArray = _NOTHING,
     ) -> None:
-        self.frame, self.ranging, self.shutter = frame, ranging, shutter
+        self.frame, self.depth_source, self.shutter = frame, depth_source, shutter
         self.predicted_shutter = shutter
         self.shown_before = shown_before
         self.camera_from_world: Pose | None = None
@@ -138,7 +138,7 @@ class View:
         # The same points when distances were measured
         then_xy, deeper = self.shutter.later(self.shutter.to_image(xy), self.frame.depth_delay_s)
         expected = None if expected_disparity is None else then_xy[:, 0] - expected_disparity
-        return xy[:, 0] - (then_xy[:, 0] - self.ranging.right_x(then_xy, expected)) * deeper
+        return xy[:, 0] - (then_xy[:, 0] - self.depth_source.right_x(then_xy, expected)) * deeper
 
     def observe(self, landmark_rows: IntArray, xy: NDArray[Any], sigmas_px: NDArray[Any] | float) -> None:
         """Let the view show landmarks (K,) at pixels (K,2), and nothing else."""
@@ -181,8 +181,8 @@ class View:
             self.xy[rows].astype(np.float32),
             self.right_x[rows].astype(np.float32),
             self.sigmas_px[rows].astype(np.float32),
-            self.ranging.disparity_sigma_px,
-            self.ranging.disparity_offset_px,
+            self.depth_source.disparity_sigma_px,
+            self.depth_source.disparity_offset_px,
         )
 
     def forget(self) -> None:
@@ -193,11 +193,6 @@ class View:
         self.moving_rows = np.zeros(0, np.int64)
 
 
-def origin_of(view: View) -> PoseMeasurement:
-    """Return the pose of a view with which a map begins: it is where it is by definition."""
-    return exact_pose(view.frame.time_ns, view.pose)
-
-
-def exact_pose(time_ns: int, camera_from_world: Pose) -> PoseMeasurement:
-    """Return a pose that is taken as it is, at a time."""
-    return PoseMeasurement(time_ns, camera_from_world, _EXACT * np.eye(6))
+def exact_pose(time_ns: int, camera_from_world: Pose, depth_m: float = 1.0) -> PoseMeasurement:
+    """Return a pose that is taken as it is, at a time, as that of a view with which a map begins."""
+    return PoseMeasurement(time_ns, camera_from_world, _EXACT * np.eye(6), None, depth_m)

@@ -19,12 +19,13 @@ def landmark_warps(
     camera_from_world_rotation: FloatArray,
     camera_from_world_translation_m: FloatArray,
     camera: Camera,
+    max_magnification: float,
 ) -> tuple[FloatArray, BoolArray]:
     """Return the warps (M,2,2) from image offsets to offsets in landmarks' patches, and which of them are usable.
 
     anchor_rotations (M,3,3), anchor_positions_m (M,3): world_from_camera of each landmark's anchor keyframe. A landmark
-    is taken as a small plane parallel to the image plane of its anchor. A warp that shrinks or magnifies more than
-    twice is not usable.
+    is taken as a small plane parallel to the image plane of its anchor. A warp that shrinks or magnifies more
+    than `max_magnification` is not usable.
     """
     positions = landmarks.positions_m[rows]
     in_anchor = np.einsum("nji,nj->ni", anchor_rotations, positions - anchor_positions_m)
@@ -36,5 +37,5 @@ def landmark_warps(
     slope = in_camera[:, :2] / z[:, None]
     image_from_patch = (across[:, :2] - slope[:, :, None] * across[:, 2:3]) / z[:, None, None]
     image_from_patch = image_from_patch * np.array([[camera.fx], [camera.fy]])
-    patch_from_image, usable = inverses(image_from_patch)
+    patch_from_image, usable = inverses(image_from_patch, max_magnification)
     return patch_from_image, usable & (in_anchor[:, 2] > 0) & (in_camera[:, 2] > 0)

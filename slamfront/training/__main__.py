@@ -9,9 +9,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from slamfront import config
 from slamfront.training.loop import train
-from slamfront.training.recipe import Recipe
+from slamfront.training.recipe import load_recipe
 
 
 def main() -> None:
@@ -25,7 +24,7 @@ def main() -> None:
     parser.add_argument("--overfit", action="store_true", help="see the first batch alone")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    train(config.load(given.recipe, Recipe), given.folder, given.overfit, given.steps)
+    train(load_recipe(given.recipe), given.folder, given.overfit, given.steps)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,11 +19,13 @@ from slamfront import config
 from slamfront.config import Settings, Share
 from slamfront.errors import TrainingError
 from slamfront.models.detection import refine_subpixel, score_map, select_keypoints, suppress_non_maxima
+from slamfront.models.digests import digest_of
 from slamfront.models.superpoint import DenseExtractor
-from slamfront.training.datasets import read_photograph
-from slamfront.training.homographies import WarpConfig, random_homography, warp, warped_area
-from slamfront.training.labels import ImageLabels, load_labels, photographs_in, save_labels
-from slamfront.training.rendered_file import RenderedPairs, RenderedView, holds_views
+from slamfront.training.data.datasets import read_photograph
+from slamfront.training.data.homographies import random_homography, warp, warped_area
+from slamfront.training.data.labels import ImageLabels, load_labels, photographs_in, save_labels
+from slamfront.training.data.rendered_file import RenderedPairs, RenderedView, holds_views
+from slamfront.training.recipe import WarpConfig
 from slamfront.types import Float32Array, Image
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ def label(
     are no images are left out with a warning.
     """
     images = images_of(source)
-    origin = f"{_digest(network)} {config.to_mapping(adaptation)}"
+    origin = f"{digest_of(network)} {config.to_mapping(adaptation)}"
     labels, earlier = load_labels(out) if out.is_file() else ({}, origin)
     if earlier != origin:
         raise TrainingError(f"{out}: holds the labels of another network or configuration: choose another file")
@@ -137,10 +138,3 @@ def images_of(source: Path) -> dict[str, Callable[[], Image]]:
 
 def _image_of(load: Callable[[], RenderedView]) -> Image:
     return load().image
-
-
-def _digest(network: DenseExtractor) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        digest.update(name.encode() + tensor.float().contiguous().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]

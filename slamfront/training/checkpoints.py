@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from slamfront.errors import OutputError, WeightsError, refused_as
+from slamfront.writing import written_whole
 
 _VERSION = 1
 
@@ -36,13 +36,11 @@ class TrainingState:
 
 def save_training(path: Path, state: TrainingState) -> None:
     """Write a checkpoint, whole or not at all; OutputError where it cannot be written."""
-    whole = path.with_name(f".{path.name}.{os.getpid()}")
     fields = {name: getattr(state, name) for name in TrainingState.__dataclass_fields__}
     try:
-        torch.save({"version": _VERSION, **fields}, whole)
-        whole.replace(path)
+        with written_whole(path) as whole:
+            torch.save({"version": _VERSION, **fields}, whole)
     except (OSError, RuntimeError) as error:
-        whole.unlink(missing_ok=True)
         raise OutputError(f"{path}: the checkpoint cannot be written ({error})") from error
 
 

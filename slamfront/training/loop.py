@@ -1,4 +1,4 @@
-"""The training loop: steps, running mean, checkpoints, figures; on a CPU, on a GPU, or on several through torchrun."""
+"""The training loop: steps, EMA, checkpoints, figures; on a CPU, on a GPU, or on several through torchrun."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from typing import Any, cast
 
 import torch
 import torch.distributed as dist
-import yaml
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
@@ -24,8 +23,9 @@ from slamfront import config
 from slamfront.errors import OutputError, TrainingError, refused_as
 from slamfront.models.precision import cpu_has_bfloat16
 from slamfront.training.checkpoints import TrainingState, load_training, save_training
-from slamfront.training.recipe import Recipe, ScheduleRecipe
-from slamfront.training.tasks import Model, Task, new_model, task_of
+from slamfront.training.recipe import Recipe, ScheduleRecipe, recipe_of_checkpoint
+from slamfront.training.tasks.registry import new_model, task_of
+from slamfront.training.tasks.task import Model, Task
 
 log = logging.getLogger(__name__)
 
@@ -108,15 +108,15 @@ class _Training:
             log.warning("step %d has no finite gradient and is left out", self._step)
         else:
             self._optimizer.step()
-        self._average(min(schedule.average, (1 + self._step) / (10 + self._step)))
+        self._update_ema(min(schedule.ema, (1 + self._step) / (10 + self._step)))
         return {name: loss.detach() for name, loss in losses.items()}
 
     @torch.no_grad()
-    def _average(self, memory: float) -> None:
+    def _update_ema(self, decay: float) -> None:
         learned = self._model.state_dict()
         for name, mean in self._averaged.state_dict().items():
             if mean.dtype.is_floating_point:
-                mean.lerp_(learned[name], 1 - memory)
+                mean.lerp_(learned[name], 1 - decay)
             else:
                 mean.copy_(learned[name])
 
@@ -154,7 +154,7 @@ class _Training:
             return
         state = load_training(path)
         # What a recipe does not name has its default, also where it was written before there was such a key.
-        if config.from_mapping(Recipe, yaml.safe_load(state.recipe)) != self._recipe:
+        if recipe_of_checkpoint(state.recipe, f"the recipe in {path}") != self._recipe:
             raise TrainingError(f"{path} is of another recipe: choose another folder, or remove it")
         with refused_as(TrainingError, f"{path} does not fit its own recipe, or is damaged"):
             self._model.load_state_dict(state.model)

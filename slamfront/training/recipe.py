@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
 
+from slamfront import config
 from slamfront.config import Count, Settings, Share
-from slamfront.training.homographies import WarpConfig
-from slamfront.training.photometric import PhotometricConfig
+from slamfront.errors import ConfigError, WeightsError
+from slamfront.reading import MOST_YAML_BYTES, load_yaml, read_text
 
 Often = Annotated[int, Interval(ge=1, le=10**9)]
 """Every so many steps."""
 Weight = Annotated[float, Interval(ge=0, le=1e6)]
+
+RENAMED = {
+    ("network", "settled_layers"): "frozen_layers",
+    ("loss", "agreement_weight"): "consistency_weight",
+    ("schedule", "thrifty"): "gradient_checkpointing",
+    ("schedule", "average"): "ema",
+}
+"""Former keys of recipes, by section: a file that has one is refused with the new name, a checkpoint is still read."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +37,48 @@ class NetworkRecipe(Settings, section="network"):
     layers: Annotated[int, Interval(ge=1, le=64)] | None = None
     """Layers of LightGlue, where it is not to have as many as its kind: fewer learn in less time, and a deeper network
     can begin with them."""
-    settled_layers: Annotated[int, Interval(ge=0, le=64)] = 0
-    """First layers of LightGlue that stay as they are, while those behind them learn."""
+    frozen_layers: Annotated[int, Interval(ge=0, le=64)] = 0
+    """First layers of LightGlue whose weights are frozen, while those behind them learn."""
+
+
+@dataclass(frozen=True)
+class WarpConfig(Settings, section="data.warp"):
+    """How far a random homography goes."""
+
+    rotation_deg: Annotated[float, Interval(ge=0, le=180)] = 45.0
+    """Turned by up to this much, either way."""
+    scale: Annotated[float, Interval(ge=1, le=10)] = 1.5
+    """Scaled by up to this factor, up or down."""
+    perspective: Annotated[float, Interval(ge=0, le=0.45)] = 0.15
+    """Corners are moved by up to this share of the sides."""
+    shift: Annotated[float, Interval(ge=0, le=10)] = 0.15
+    """Moved by up to this share of the sides."""
+
+
+@dataclass(frozen=True)
+class PhotometricConfig(Settings, section="data.light"):
+    """How much an image's light, sharpness and noise change; each change is drawn evenly up to its bound."""
+
+    brightness: Share = 0.2
+    """Added, as a share of white."""
+    contrast: Share = 0.5
+    """Factor about the mean: from 1 - this to 1 + this."""
+    gamma: Annotated[float, Interval(ge=1, le=10)] = 1.6
+    """Exponent, from one over this to this."""
+    shade: Share = 0.4
+    """Lights and shadows that vary slowly over the image: darker or brighter by this share."""
+    noise: Share = 0.04
+    """Standard deviation of white noise, as a share of white."""
+    blur_px: Annotated[float, Interval(ge=0, le=100)] = 1.2
+    """Standard deviation of a Gaussian blur."""
+    motion_px: Annotated[int, Interval(ge=0, le=100)] = 5
+    """Length of a motion blur."""
+    vignette: Share = 0.0
+    """Corners are darker by up to this share."""
+    coarser: Annotated[float, Interval(ge=1, le=10)] = 1.0
+    """Taken by a sensor with so many times larger pixels, and interpolated."""
+    jpeg: Annotated[int, Interval(ge=1, le=100)] = 100
+    """Lowest quality of a compression as JPEG; 100 compresses nothing."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +129,8 @@ class LossRecipe(Settings, section="loss"):
     """Contrastive loss over sampled keypoints, or the paper's over all cells."""
     descriptor_weight: Weight = 0.5
     """Weight beside the detector's loss."""
-    agreement_weight: Weight = 0.0
-    """Weight of the distance between the places that two views find for the same keypoints."""
+    consistency_weight: Weight = 0.0
+    """Weight of reprojection consistency: the distance between where two views find the same keypoints."""
     sigma_px: Annotated[float, Interval(ge=0.01, le=100)] = 0.6
     """Spread of the detector's targets."""
     temperature: Annotated[float, Interval(ge=0.001, le=100)] = 0.06
@@ -109,10 +158,10 @@ class ScheduleRecipe(Settings, section="schedule"):
     weight_decay: Annotated[float, Interval(ge=0, le=100)] = 1e-4
     clip: Annotated[float, Interval(ge=1e-9, le=1e9)] = 5.0
     """Longest gradient."""
-    thrifty: bool = False
+    gradient_checkpointing: bool = False
     """Compute the layers of LightGlue again for the gradient instead of keeping them: slower, for larger batches."""
-    average: Share = 0.998
-    """The weights that count are a running mean of the learned ones, with this memory."""
+    ema: Share = 0.998
+    """Decay of the exponential moving average (EMA) of the learned weights, which is what is validated and shipped."""
 
 
 @dataclass(frozen=True)
@@ -144,3 +193,31 @@ class Recipe(Settings):
     loss: LossRecipe = field(default_factory=LossRecipe)
     schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
     report: ReportRecipe = field(default_factory=ReportRecipe)
+
+
+def load_recipe(path: Path | str) -> Recipe:
+    """Return the recipe in a YAML file; ConfigError when it cannot be read or a key is refused."""
+    values = load_yaml(read_text(Path(path), ConfigError, MOST_YAML_BYTES), ConfigError, path)
+    for (section, old), new in RENAMED.items():
+        if isinstance(values, dict) and isinstance(values.get(section), dict) and old in values[section]:
+            raise ConfigError(f"{path}: unknown key '{section}.{old}': it is now '{section}.{new}'")
+    try:
+        return config.from_mapping(Recipe, values if values is not None else {})
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def recipe_of_checkpoint(text: str, name: str) -> Recipe:
+    """Return the recipe in a checkpoint, former keys included; WeightsError or ConfigError where it is none."""
+    return config.from_mapping(Recipe, _with_new_keys(load_yaml(text, WeightsError, name)))
+
+
+def _with_new_keys(values: Any) -> Any:
+    if not isinstance(values, dict):
+        return values
+    return {
+        section: {RENAMED.get((section, key), key): value for key, value in content.items()}
+        if isinstance(content, dict)
+        else content
+        for section, content in values.items()
+    }

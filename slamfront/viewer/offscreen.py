@@ -12,11 +12,11 @@ from pathlib import Path
 import cv2
 
 from slamfront.errors import OutputError, ViewerError
-from slamfront.trajectories import write_atomically
 from slamfront.types import Image, Snapshot
 from slamfront.viewer.picture import PICTURE_SIZE, compose, write_png
 from slamfront.viewer.rate import Rate
 from slamfront.viewer.scene import Follower
+from slamfront.writing import partial_path, write_atomically
 
 VIDEO_FRAMES_PER_S = 30
 _MARKER = ".slamfront-recording"
@@ -79,7 +79,7 @@ class _Video:
     """An MP4 file, written beside its place and moved there when it is complete."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._partial = path, path.with_name(f".{path.stem}.{os.getpid()}.mp4")
+        self._path, self._partial = path, partial_path(path, ".mp4")
         make_folder(path.parent)
         code = cv2.VideoWriter_fourcc(*"mp4v")  # type: ignore[attr-defined,unused-ignore]
         self._writer = cv2.VideoWriter(str(self._partial), code, VIDEO_FRAMES_PER_S, PICTURE_SIZE)

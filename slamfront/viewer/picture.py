@@ -12,10 +12,10 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from slamfront.errors import OutputError
-from slamfront.trajectories import write_atomically
 from slamfront.types import Float32Array, Image, Snapshot, State
 from slamfront.viewer.render import render
 from slamfront.viewer.scene import STATE_COLOURS, Colour, Follower, build_scene, image_rgb
+from slamfront.writing import write_atomically
 
 PICTURE_SIZE = (1280, 720)
 

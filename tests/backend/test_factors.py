@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gtsam.symbol_shorthand import L, X
 
-from slamfront.backend import BundleAdjustment, graph_from_window, keyframe_factors, landmark_key, pose_key
+from slamfront.backend import BundleAdjustment, graph_from_problem, keyframe_factors, landmark_key, pose_key
 from slamfront.backend.residuals import chi_square
 from slamfront.config import BackendConfig
 from slamfront.errors import BackendError
@@ -25,9 +25,9 @@ def test_keys_are_those_of_gtsams_shorthand() -> None:
 
 
 @pytest.mark.parametrize("sensor", ["mono", "stereo", "rgbd"])
-def test_the_graph_of_a_window_has_its_optimum_at_the_truth(sensor: Sensor) -> None:
+def test_the_graph_of_a_problem_has_its_optimum_at_the_truth(sensor: Sensor) -> None:
     world = make_world(sensor)
-    result = _optimum(*graph_from_window(world.window))
+    result = _optimum(*graph_from_problem(world.problem))
     for i, pose in enumerate(world.poses):
         assert np.linalg.norm(result.atPose3(X(i)).translation() - pose.translation_m) < 1e-4
 
@@ -36,14 +36,14 @@ def test_the_graph_of_a_window_has_its_optimum_at_the_truth(sensor: Sensor) -> N
 def test_the_graphs_error_is_half_the_chi_square_of_the_residuals(sensor: Sensor) -> None:
     world = make_world(sensor, noise_px=0.5, fixed=2, disturb=0.05)
     # So wide a Huber threshold leaves every term quadratic; the priors are at their optimum.
-    graph, values = graph_from_window(world.window, BackendConfig(huber_px=1e6))
-    decided = np.array([values.exists(L(int(i))) for i in world.window.landmark_rows])
-    assert graph.error(values) == pytest.approx(0.5 * chi_square(world.window)[decided].sum(), rel=1e-9)
+    graph, values = graph_from_problem(world.problem, BackendConfig(huber_px=1e6))
+    decided = np.array([values.exists(L(int(i))) for i in world.problem.landmark_rows])
+    assert graph.error(values) == pytest.approx(0.5 * chi_square(world.problem)[decided].sum(), rel=1e-9)
 
 
 def test_the_poses_differ_from_the_truth_by_what_the_graphs_covariance_says() -> None:
     world = make_world("stereo", noise_px=0.5)
-    graph, values = graph_from_window(world.window)
+    graph, values = graph_from_problem(world.problem)
     result = _optimum(graph, values)
     marginals = gtsam.Marginals(graph, result)
     for i in range(2, 6):
@@ -55,7 +55,7 @@ def test_the_poses_differ_from_the_truth_by_what_the_graphs_covariance_says() ->
 
 def test_the_graph_can_be_added_to_another_graph() -> None:
     world = make_world("stereo")
-    graph, values = graph_from_window(world.window)
+    graph, values = graph_from_problem(world.problem)
     mine, mine_values = gtsam.NonlinearFactorGraph(), gtsam.Values()
     body = gtsam.symbol("b", 0)
     offset = gtsam.Pose3(gtsam.Rot3.Yaw(0.3), np.array([0.1, 0.0, 0.2]))
@@ -69,34 +69,34 @@ def test_the_graph_can_be_added_to_another_graph() -> None:
 
 
 @pytest.mark.parametrize("sensor", ["mono", "stereo", "rgbd"])
-def test_the_factors_of_keyframes_as_they_arise_add_up_to_the_window(sensor: Sensor) -> None:
+def test_the_factors_of_keyframes_as_they_arise_add_up_to_the_problem(sensor: Sensor) -> None:
     world = make_world(sensor)
     graph, values = gtsam.NonlinearFactorGraph(), gtsam.Values()
     hold = gtsam.noiseModel.Isotropic.Sigma(6, 1e-6)
     for i in range(6):
-        window = first_keyframes(world.window, i + 1)
-        added, initial = keyframe_factors(window, i)
+        problem = first_keyframes(world.problem, i + 1)
+        added, initial = keyframe_factors(problem, i)
         assert initial.exists(X(i))
         graph.push_back(added)
         values.insert(initial)
         if i < 2:
             graph.addPriorPose3(X(i), initial.atPose3(X(i)), hold)
-    whole, whole_values = graph_from_window(world.window)
+    whole, whole_values = graph_from_problem(world.problem)
     assert graph.size() == whole.size()
     assert sorted(values.keys()) == sorted(whole_values.keys())
     result = _optimum(graph, values)
     assert np.linalg.norm(result.atPose3(X(5)).translation() - world.poses[5].translation_m) < 1e-4
 
 
-def test_a_keyframe_that_is_not_in_the_window_is_refused() -> None:
+def test_a_keyframe_that_is_not_in_the_problem_is_refused() -> None:
     with pytest.raises(BackendError, match="no keyframe 99"):
-        keyframe_factors(make_world("mono").window, 99)
+        keyframe_factors(make_world("mono").problem, 99)
 
 
 def test_the_optimum_of_the_backend_is_that_of_the_public_graph() -> None:
     world = make_world("stereo", noise_px=0.3)
-    correction = BundleAdjustment(BackendConfig(max_iterations=40)).solve(world.window)
-    result = _optimum(*graph_from_window(world.window))
+    correction = BundleAdjustment(BackendConfig(max_iterations=40)).solve(world.problem)
+    result = _optimum(*graph_from_problem(world.problem))
     for i, position in zip(correction.keyframe_ids.tolist(), correction.positions_m):
         # They differ by the outliers, which the graph only weighs down.
         assert np.linalg.norm(result.atPose3(X(i)).translation() - position) < 3e-3

@@ -7,9 +7,9 @@ from tests.backend.worlds import make_world
 
 
 def test_the_null_backend_changes_nothing() -> None:
-    window = make_world("mono").window
-    correction = NullBackend().solve(window)
+    problem = make_world("mono").problem
+    correction = NullBackend().solve(problem)
     assert correction.keyframe_ids.tolist() == [2, 3, 4, 5]
-    assert np.array_equal(correction.positions_m, window.positions_m[2:])
-    assert np.array_equal(correction.landmarks_m, window.landmarks_m)
+    assert np.array_equal(correction.positions_m, problem.positions_m[2:])
+    assert np.array_equal(correction.landmarks_m, problem.landmarks_m)
     assert correction.outliers.shape == (0, 2)

@@ -7,12 +7,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from slamfront.backend import RemoteBackend, solve_pose_graph
+from slamfront.backend import PoseGraphOptimization, RemoteBackend
 from slamfront.config import BackendConfig
 from slamfront.geometry.pose import Pose, Sim3
 from slamfront.types import PoseGraph
 
 RADIUS_M = 4.0
+
+solve = PoseGraphOptimization().solve
 
 
 def ring(count: int, radius_m: float = RADIUS_M) -> list[Pose]:
@@ -70,7 +72,7 @@ def rmse_m(positions_m: np.ndarray, true_m: np.ndarray) -> float:
 def test_a_ring_that_drifted_closes(growth: float) -> None:
     true = ring(60)
     graph, true_m = graph_of(true, [right(true, 0, 59)], growth)
-    answer = solve_pose_graph(graph)
+    answer = solve(graph)
     assert answer.accepted.all()
     # What a single loop cannot tell, how the error was distributed along the way, stays
     assert rmse_m(answer.positions_m, true_m) < 0.3 * rmse_m(graph.positions_m, true_m)
@@ -84,17 +86,17 @@ def test_a_wrong_loop_is_dropped_and_the_right_one_kept(growth: float) -> None:
     true = ring(60)
     alone, _ = graph_of(true, [right(true, 0, 59)], growth)
     graph, _ = graph_of(true, [(10, 40, Pose.identity()), right(true, 0, 59)], growth)
-    answer = solve_pose_graph(graph)
+    answer = solve(graph)
     assert answer.accepted[graph.loops].tolist() == [False, True]
-    assert np.allclose(answer.positions_m, solve_pose_graph(alone).positions_m, atol=0.01)
+    assert np.allclose(answer.positions_m, solve(alone).positions_m, atol=0.01)
 
 
 def test_a_camera_that_turns_on_the_spot_may_drift_by_a_share_of_how_far_it_sees() -> None:
     """Steps of 1 cm are wrong by 7 mm each, in a room of 2 m."""
     true = ring(13, radius_m=0.02)
     graph, true_m = graph_of(true, [right(true, 0, 12)])
-    assert not solve_pose_graph(graph).accepted[-1], "of the way travelled this is more than odometry drifts"
-    answer = solve_pose_graph(replace(graph, seen_m=2.0))
+    assert not solve(graph).accepted[-1], "of the way travelled this is more than odometry drifts"
+    answer = solve(replace(graph, seen_m=2.0))
     assert answer.accepted.all()
     # What a single loop tells is where its end lies
     assert rmse_m(answer.positions_m[-1:], true_m[-1:]) < 0.2 * rmse_m(graph.positions_m[-1:], true_m[-1:])
@@ -102,7 +104,7 @@ def test_a_camera_that_turns_on_the_spot_may_drift_by_a_share_of_how_far_it_sees
 
 def test_nothing_moves_for_a_wrong_loop_alone() -> None:
     graph, _ = graph_of(ring(60), [(10, 40, Pose.identity())])
-    answer = solve_pose_graph(graph)
+    answer = solve(graph)
     assert not answer.accepted[-1]
     assert np.array_equal(answer.positions_m, graph.positions_m)
     assert np.array_equal(answer.rotations, graph.rotations)
@@ -122,7 +124,7 @@ def test_a_graph_that_agrees_with_itself_stays() -> None:
         np.arange(12) == 11,
         False,
     )
-    answer = solve_pose_graph(graph)
+    answer = solve(graph)
     assert answer.accepted.all()
     assert np.allclose(answer.positions_m, graph.positions_m, atol=1e-6)
 
@@ -130,7 +132,7 @@ def test_a_graph_that_agrees_with_itself_stays() -> None:
 def test_the_backend_process_gives_the_same_answer() -> None:
     true = ring(20)
     graph, _ = graph_of(true, [right(true, 0, 19)], growth=1.002)
-    here = solve_pose_graph(graph)
+    here = solve(graph)
     with RemoteBackend(BackendConfig()) as backend:
         there = backend.solve(graph)
     assert np.array_equal(here.positions_m, there.positions_m)

@@ -20,7 +20,7 @@ from slamfront.types import Correction
 from tests.backend.worlds import make_world
 
 ROOT = Path(__file__).parents[2]
-WINDOW = make_world("stereo", noise_px=0.5).window
+PROBLEM = make_world("stereo", noise_px=0.5).problem
 
 
 @pytest.fixture(scope="module")
@@ -50,47 +50,47 @@ def _assert_equal(first: Correction, second: Correction) -> None:
 
 
 def test_remote_answers_are_those_of_this_process(backend: RemoteBackend) -> None:
-    here = BundleAdjustment(BackendConfig()).solve(WINDOW)
-    there = backend.solve(WINDOW)
+    here = BundleAdjustment(BackendConfig()).solve(PROBLEM)
+    there = backend.solve(PROBLEM)
     _assert_equal(here, there)
     assert not there.positions_m.flags.writeable
 
 
 def test_what_disparities_are_off_by_is_asked_and_answered_remotely(backend: RemoteBackend) -> None:
     world = make_world(keyframes=8, fixed=1, landmarks=300)
-    window = replace(world.window, right_x=world.window.right_x - 0.2, offset_sigma_px=0.2)
-    correction = backend.solve(window)
+    problem = replace(world.problem, right_x=world.problem.right_x - 0.2, offset_sigma_px=0.2)
+    correction = backend.solve(problem)
     assert isinstance(correction.disparity_offset_px, float)
-    assert correction.disparity_offset_px == BundleAdjustment(BackendConfig()).solve(window).disparity_offset_px > 0
+    assert correction.disparity_offset_px == BundleAdjustment(BackendConfig()).solve(problem).disparity_offset_px > 0
 
 
-def test_windows_in_flight_are_answered_in_order(backend: RemoteBackend) -> None:
-    futures = [backend.submit(make_world("stereo", keyframes=k).window) for k in (3, 4, 5)]
+def test_problems_in_flight_are_answered_in_order(backend: RemoteBackend) -> None:
+    futures = [backend.submit(make_world("stereo", keyframes=k).problem) for k in (3, 4, 5)]
     assert [len(f.result().keyframe_ids) for f in futures] == [1, 2, 3]
 
 
-def test_a_window_that_breaks_the_backend_is_an_error_and_the_process_lives_on(backend: RemoteBackend) -> None:
+def test_a_problem_that_breaks_the_backend_is_an_error_and_the_process_lives_on(backend: RemoteBackend) -> None:
     process = backend.process_id
-    broken = make_world("stereo").window
+    broken = make_world("stereo").problem
     object.__setattr__(broken, "landmark_rows", broken.landmark_rows + 100_000)
     with pytest.raises(BackendError, match="the backend failed: .*Error"):
         backend.solve(broken)
     assert backend.process_id == process
-    _assert_equal(backend.solve(WINDOW), BundleAdjustment(BackendConfig()).solve(WINDOW))
+    _assert_equal(backend.solve(PROBLEM), BundleAdjustment(BackendConfig()).solve(PROBLEM))
 
 
-def test_a_killed_process_is_one_error_and_the_next_window_starts_anew(
+def test_a_killed_process_is_one_error_and_the_next_problem_starts_anew(
     backend: RemoteBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    backend.solve(WINDOW)
+    backend.solve(PROBLEM)
     process = backend.process_id
     assert process is not None
     os.kill(process, signal.SIGKILL)
     assert _ended(process)
     with pytest.raises(BackendError, match=r"process was lost \(exit -9\)"):
-        backend.solve(WINDOW)
+        backend.solve(PROBLEM)
     with caplog.at_level(logging.WARNING):
-        backend.solve(WINDOW)
+        backend.solve(PROBLEM)
     assert "starting a new backend process" in caplog.text
     assert backend.process_id not in (None, process)
 
@@ -103,12 +103,12 @@ def test_closing_ends_the_process_and_may_be_repeated() -> None:
     assert process is not None
     assert _ended(process)
     with pytest.raises(BackendError, match="closed"):
-        remote.solve(WINDOW)
+        remote.solve(PROBLEM)
 
 
-def test_closing_does_not_wait_for_windows_in_flight() -> None:
+def test_closing_does_not_wait_for_problems_in_flight() -> None:
     remote = RemoteBackend(BackendConfig())
-    futures = [remote.submit(WINDOW) for _ in range(20)]
+    futures = [remote.submit(PROBLEM) for _ in range(20)]
     start = time.monotonic()
     remote.close()
     assert time.monotonic() - start < 2.0
@@ -124,7 +124,7 @@ from slamfront.backend import RemoteBackend
 from slamfront.config import BackendConfig
 from tests.backend.worlds import make_world
 remote = RemoteBackend(BackendConfig(kind="none"))
-remote.solve(make_world("stereo").window)
+remote.solve(make_world("stereo").problem)
 assert "gtsam" not in sys.modules
 print(remote.process_id, flush=True)
 time.sleep(60)

@@ -8,14 +8,14 @@ import numpy as np
 
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
-from slamfront.types import Correction, Sensor, Window
+from slamfront.types import BundleAdjustmentProblem, Correction, Sensor
 
 
 @dataclass(frozen=True)
 class World:
-    """A window with perturbed unknowns, and the poses and landmarks (L,3) that it was made from."""
+    """A problem with perturbed unknowns, and the poses and landmarks (L,3) that it was made from."""
 
-    window: Window
+    problem: BundleAdjustmentProblem
     poses: list[Pose]
     landmarks_m: np.ndarray
 
@@ -46,7 +46,7 @@ def make_world(
     """Return a world seen by keyframes that move sideways, 15 cm a step, past landmarks at 3 to 8 m.
 
     Free poses start off by about 2 cm and 0.02 rad, landmarks by 5 cm, both times `disturb`. The noise is that of its
-    sigmas (`noise_px` times the keypoint's scale), and the window states sigmas of at least half a pixel.
+    sigmas (`noise_px` times the keypoint's scale), and the problem states sigmas of at least half a pixel.
     """
     rng = np.random.default_rng(seed)
     camera = Camera("pinhole", 640, 480, 450.0, 460.0, 320.0, 240.0, (), None if sensor == "mono" else 0.1)
@@ -72,7 +72,7 @@ def make_world(
     moved = [
         p if i < fixed else p @ Pose.exp(rng.normal(0, 0.02 * disturb / np.sqrt(3), 6)) for i, p in enumerate(poses)
     ]
-    window = Window(
+    problem = BundleAdjustmentProblem(
         keyframe_ids=np.arange(keyframes),
         rotations=np.array([p.rotation for p in moved]),
         positions_m=np.array([p.translation_m for p in moved]),
@@ -88,27 +88,27 @@ def make_world(
         disparity_sigma_px=np.full(len(rows), sigma),
         camera=camera,
     )
-    return World(window, poses, points)
+    return World(problem, poses, points)
 
 
-def part(window: Window, observations: np.ndarray) -> Window:
-    """Return the window with only the chosen observations (mask or rows)."""
+def part(problem: BundleAdjustmentProblem, observations: np.ndarray) -> BundleAdjustmentProblem:
+    """Return the problem with only the chosen observations (mask or rows)."""
     names = ("keyframe_rows", "landmark_rows", "keypoint_rows", "pixels_xy", "right_x", "sigmas_px")
-    chosen = {name: getattr(window, name)[observations] for name in (*names, "disparity_sigma_px")}
-    return replace(window, **chosen)
+    chosen = {name: getattr(problem, name)[observations] for name in (*names, "disparity_sigma_px")}
+    return replace(problem, **chosen)
 
 
-def first_keyframes(window: Window, count: int) -> Window:
-    """Return the window of the first keyframes, and the landmarks that they see."""
-    window = part(window, window.keyframe_rows < count)
-    seen = np.unique(window.landmark_rows)
+def first_keyframes(problem: BundleAdjustmentProblem, count: int) -> BundleAdjustmentProblem:
+    """Return the problem of the first keyframes, and the landmarks that they see."""
+    problem = part(problem, problem.keyframe_rows < count)
+    seen = np.unique(problem.landmark_rows)
     return replace(
-        window,
-        keyframe_ids=window.keyframe_ids[:count],
-        rotations=window.rotations[:count],
-        positions_m=window.positions_m[:count],
-        fixed=window.fixed[:count],
-        landmark_ids=window.landmark_ids[seen],
-        landmarks_m=window.landmarks_m[seen],
-        landmark_rows=np.searchsorted(seen, window.landmark_rows),
+        problem,
+        keyframe_ids=problem.keyframe_ids[:count],
+        rotations=problem.rotations[:count],
+        positions_m=problem.positions_m[:count],
+        fixed=problem.fixed[:count],
+        landmark_ids=problem.landmark_ids[seen],
+        landmarks_m=problem.landmarks_m[seen],
+        landmark_rows=np.searchsorted(seen, problem.landmark_rows),
     )

@@ -15,7 +15,7 @@ from slamfront.cli import main
 from slamfront.commands.bench import Suite, SuiteEntry, chosen, judged
 from slamfront.config import load
 from slamfront.errors import EvaluationError
-from slamfront.evaluation.marks import Mark
+from slamfront.evaluation.trajectory.marks import Mark
 from slamfront.simulation.scenes import scene_options
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ import pytest
 from slamfront.cli import main
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose, rotation_exp
-from slamfront.training.rendered_file import RenderedView, save_views
+from slamfront.training.data.rendered_file import RenderedView, save_views
 from tests.commands.test_eval_features import photographs
 from tests.features.warps import textured
 from tests.frames import SAMPLE
@@ -113,8 +113,8 @@ def test_frames_of_a_sequence_with_depth_are_measured_alike_twice(tmp_path: Path
     assert near["pairs"] == far["pairs"] == 2
     assert near["rotation_auc"]["PoseLib"][2] > 0.9
     for one in found:
-        for contestant in one:
-            for pair in contestant["pairs"]:
+        for method in one:
+            for pair in method["pairs"]:
                 del pair["processor_ms"], pair["wall_ms"]
     assert [one["pairs"] for one in found[0]] == [one["pairs"] for one in found[1]]
 

@@ -64,9 +64,3 @@ def test_the_same_image_gives_the_same_features(kind: type[Orb | Sift]) -> None:
     first, second = (kind(CONFIG).extract(textured()) for _ in range(2))
     np.testing.assert_array_equal(first.keypoints_xy, second.keypoints_xy)
     np.testing.assert_array_equal(first.descriptors, second.descriptors)
-
-
-def test_fingerprints_tell_extractors_and_configurations_apart() -> None:
-    extractors = [kind(replace(CONFIG, max_keypoints=count)) for kind in EXTRACTORS for count in (10, 20)]
-    assert len({extractor.fingerprint for extractor in extractors}) == 4
-    assert Orb(CONFIG).fingerprint == Orb(CONFIG).fingerprint

@@ -122,17 +122,13 @@ def test_bfloat16_finds_nearly_the_same_keypoints() -> None:
     assert precision(exact, half, pairs, np.eye(3), 1.5) > 0.7
 
 
-def test_weights_are_loaded_from_a_file_and_told_apart_by_the_fingerprint(tmp_path: Path) -> None:
+def test_weights_are_loaded_from_a_file(tmp_path: Path) -> None:
     network = small()
     save_file(network.state_dict(), tmp_path / "points.safetensors")
     config = replace(CONFIG, weights=str(tmp_path / "points.safetensors"))
     loaded = SuperPointExtractor(config, "cpu", dtype=torch.float32)
     given = extractor()
     np.testing.assert_array_equal(loaded.extract(textured()).descriptors, given.extract(textured()).descriptors)
-    assert loaded.fingerprint == given.fingerprint
-    network.convDb.bias.data[0] += 0.1
-    assert SuperPointExtractor(CONFIG, "cpu", network=network).fingerprint != given.fingerprint
-    assert extractor(max_keypoints=5).fingerprint != given.fingerprint
 
 
 def test_a_matchers_weights_and_missing_ones_are_refused(tmp_path: Path) -> None:

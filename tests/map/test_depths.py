@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from slamfront.config import TriangulationConfig
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
@@ -38,7 +39,7 @@ def seen_from(
         record = world.add_keyframe(n, pose, features, right_x, one, rows, None, shutter)
         if n == 0:
             rows = world.add_landmarks(record, np.array([0]), point, np.zeros((1, 21, 21), np.uint8))
-    measure_depths(world, DISPARITY_SIGMA_PX)
+    measure_depths(world, DISPARITY_SIGMA_PX, config=TriangulationConfig())
     return world
 
 

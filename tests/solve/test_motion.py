@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from slamfront.config import MotionConfig
 from slamfront.geometry.pose import Pose
 from slamfront.geometry.se3 import adjoint
 from slamfront.solve.motion import (
@@ -47,7 +48,7 @@ class Walk:
             self.measured.append(PoseMeasurement(time_ns, seen, covariance / stated))
 
     def learned(self) -> MotionNoise:
-        estimator = NoiseEstimator()
+        estimator = NoiseEstimator(MotionConfig())
         for one in self.measured:
             estimator.observe(one)
         return estimator.noise
@@ -96,7 +97,7 @@ def test_a_rough_motion_is_not_taken_for_time_stamps_that_are_off() -> None:
 
 def test_a_shaking_camera_is_not_taken_for_one_whose_time_stamps_are_off() -> None:
     """Its orientation is another by a few milliradians in every frame, in all directions alike."""
-    rng, estimator, pose = np.random.default_rng(3), NoiseEstimator(), Pose.identity()
+    rng, estimator, pose = np.random.default_rng(3), NoiseEstimator(MotionConfig()), Pose.identity()
     step = Pose.exp([0.01, 0.03, 0.0, 0.005, 0.0, 0.002])
     for frame in range(FRAMES):
         pose = step @ pose
@@ -112,7 +113,9 @@ def test_a_push_leaves_the_poses_before_it_where_they_were() -> None:
     jump = Pose.exp([0, 0, 0, 0.1, 0, 0])
     poses = [Pose.identity()] * 30 + [jump] * 30
     times_ns = [round(1e9 * frame * INTERVAL_S) for frame in range(60)]
-    states = smooth([PoseMeasurement(t, pose, covariance) for t, pose in zip(times_ns, poses)], [noise] * 60)
+    states = smooth(
+        [PoseMeasurement(t, pose, covariance) for t, pose in zip(times_ns, poses)], [noise] * 60, config=MotionConfig()
+    )
     errors_m = [abs(s.camera_from_world.translation_m[0] - p.translation_m[0]) for s, p in zip(states, poses)]
     # A few millimetres of the poses' own deviation of 1 mm, where the jump taken as even motion makes 3 cm
     assert max(errors_m) < 0.01
@@ -121,12 +124,12 @@ def test_a_push_leaves_the_poses_before_it_where_they_were() -> None:
 def test_filtering_and_then_smoothing_bring_poses_nearer_to_the_truth() -> None:
     walk = Walk(1.0, 0.05, 0.005, 0.0, stated=4.0)
     noise = walk.learned()
-    state = first_state(walk.measured[0], noise)
+    state = first_state(walk.measured[0], noise, config=MotionConfig())
     filtered = [state.camera_from_world]
     for one in walk.measured[1:]:
         state = update(predict(state, one.time_ns, noise)[0], one, noise)
         filtered.append(state.camera_from_world)
-    smoothed = [state.camera_from_world for state in smooth(walk.measured, [noise] * FRAMES)]
+    smoothed = [state.camera_from_world for state in smooth(walk.measured, [noise] * FRAMES, config=MotionConfig())]
     raw = rms_m(walk.errors([one.camera_from_world for one in walk.measured]))
     assert rms_m(walk.errors(filtered)) < 0.85 * raw
     assert rms_m(walk.errors(smoothed)) < 0.6 * raw
@@ -135,7 +138,7 @@ def test_filtering_and_then_smoothing_bring_poses_nearer_to_the_truth() -> None:
 @pytest.mark.parametrize("stamp_s", [0.0, 0.004])
 def test_smoothed_covariances_are_consistent_with_the_errors(stamp_s: float) -> None:
     walk = Walk(1.0, 0.05, 0.005, stamp_s, stated=4.0)
-    states = smooth(walk.measured, [walk.learned()] * FRAMES)
+    states = smooth(walk.measured, [walk.learned()] * FRAMES, config=MotionConfig())
     errors = walk.errors([state.camera_from_world for state in states])
     nees = [e @ np.linalg.solve(s.covariance[:6, :6], e) for e, s in zip(errors, states[WARM:])]
     # Six on average; neighbouring errors are alike, so that 540 frames are worth some dozens
@@ -145,7 +148,7 @@ def test_smoothed_covariances_are_consistent_with_the_errors(stamp_s: float) -> 
 def test_a_push_is_followed_at_once() -> None:
     """After two seconds of even motion the camera jumps by 10 cm: a filter that takes it for an error lags behind."""
     noise, covariance = MotionNoise(1e-3, 1e-4), np.diag([1e-6] * 3 + [1e-6] * 3)
-    state = first_state(PoseMeasurement(0, Pose.identity(), covariance), noise)
+    state = first_state(PoseMeasurement(0, Pose.identity(), covariance), noise, config=MotionConfig())
     for frame in range(1, 60):
         time_ns = round(1e9 * frame * INTERVAL_S)
         state = update(predict(state, time_ns, noise)[0], PoseMeasurement(time_ns, Pose.identity(), covariance), noise)
@@ -159,10 +162,12 @@ def test_a_push_is_followed_at_once() -> None:
 def test_a_measured_angular_velocity_is_used_at_once() -> None:
     covariance = np.diag([1e-8] * 6 + [1e-6] * 3)
     turning = np.array([0.0, 1.0, 0.0])
-    state = first_state(PoseMeasurement(0, Pose.identity(), covariance, turning), MotionNoise(1.0, 0.05))
+    state = first_state(
+        PoseMeasurement(0, Pose.identity(), covariance, turning), MotionNoise(1.0, 0.05), config=MotionConfig()
+    )
     predicted, _ = predict(state, 100_000_000, MotionNoise(1.0, 0.05))
     np.testing.assert_allclose(predicted.camera_from_world.log()[:3], [0.0, 0.1, 0.0], atol=1e-9)
 
 
 def test_nothing_is_smoothed_of_nothing() -> None:
-    assert smooth([], []) == []
+    assert smooth([], [], config=MotionConfig()) == []

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from slamfront.config import TrackerConfig
+from slamfront.config import PoseConfig, TrackerConfig
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
@@ -74,7 +74,7 @@ def test_ransac_has_no_pose_when_all_points_coincide() -> None:
 def test_refinement_converges_to_the_truth(camera: Camera) -> None:
     rng = np.random.default_rng(4)
     seen = observed(points_in_view(100, rng), CAMERA_FROM_WORLD, camera, 0.0, rng)
-    estimate = refine_pose(AWAY @ CAMERA_FROM_WORLD, seen, camera)
+    estimate = refine_pose(AWAY @ CAMERA_FROM_WORLD, seen, camera, config=PoseConfig())
     assert estimate is not None
     # What Gauss-Newton leaves, which converges quadratically on exact data
     assert max(pose_error(estimate.camera_from_world, CAMERA_FROM_WORLD)) < 1e-9
@@ -88,7 +88,7 @@ def test_refinement_converges_with_depth_for_few_pixels() -> None:
     seen = observed(points, CAMERA_FROM_WORLD, STEREO, 0.0, rng)
     right_x = seen.pixels_xy[:, 0] - STEREO.fx * BASELINE_M / points[:, 2]
     ranged = PixelObservations(seen.landmarks_m, seen.pixels_xy, right_x, seen.sigmas_px, np.full(3, 0.3))
-    estimate = refine_pose(AWAY @ CAMERA_FROM_WORLD, ranged, STEREO)
+    estimate = refine_pose(AWAY @ CAMERA_FROM_WORLD, ranged, STEREO, config=PoseConfig())
     assert estimate is not None
     assert max(pose_error(estimate.camera_from_world, CAMERA_FROM_WORLD)) < 1e-9
 
@@ -104,7 +104,7 @@ def test_distances_make_the_pose_along_the_view_more_certain() -> None:
         right_x = exact.pixels_xy[:, 0] - disparity
         both = replace(exact, right_x=right_x, disparity_sigma_px=np.full(40, 0.02))
         pixels_only = PixelObservations(both.landmarks_m, both.pixels_xy, np.full(40, np.nan), both.sigmas_px)
-        one, two = (refine_pose(CAMERA_FROM_WORLD, o, STEREO) for o in (pixels_only, both))
+        one, two = (refine_pose(CAMERA_FROM_WORLD, o, STEREO, config=PoseConfig()) for o in (pixels_only, both))
         assert one is not None and two is not None
         ratios.append(two.covariance[5, 5] / one.covariance[5, 5])
     assert np.mean(ratios) < 0.9
@@ -114,7 +114,9 @@ def test_what_landmarks_do_not_determine_is_reported_as_unknown() -> None:
     """Landmarks a million kilometres away show how a camera is turned, and nothing of where it is."""
     rng = np.random.default_rng(11)
     points = points_in_view(200, rng) * 1e9
-    estimate = refine_pose(CAMERA_FROM_WORLD, observed(points, CAMERA_FROM_WORLD, MONO, 0.5, rng), MONO)
+    estimate = refine_pose(
+        CAMERA_FROM_WORLD, observed(points, CAMERA_FROM_WORLD, MONO, 0.5, rng), MONO, config=PoseConfig()
+    )
     assert estimate is not None
     turn, place = (np.sqrt(np.diag(estimate.covariance)[k : k + 3]) for k in (0, 3))
     assert (turn < np.deg2rad(0.1)).all()
@@ -128,7 +130,7 @@ def test_landmarks_on_one_small_object_do_not_determine_a_pose() -> None:
     spread = points_in_view(50, rng)
     for seen_points, determined in ((points, False), (spread, True)):
         seen = observed(seen_points, CAMERA_FROM_WORLD, MONO, 0.5, rng)
-        estimate = refine_pose(CAMERA_FROM_WORLD, seen, MONO)
+        estimate = refine_pose(CAMERA_FROM_WORLD, seen, MONO, config=PoseConfig())
         assert estimate is not None
         assert is_determined(estimate.covariance, estimate.depth_m, TrackerConfig()) == determined
 
@@ -139,7 +141,7 @@ def test_many_landmarks_that_are_followed_wrongly_do_not_draw_the_camera() -> No
     seen = observed(points_in_view(120, rng), CAMERA_FROM_WORLD, MONO, 0.5, rng)
     pixels = seen.pixels_xy.copy()
     pixels[:40, 0] += rng.uniform(20, 40, 40)
-    estimate = refine_pose(CAMERA_FROM_WORLD, replace(seen, pixels_xy=pixels), MONO)
+    estimate = refine_pose(CAMERA_FROM_WORLD, replace(seen, pixels_xy=pixels), MONO, config=PoseConfig())
     assert estimate is not None
     assert not estimate.inliers[:40].any()
     twist = (estimate.camera_from_world @ CAMERA_FROM_WORLD.inverse()).log()
@@ -154,7 +156,9 @@ def test_landmarks_of_more_weight_decide_where_two_motions_explain_the_image() -
     seen = observed(moved, CAMERA_FROM_WORLD, MONO, 0.5, rng)
     world = CAMERA_FROM_WORLD.inverse().apply(points)
     weights = np.r_[np.full(50, 0.05), np.ones(50)]
-    estimate = refine_pose(CAMERA_FROM_WORLD, replace(seen, landmarks_m=world, weights=weights), MONO)
+    estimate = refine_pose(
+        CAMERA_FROM_WORLD, replace(seen, landmarks_m=world, weights=weights), MONO, config=PoseConfig()
+    )
     assert estimate is not None
     twist = (estimate.camera_from_world @ CAMERA_FROM_WORLD.inverse()).log()
     assert (np.abs(twist) < 5 * np.sqrt(np.diag(estimate.covariance))).all()
@@ -167,7 +171,9 @@ def test_how_a_rolling_shutter_turned_is_estimated_with_the_pose() -> None:
     seen = observed(points_in_view(150, rng), CAMERA_FROM_WORLD, camera, 0.5, rng)
     pixels = expected.to_middle(true.to_image(seen.pixels_xy))
     turning = TurningPrior(expected, 1.0)
-    estimate = refine_pose(CAMERA_FROM_WORLD, replace(seen, pixels_xy=pixels), camera, turning=turning)
+    estimate = refine_pose(
+        CAMERA_FROM_WORLD, replace(seen, pixels_xy=pixels), camera, turning=turning, config=PoseConfig()
+    )
     assert estimate is not None and estimate.shutter is not None
     # 150 landmarks of half a pixel, which a turning of 1 rad/s moves by up to 8 px
     np.testing.assert_allclose(estimate.shutter.angular_velocity, true.angular_velocity, atol=0.05)
@@ -184,7 +190,9 @@ def test_refinement_drops_gross_outliers_and_keeps_the_rest(camera: Camera) -> N
     pixels = seen.pixels_xy.copy()
     pixels[:30] += rng.choice([-1, 1], (30, 2)) * rng.uniform(15, 40, (30, 2))
     noisy = PixelObservations(seen.landmarks_m, pixels, seen.right_x, seen.sigmas_px, seen.disparity_sigma_px)
-    estimate = refine_pose(Pose.exp([0.01, 0.01, 0, 0.02, 0, 0.02]) @ CAMERA_FROM_WORLD, noisy, camera)
+    estimate = refine_pose(
+        Pose.exp([0.01, 0.01, 0, 0.02, 0, 0.02]) @ CAMERA_FROM_WORLD, noisy, camera, config=PoseConfig()
+    )
     assert estimate is not None
     assert not estimate.inliers[:30].any()
     assert estimate.inliers[30:].mean() > 0.88, "the gate keeps 95 %, and the sample is 120"
@@ -202,7 +210,7 @@ def test_a_few_wrong_pixels_in_a_clean_image_move_the_camera_little() -> None:
         pixels = seen.pixels_xy.copy()
         pixels[np.flatnonzero(pixels[:, 0] > 500)[:20], 0] += 1.0
         clean = replace(seen, pixels_xy=pixels, sigmas_px=np.full(300, 0.5))
-        estimate = refine_pose(CAMERA_FROM_WORLD, clean, MONO)
+        estimate = refine_pose(CAMERA_FROM_WORLD, clean, MONO, config=PoseConfig())
         assert estimate is not None and estimate.inliers.all()
         errors_m.append(pose_error(estimate.camera_from_world, CAMERA_FROM_WORLD)[1])
     # With gates as wide as sigmas allow it is 1.4 mm, and half of that is gained
@@ -219,7 +227,7 @@ def test_covariance_is_that_of_the_errors(camera: Camera) -> None:
     squares = []
     for _ in range(200):
         seen = observed(points_in_view(80, rng), CAMERA_FROM_WORLD, camera, 0.5, rng)
-        estimate = refine_pose(Pose.exp(rng.normal(0, 0.01, 6)) @ CAMERA_FROM_WORLD, seen, camera)
+        estimate = refine_pose(Pose.exp(rng.normal(0, 0.01, 6)) @ CAMERA_FROM_WORLD, seen, camera, config=PoseConfig())
         assert estimate is not None
         twist = (estimate.camera_from_world @ CAMERA_FROM_WORLD.inverse()).log()
         squares.append(twist @ np.linalg.solve(estimate.covariance, twist))
@@ -241,7 +249,7 @@ def test_landmarks_of_unknown_depth_do_not_draw_the_camera_to_where_they_tell_no
         guessed = points / points[:, 2:]
         unknown = np.full(250, np.nan)
         seen = PixelObservations(guessed, pixels, unknown, np.full(250, 0.5), spreads_m=guessed)
-        found = refine_pose(Pose.identity(), seen, MONO)
+        found = refine_pose(Pose.identity(), seen, MONO, config=PoseConfig())
         assert found is not None
         angles.append(pose_error(found.camera_from_world, truth)[0])
     # .07 degrees; .14 where nothing but the fit counts
@@ -252,14 +260,14 @@ def test_landmarks_of_unknown_depth_do_not_draw_the_camera_to_where_they_tell_no
 def test_refinement_has_no_pose_for_fewer_than_three_points(count: int) -> None:
     rng = np.random.default_rng(9)
     seen = observed(points_in_view(count, rng), CAMERA_FROM_WORLD, MONO, 0.0, rng)
-    assert refine_pose(CAMERA_FROM_WORLD, seen, MONO) is None
+    assert refine_pose(CAMERA_FROM_WORLD, seen, MONO, config=PoseConfig()) is None
 
 
 def test_refinement_has_no_pose_for_points_behind_the_camera() -> None:
     rng = np.random.default_rng(10)
     seen = observed(points_in_view(20, rng), CAMERA_FROM_WORLD, MONO, 0.0, rng)
     about_face = Pose.exp([0, np.pi, 0, 0, 0, 0]) @ CAMERA_FROM_WORLD
-    assert refine_pose(about_face, seen, MONO) is None
+    assert refine_pose(about_face, seen, MONO, config=PoseConfig()) is None
 
 
 def test_points_behind_the_camera_do_not_disturb_those_in_front() -> None:
@@ -270,7 +278,10 @@ def test_points_behind_the_camera_do_not_disturb_those_in_front() -> None:
     in_camera = CAMERA_FROM_WORLD.apply(landmarks[behind])
     landmarks[behind] = CAMERA_FROM_WORLD.inverse().apply(-in_camera)
     estimate = refine_pose(
-        AWAY @ CAMERA_FROM_WORLD, PixelObservations(landmarks, seen.pixels_xy, seen.right_x, seen.sigmas_px), MONO
+        AWAY @ CAMERA_FROM_WORLD,
+        PixelObservations(landmarks, seen.pixels_xy, seen.right_x, seen.sigmas_px),
+        MONO,
+        config=PoseConfig(),
     )
     assert estimate is not None
     assert max(pose_error(estimate.camera_from_world, CAMERA_FROM_WORLD)) < 1e-9
@@ -281,14 +292,14 @@ def test_points_in_one_place_give_no_certain_pose() -> None:
     seen = PixelObservations(
         np.tile([0.0, 0.0, 4.0], (10, 1)), np.tile([320.0, 240.0], (10, 1)), np.full(10, np.nan), np.ones(10)
     )
-    estimate = refine_pose(Pose.identity(), seen, MONO)
+    estimate = refine_pose(Pose.identity(), seen, MONO, config=PoseConfig())
     assert estimate is None or np.isfinite(estimate.camera_from_world.matrix()).all()
 
 
 def test_refined_rotation_is_a_rotation() -> None:
     rng = np.random.default_rng(12)
     seen = observed(points_in_view(30, rng), CAMERA_FROM_WORLD, MONO, 1.0, rng)
-    estimate = refine_pose(AWAY @ CAMERA_FROM_WORLD, seen, MONO)
+    estimate = refine_pose(AWAY @ CAMERA_FROM_WORLD, seen, MONO, config=PoseConfig())
     assert estimate is not None
     rotation = estimate.camera_from_world.rotation
     np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-14)
@@ -305,7 +316,7 @@ def refined_turning(
 ) -> PoseEstimate | None:
     """Return the pose by pixels of an image (N,2) that a rolling shutter has taken."""
     straight = replace(seen, pixels_xy=expected.to_middle(image_xy))
-    return refine_pose(start, straight, MONO, turning=TurningPrior(expected, sigma_rad_s))
+    return refine_pose(start, straight, MONO, turning=TurningPrior(expected, sigma_rad_s), config=PoseConfig())
 
 
 def test_a_pose_is_found_together_with_how_the_camera_turned() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from slamfront.config import InitializerConfig
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
@@ -19,9 +20,9 @@ ENOUGH = 4.0
 
 def found(first_xy: np.ndarray, second_xy: np.ndarray, camera: Camera = MONO) -> float:
     """Return the measure under the motion that explains the matches best, right or wrong."""
-    geometry = relative_pose(first_xy, second_xy, camera)
+    geometry = relative_pose(first_xy, second_xy, camera, config=InitializerConfig())
     motion = geometry.second_from_first if isinstance(geometry, TwoView) else Pose(TURN.rotation, np.eye(3)[0])
-    return motion_to_noise(first_xy, second_xy, motion, camera)
+    return motion_to_noise(first_xy, second_xy, motion, camera, config=InitializerConfig())
 
 
 def test_motion_with_parallax_stands_out() -> None:

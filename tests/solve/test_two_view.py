@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from slamfront.config import InitializerConfig
 from slamfront.geometry.pose import Pose, rotation_angle
 from slamfront.solve.two_view import TwoView, relative_pose
 from slamfront.types import FloatArray
@@ -44,7 +45,7 @@ def assert_motion(found: TwoView | str, truth: Pose, turn_rad: float, direction_
 
 def test_motion_in_a_general_scene_is_found() -> None:
     points = points_in_view(300, np.random.default_rng(0))
-    found = relative_pose(*matches(points, SECOND_FROM_FIRST), MONO)
+    found = relative_pose(*matches(points, SECOND_FROM_FIRST), MONO, config=InitializerConfig())
     # 0.3 px over a focal length of 450 px is 0.7 mrad a match; the direction is ten times as soft as the turn
     assert_motion(found, SECOND_FROM_FIRST, 2e-3, 0.02)
     assert isinstance(found, TwoView)
@@ -57,7 +58,7 @@ def test_motion_in_a_general_scene_is_found() -> None:
 def test_wrong_matches_are_told_from_right_ones() -> None:
     points = points_in_view(300, np.random.default_rng(1))
     first, second = matches(points, SECOND_FROM_FIRST, wrong=0.3)
-    found = relative_pose(first, second, MONO)
+    found = relative_pose(first, second, MONO, config=InitializerConfig())
     assert_motion(found, SECOND_FROM_FIRST, 3e-3, 0.03)
     assert isinstance(found, TwoView)
     true = np.linalg.norm(MONO.project(SECOND_FROM_FIRST.apply(points)) - second, axis=1) < 2.0
@@ -68,7 +69,7 @@ def test_wrong_matches_are_told_from_right_ones() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_motion_before_a_plane_is_found_or_called_ambiguous_never_wrong(seed: int) -> None:
-    found = relative_pose(*matches(plane(300, seed), SECOND_FROM_FIRST, seed=seed), MONO)
+    found = relative_pose(*matches(plane(300, seed), SECOND_FROM_FIRST, seed=seed), MONO, config=InitializerConfig())
     if isinstance(found, str):
         assert "equally well" in found
     else:
@@ -81,7 +82,7 @@ def test_motion_before_a_plane_is_found_when_the_homography_has_one_answer_in_fr
     normal = np.array([-np.sin(np.deg2rad(30)), 0.0, np.cos(np.deg2rad(30))])
     towards = Pose(np.eye(3), -1.2 * normal)
     seen = MONO.contains(MONO.project(towards.apply(wall)))
-    found = relative_pose(*matches(wall[seen], towards, noise_px=0.2), MONO)
+    found = relative_pose(*matches(wall[seen], towards, noise_px=0.2), MONO, config=InitializerConfig())
     assert_motion(found, towards, 0.02, 0.1)
 
 
@@ -90,7 +91,7 @@ def test_motion_before_a_plane_is_found_when_the_homography_has_one_answer_in_fr
 def test_pure_rotation_is_refused(noise_px: float, points: str) -> None:
     scene = points_in_view(300, np.random.default_rng(3)) if points == "general" else plane(300, 3)
     turn = Pose.exp([0.02, -0.1, 0.03, 0.0, 0.0, 0.0])
-    found = relative_pose(*matches(scene, turn, noise_px), MONO)
+    found = relative_pose(*matches(scene, turn, noise_px), MONO, config=InitializerConfig())
     assert isinstance(found, str)
     assert "parallax" in found
 
@@ -98,14 +99,16 @@ def test_pure_rotation_is_refused(noise_px: float, points: str) -> None:
 @pytest.mark.parametrize("noise_px", [EXACT, 0.3])
 def test_a_camera_that_stood_still_is_refused(noise_px: float) -> None:
     scene = points_in_view(300, np.random.default_rng(4))
-    found = relative_pose(*matches(scene, Pose.identity(), noise_px), MONO)
+    found = relative_pose(*matches(scene, Pose.identity(), noise_px), MONO, config=InitializerConfig())
     assert isinstance(found, str)
     assert "parallax" in found
 
 
 def test_low_parallax_is_refused_and_said() -> None:
     points = points_in_view(300, np.random.default_rng(5), near_m=20.0, far_m=40.0)
-    found = relative_pose(*matches(points, Pose(np.eye(3), np.array([-0.1, 0.0, 0.0]))), MONO)
+    found = relative_pose(
+        *matches(points, Pose(np.eye(3), np.array([-0.1, 0.0, 0.0]))), MONO, config=InitializerConfig()
+    )
     assert isinstance(found, str)
     assert "parallax" in found
 
@@ -113,19 +116,21 @@ def test_low_parallax_is_refused_and_said() -> None:
 @pytest.mark.parametrize("count", [0, 1, 4, 20])
 def test_too_few_matches_are_refused_and_counted(count: int) -> None:
     points = points_in_view(count, np.random.default_rng(6))
-    found = relative_pose(*matches(points, SECOND_FROM_FIRST), MONO)
+    found = relative_pose(*matches(points, SECOND_FROM_FIRST), MONO, config=InitializerConfig())
     assert isinstance(found, str)
     assert f"{count} matches" in found
 
 
 def test_random_matches_are_refused() -> None:
     rng = np.random.default_rng(7)
-    found = relative_pose(rng.uniform(0, 480, (200, 2)), rng.uniform(0, 480, (200, 2)), MONO)
+    found = relative_pose(
+        rng.uniform(0, 480, (200, 2)), rng.uniform(0, 480, (200, 2)), MONO, config=InitializerConfig()
+    )
     assert isinstance(found, str)
 
 
 def test_the_answer_is_repeatable() -> None:
     first, second = matches(points_in_view(200, np.random.default_rng(8)), SECOND_FROM_FIRST, 0.5, wrong=0.2)
-    one, two = (relative_pose(first, second, MONO, seed=3) for _ in range(2))
+    one, two = (relative_pose(first, second, MONO, seed=3, config=InitializerConfig()) for _ in range(2))
     assert isinstance(one, TwoView) and isinstance(two, TwoView)
     np.testing.assert_array_equal(one.points, two.points)

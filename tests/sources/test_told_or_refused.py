@@ -19,9 +19,9 @@ from slamfront.calibration import read_calibration, read_depth_unit, write_calib
 from slamfront.config import SourceConfig
 from slamfront.errors import CalibrationError, EvaluationError, FrameError, SlamfrontError, SourceError, refused_as
 from slamfront.geometry.camera import Camera
+from slamfront.image_files import Levels, decode_image, read_image
 from slamfront.sources.camera import open_camera
 from slamfront.sources.guess import open_source
-from slamfront.sources.images_io import Levels, decode_image, read_image
 from slamfront.sources.recording import associate
 from slamfront.trajectories import parse_stamp, read_trajectory, read_tum
 from tests.sources.datasets import CAMERA, depth, make_euroc, make_images, make_kitti, make_tum, picture, save

@@ -10,8 +10,8 @@ import pytest
 from scipy.stats import chi2
 
 from slamfront.config import GuessConfig, MapsConfig
+from slamfront.frontend import FrontEnd
 from slamfront.geometry.pose import Pose
-from slamfront.tracking.front import FrontEnd
 from slamfront.types import Frame, Sensor, State, Tracked
 from tests.tracking.worlds import CONFIG, Clip, blinded, clip, front_for
 
@@ -23,6 +23,8 @@ DRIFT = 0.02
 DARK = range(24, 36)
 # A covariance is honest when the squared error over it is no rarer than one in a thousand
 CHI_SQUARE = float(chi2.ppf(0.999, 6))
+
+PLACES = "slamfront.loop_closing.place_recognition.PlaceRecognition"
 
 
 def odometry(whole: Clip, drift: float = DRIFT) -> list[Pose]:
@@ -89,7 +91,7 @@ def test_a_guess_that_is_missing_now_and_then_leaves_gaps_only_there() -> None:
 
 def test_the_camera_is_found_again_by_its_guess_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = house()
-    monkeypatch.setattr("slamfront.tracking.revisits.Revisits.find", lambda *_, **__: "nothing looks like it")
+    monkeypatch.setattr(f"{PLACES}.find", lambda *_, **__: "nothing looks like it")
     _, without = run(guided(whole, [None] * len(whole.frames)))
     assert states(without, range(DARK.stop, 44)) == {State.LOST}
     _, answers = run(guided(whole, odometry(whole)))
@@ -102,7 +104,7 @@ def test_the_camera_is_found_again_by_its_guess_alone(monkeypatch: pytest.Monkey
 
 
 def test_a_leap_beyond_what_motion_foretells_is_tracked_by_its_guess(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slamfront.tracking.revisits.Revisits.find", lambda *_, **__: "nothing looks like it")
+    monkeypatch.setattr(f"{PLACES}.find", lambda *_, **__: "nothing looks like it")
     monkeypatch.setattr("slamfront.tracking.locator.Locator._match", lambda *_: False)
     whole = house()
     rows = [*range(20), *range(29, 44)]

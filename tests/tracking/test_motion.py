@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from slamfront.config import MotionConfig
 from slamfront.geometry.pose import Pose, Sim3
 from slamfront.solve.motion import MotionState, PoseMeasurement
 from slamfront.tracking.motion import MotionFilter
@@ -19,7 +20,7 @@ def at(time_ns: int, pose: Pose) -> PoseMeasurement:
 
 def moving() -> MotionFilter:
     """Return the motion of a camera that was at START and is a step further one frame later."""
-    motion = MotionFilter()
+    motion = MotionFilter(MotionConfig())
     motion.observe(at(0, START))
     motion.observe(at(FRAME_NS, STEP @ START))
     return motion
@@ -32,11 +33,11 @@ def assert_same(found: MotionState | None, expected: Pose) -> None:
 
 
 def test_nothing_is_predicted_from_nothing() -> None:
-    assert MotionFilter().predict(0) is None
+    assert MotionFilter(MotionConfig()).predict(0) is None
 
 
 def test_after_one_pose_the_camera_is_thought_to_stand() -> None:
-    motion = MotionFilter()
+    motion = MotionFilter(MotionConfig())
     motion.observe(at(0, START))
     assert_same(motion.predict(FRAME_NS), START)
 
@@ -89,7 +90,7 @@ def test_after_a_reset_nothing_is_known_of_the_motion() -> None:
 
 def test_a_jittering_pose_is_drawn_towards_a_smooth_motion() -> None:
     """A camera that moves evenly is measured with errors of a milliradian and a millimetre."""
-    motion, pose = MotionFilter(), START
+    motion, pose = MotionFilter(MotionConfig()), START
     rng = np.random.default_rng(0)
     errors = []
     for frame in range(120):
@@ -102,7 +103,7 @@ def test_a_jittering_pose_is_drawn_towards_a_smooth_motion() -> None:
 
 
 def test_how_a_camera_turns_is_seen_from_the_pose_before() -> None:
-    motion = MotionFilter()
+    motion = MotionFilter(MotionConfig())
     motion.observe(at(0, START))
     later = Pose.exp([0.0, 0.2, 0.0, 0.0, 0.0, 0.0]) @ START
     velocity, sigma_rad_s = motion.turning(at(100_000_000, later))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import slamfront
-from slamfront.config import SourceConfig
+from slamfront.config import OverlayConfig, SourceConfig
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
 from slamfront.imaging import grey
@@ -55,7 +55,7 @@ def turned(yaw_rad: float, pitch_rad: float = 0.0, strip: bool = True, noise_see
 
 def looked(images: Iterable[np.ndarray], turns: Iterable[tuple[float, float]]) -> OverlayFinder:
     """Let a finder look at images of a camera that has turned by (yaw, pitch) since the image before."""
-    finder = OverlayFinder(CAMERA)
+    finder = OverlayFinder(CAMERA, OverlayConfig())
     for image, (yaw, pitch) in zip(images, turns):
         # A point moves in the camera's frame by the inverse of how the camera turns
         finder.look(image, Pose.exp([pitch, yaw, 0, 0, 0, 0]).inverse(), NEAREST_M)
@@ -105,7 +105,7 @@ def test_what_has_no_texture_tells_nothing() -> None:
 
 
 def test_edges_along_the_motion_tell_nothing() -> None:
-    finder = OverlayFinder(CAMERA)
+    finder = OverlayFinder(CAMERA, OverlayConfig())
     rails = np.repeat(texture(3, (240, 1)), 640, axis=1)
     for i in range(8):
         image = FAR[350:830, 900 + 10 * i : 1540 + 10 * i].copy()
@@ -117,14 +117,14 @@ def test_edges_along_the_motion_tell_nothing() -> None:
 
 def test_where_the_camera_moves_to_things_stay_without_being_an_overlay() -> None:
     """About the focus of expansion nothing moves, and what is far does not anywhere."""
-    finder, image = OverlayFinder(CAMERA), turned(0.0, strip=False)
+    finder, image = OverlayFinder(CAMERA, OverlayConfig()), turned(0.0, strip=False)
     for _ in range(20):
         finder.look(image, Pose(np.eye(3), np.array([0.0, 0.0, -0.2])), NEAREST_M)
     assert finder.evidence.max() == 0.0
 
 
 def test_depths_tell_that_a_near_thing_should_have_moved() -> None:
-    finder = OverlayFinder(CAMERA)
+    finder = OverlayFinder(CAMERA, OverlayConfig())
     depths_m = np.full(len(finder.cells_xy), np.nan)
     body = (finder.cells_xy[:, 1] > 360) & (finder.cells_xy[:, 0] > 100) & (finder.cells_xy[:, 0] < 500)
     depths_m[body] = 1.0
@@ -148,7 +148,7 @@ def test_an_overlay_that_is_gone_is_used_again() -> None:
 
 
 def test_nothing_is_learned_without_a_motion() -> None:
-    finder = OverlayFinder(CAMERA)
+    finder = OverlayFinder(CAMERA, OverlayConfig())
     for i in range(8):
         finder.look(turned(i * 0.02), None, NEAREST_M)
     assert finder.mask is None and not finder.evidence.any()
@@ -156,7 +156,7 @@ def test_nothing_is_learned_without_a_motion() -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(1241, 376), (100, 70), (16, 12), (753, 481)])
 def test_the_mask_is_of_the_images_size(width: int, height: int) -> None:
-    finder = OverlayFinder(Camera("pinhole", width, height, 300.0, 300.0, width / 2, height / 2))
+    finder = OverlayFinder(Camera("pinhole", width, height, 300.0, 300.0, width / 2, height / 2), OverlayConfig())
     finder.look(BODY[:height, :width] if width <= 640 else cv2.resize(BODY, (width, height)), Pose.identity(), 1.0)
     finder.evidence[:] = 20.0
     finder._draw()
@@ -165,7 +165,7 @@ def test_the_mask_is_of_the_images_size(width: int, height: int) -> None:
 
 def found_in(source: Source, strip: bool) -> OverlayFinder:
     """Run a source, and let a finder look at its images, with a strip pasted or not, moved as tracking says."""
-    finder, last = OverlayFinder(source.camera), None
+    finder, last = OverlayFinder(source.camera, OverlayConfig()), None
     photo = cv2.resize(texture(4, (60, 320)), (640, 120))
     with slamfront.Slam(CONFIG, camera=source.camera, sensor=source.sensor) as slam:
         for frame in source:

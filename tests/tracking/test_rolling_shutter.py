@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
+from slamfront.config import RunConfig
 from slamfront.geometry.pose import Pose, rotation_exp, rotation_log
 from slamfront.geometry.shutter import Shutter
 from slamfront.map import KeyframeMap
-from slamfront.tracking.mapping import insert_keyframe, straighten
+from slamfront.mapping.landmarks import insert_keyframe, straighten
 from slamfront.types import Float32Array, FloatArray, Frame
 from tests.tracking.worlds import CONFIG, Clip, Run, clip, run_on, view_of
 
@@ -91,7 +92,7 @@ def test_landmarks_that_one_keyframe_measured_follow_its_keypoints(turning: tupl
     view = view_of(frame, "rgbd")
     view.camera_from_world = Pose.exp([0.1, -0.2, 0.3, 0.5, 0.1, -0.4])
     world = KeyframeMap(frame.camera, view.features.descriptors)
-    keyframe = insert_keyframe(world, view)
+    keyframe = insert_keyframe(world, view, config=RunConfig())
     image_xy, shutter = view.features.keypoints_xy, Shutter(frame.camera, np.array(turning))
     before = keyframe.right_x - keyframe.features.keypoints_xy[:, 0]
     straighten(world, keyframe, view, shutter)

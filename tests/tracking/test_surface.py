@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from slamfront.config import DepthConfig
 from slamfront.tracking.surface import SurfaceDepth
 from tests.tracking.worlds import clip, run_on
 
@@ -21,7 +22,7 @@ def measured(disparity: np.ndarray, xy: np.ndarray, noise_px: float = NOISE_PX) 
     """Return what is told of the disparities at pixels by the depth image of a wall; 0 = missing."""
     with np.errstate(divide="ignore"):
         depth_m = np.where(disparity > 0, FB / disparity, 0.0).astype(np.float32)
-    return SurfaceDepth(depth_m, FB, FOCAL, noise_px).at(xy)
+    return SurfaceDepth(depth_m, FB, FOCAL, DepthConfig(rgbd_noise_px=noise_px)).at(xy)
 
 
 def places(count: int = 400, seed: int = 0) -> np.ndarray:

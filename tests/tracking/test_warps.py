@@ -19,7 +19,7 @@ def warps_of(points: np.ndarray, camera_from_anchor: Pose) -> tuple[np.ndarray, 
     place = np.broadcast_to(world_from_anchor.translation_m, (len(points), 3))
     camera_from_world = camera_from_anchor @ world_from_anchor.inverse()
     return landmark_warps(
-        marks, rows, anchor, place, camera_from_world.rotation, camera_from_world.translation_m, CAMERA
+        marks, rows, anchor, place, camera_from_world.rotation, camera_from_world.translation_m, CAMERA, 2.0
     )
 
 

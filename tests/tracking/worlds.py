@@ -13,15 +13,15 @@ from slamfront.build import build_front, resolve
 from slamfront.config import ExtractorConfig, MatcherConfig, RunConfig
 from slamfront.evaluation.trajectory import evaluate
 from slamfront.features.classical import Orb
+from slamfront.frontend import FrontEnd
 from slamfront.geometry.camera import Camera
 from slamfront.geometry.pose import Pose
 from slamfront.geometry.shutter import Shutter
-from slamfront.pipeline import InlineAdjuster
-from slamfront.protocols import Adjuster, Extractor
+from slamfront.pipeline import InlineWorker
+from slamfront.protocols import Extractor, Workers
 from slamfront.simulation import Scene, scene
 from slamfront.sources.synthetic import SyntheticSource
-from slamfront.tracking.front import FrontEnd
-from slamfront.tracking.ranging import ranging_of
+from slamfront.tracking.depth_source import depth_source_of
 from slamfront.tracking.view import View
 from slamfront.types import Frame, Sensor, State, Tracked, Trajectory
 
@@ -97,21 +97,23 @@ class Run:
         return evaluate(self.clip.truth, estimate).sim3.translation_m.rmse
 
 
-def front_for(clip: Clip, config: RunConfig = CONFIG, adjuster: Adjuster | None = None) -> FrontEnd:
-    """Return a front end for a clip, with bundle adjustment in the same loop unless there is another adjuster."""
+def front_for(clip: Clip, config: RunConfig = CONFIG, workers: Workers | None = None) -> FrontEnd:
+    """Return a front end for a clip, with bundle adjustment in the same loop unless there are other workers."""
     config = resolve(replace(config, sensor=clip.sensor))
-    return build_front(config, clip.camera, clip.sensor, adjuster or InlineAdjuster(local_backend(config.backend)))
+    return build_front(
+        config, clip.camera, clip.sensor, workers or Workers(InlineWorker(local_backend(config.backend)))
+    )
 
 
 def run_on(
     clip: Clip,
     config: RunConfig = CONFIG,
-    adjuster: Adjuster | None = None,
+    workers: Workers | None = None,
     frames: Iterable[Frame] | None = None,
     listener: Callable[..., None] | None = None,
 ) -> Run:
     """Run a front end over a clip, or over other frames of its camera."""
-    front = front_for(clip, config, adjuster)
+    front = front_for(clip, config, workers)
     if listener is not None:
         front.listeners.append(listener)
     answers = tuple(front.step(frame) for frame in (clip.frames if frames is None else frames))
@@ -134,7 +136,7 @@ def view_of(frame: Frame, sensor: Sensor = "mono", extractor: Extractor | None =
     orb = Orb(CONFIG.extractor)
     return View(
         frame,
-        ranging_of(frame, frame.camera, sensor, CONFIG.tracker),
+        depth_source_of(frame, frame.camera, sensor, CONFIG.tracker),
         extractor or orb,
         Shutter(frame.camera, np.zeros(3)),
     )

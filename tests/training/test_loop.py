@@ -14,13 +14,13 @@ from slamfront.errors import TrainingError, WeightsError
 from slamfront.models.superpoint import SuperPoint, SuperPointLite
 from slamfront.training.adaptation import AdaptationConfig, adapted_scores, keypoints_of, label
 from slamfront.training.checkpoints import load_training, save_training
-from slamfront.training.datasets import PhotographPairs, Shapes, cut, strongest_inside
-from slamfront.training.homographies import WarpConfig, carry, random_homography, shrinkage, warp, warped_area
-from slamfront.training.labels import ImageLabels, load_labels, save_labels
+from slamfront.training.data.datasets import PhotographPairs, Shapes, cut, strongest_inside
+from slamfront.training.data.homographies import carry, random_homography, shrinkage, warp, warped_area
+from slamfront.training.data.labels import ImageLabels, load_labels, save_labels
 from slamfront.training.loop import CHECKPOINT, FIGURES, learning_rate, train
-from slamfront.training.normalisation import fold, normalise
-from slamfront.training.recipe import DataRecipe, NetworkRecipe, Recipe, ReportRecipe, ScheduleRecipe
-from slamfront.training.tasks import network_of
+from slamfront.training.recipe import DataRecipe, NetworkRecipe, Recipe, ReportRecipe, ScheduleRecipe, WarpConfig
+from slamfront.training.tasks.normalisation import fold, normalise
+from slamfront.training.tasks.registry import network_of
 
 torch.set_num_threads(1)  # threads only wait for each other on images this small
 

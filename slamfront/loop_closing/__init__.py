@@ -1,0 +1,1 @@
+"""Places seen again: relocalisation, loops, and maps that are merged."""

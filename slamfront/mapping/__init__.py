@@ -1,0 +1,1 @@
+"""Local mapping: keyframes, landmarks, and how a map begins."""

@@ -1,0 +1,1 @@
+"""What is learned: one module for each network's task, their losses, and where networks begin."""
