@@ -42,6 +42,8 @@ _TRAINED_ON = {
     ("superpoint", "superpoint", "superglue"): "superglue",
 }
 """For an extractor, its weights and a matcher: the weights of that matcher that learned on such features."""
+_NETWORKS = ("superpoint", "dedode")
+"""Extractors that run networks."""
 _BETTER_THAN_NEAREST = ("lightglue-lite",)
 """With these fewer frames are lost than with nearest neighbours; the official sizes lose as many, and take longer."""
 
@@ -63,18 +65,22 @@ def resolve(config: RunConfig) -> RunConfig:
         extractor = "superpoint" if config.extractor.weights in packaged else "orb"
         if extractor == "orb":
             log.info("no SuperPoint weights that may be used freely are installed: ORB finds the keypoints")
+    if matcher == "auto" and extractor == "dedode" and config.extractor.descriptor == "dedode":
+        matcher = "dual-softmax"
     if matcher == "auto":
         learned = _TRAINED_ON.get((extractor, config.extractor.weights, "lightglue"))
         matcher = "lightglue" if learned in packaged and learned in _BETTER_THAN_NEAREST else "nearest"
     # A matcher knows the descriptors of the weights that it was trained with
     own = _TRAINED_ON.get((extractor, config.extractor.weights, matcher), "")
     matcher_weights = config.matcher.weights or own
-    if matcher != "nearest" and extractor != "superpoint":
+    if matcher in ("superglue", "lightglue") and extractor != "superpoint":
         raise ConfigError(f"matcher.kind {matcher} needs extractor.kind superpoint, not {extractor}")
+    if matcher == "dual-softmax" and extractor == "orb":
+        raise ConfigError("matcher.kind dual-softmax needs descriptors of floats, and orb's are bits")
     if device == "cuda" and _best_device() != "cuda":
         raise ConfigError("device is cuda, but PyTorch finds no CUDA here: use cpu or auto")
     if device == "auto":
-        device = _best_device() if "superpoint" in (extractor, matcher) or matcher != "nearest" else "cpu"
+        device = _best_device() if extractor in _NETWORKS or matcher != "nearest" else "cpu"
     return replace(
         config,
         device=device,
@@ -99,7 +105,26 @@ def build_extractor(config: RunConfig) -> Extractor:
         from slamfront.features.superpoint import SuperPointExtractor
 
         return SuperPointExtractor(config.extractor, config.device)
+    if config.extractor.kind == "dedode":
+        return _build_composed(config)
     return Sift(config.extractor) if config.extractor.kind == "sift" else Orb(config.extractor)
+
+
+def _build_composed(config: RunConfig) -> Extractor:
+    """Return keypoints of one kind with descriptors of another."""
+    from slamfront.features.composed import Composed, KeypointsOf
+    from slamfront.features.dedode import DeDoDeDescriber, DeDoDeKeypoints
+
+    chosen = config.extractor
+    found: Extractor | None = None
+    if chosen.detector != "dedode":
+        found = build_extractor(replace(config, extractor=replace(chosen, kind=chosen.detector)))
+    detector = DeDoDeKeypoints(chosen, config.device) if found is None else KeypointsOf(found)
+    if chosen.descriptor == "dedode":
+        return Composed(detector, DeDoDeDescriber(chosen, config.device))
+    from slamfront.features.superpoint import SuperPointExtractor
+
+    return Composed(detector, SuperPointExtractor(chosen, config.device))
 
 
 def build_matcher(config: RunConfig) -> Matcher:
@@ -112,6 +137,10 @@ def build_matcher(config: RunConfig) -> Matcher:
         from slamfront.matching.superglue import SuperGlueMatcher
 
         return SuperGlueMatcher(config.matcher, config.device)
+    if config.matcher.kind == "dual-softmax":
+        from slamfront.matching.dual_softmax import DualSoftmax
+
+        return DualSoftmax(config.matcher, config.device)
     return Nearest(config.matcher.ratio)
 
 
@@ -133,7 +162,7 @@ def build_front(
     used, WeightsError when weights are missing.
     """
     cv2.setRNGSeed(config.seed)
-    if config.device == "cuda" or config.extractor.kind == "superpoint":
+    if config.device == "cuda" or config.extractor.kind in _NETWORKS:
         import torch
 
         torch.manual_seed(config.seed)
@@ -246,19 +275,25 @@ def _loaded_map(config: RunConfig, camera: Camera, sensor: Sensor) -> KeyframeMa
 
 
 def _header(config: RunConfig, sensor: Sensor) -> MapHeader:
-    """Return what a map of this configuration is made with; learned features are told by their weights' content."""
-    features: str = config.extractor.kind
+    """Return what a map of this configuration is made with; learned features are told by their weights' content.
+
+    Whoever found the keypoints, features are compared by their descriptors.
+    """
+    extractor = config.extractor
+    features: str = extractor.descriptor if extractor.kind == "dedode" else extractor.kind
     if features == "superpoint":
-        features = _features_of(config.extractor.weights)
+        features = _features_of(extractor.weights)
+    elif features == "dedode":
+        features = _features_of(extractor.descriptor_weights, "dedode")
     return MapHeader.now(sensor, features, config.matcher.kind)
 
 
-def _features_of(weights: str) -> str:
-    """Return what a map's header calls the features of a SuperPoint's weights."""
+def _features_of(weights: str, kind: str = "superpoint") -> str:
+    """Return what a map's header calls the features of a network's weights."""
     from slamfront.models.checkpoints import load_network
     from slamfront.models.digests import digest_of
 
-    return f"superpoint {digest_of(load_network(weights))}"
+    return f"{kind} {digest_of(load_network(weights))}"
 
 
 def vocabulary_for(features: str) -> Vocabulary | None:

@@ -15,8 +15,10 @@ from slamfront.types import (
     BundleAdjustmentProblem,
     Correction,
     Features,
+    Float32Array,
     Frame,
     Image,
+    Keypoints,
     LoopClosingProblem,
     LoopClosingSolution,
     Matches,
@@ -65,6 +67,22 @@ class Extractor(Protocol):
 
     def extract(self, image: Image) -> Features:
         """Return the features of a grey image (H,W); zero keypoints are a valid answer."""
+        ...
+
+
+class Detector(Protocol):
+    """Image to keypoints: one half of an extractor."""
+
+    def detect(self, image: Image) -> Keypoints:
+        """Return the keypoints of an image, grey (H,W) or RGB (H,W,3), the best first; none are a valid answer."""
+        ...
+
+
+class Describer(Protocol):
+    """Image and keypoints, whoever found them, to descriptors: the other half."""
+
+    def describe(self, image: Image, keypoints: Keypoints) -> Float32Array:
+        """Return descriptors (N,D) of unit length at the keypoints of an image, grey (H,W) or RGB (H,W,3)."""
         ...
 
 

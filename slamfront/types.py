@@ -128,6 +128,23 @@ def check_image(image: Image, name: str) -> None:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Keypoints(_Frozen):
+    """Keypoints of one image, which nothing describes yet; fields as those of `Features`."""
+
+    keypoints_xy: Float32Array
+    scores: Float32Array
+    image_size: tuple[int, int]
+    scales: Float32Array
+
+    def __len__(self) -> int:
+        return len(self.keypoints_xy)
+
+    def described(self, descriptors: NDArray[Any]) -> Features:
+        """Return features of these keypoints with descriptors (N,D)."""
+        return Features(self.keypoints_xy, self.scores, descriptors, self.image_size, self.scales)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Features(_Frozen):
     """Keypoints of one image with their descriptors.
 

@@ -22,7 +22,7 @@ from slamfront.evaluation.matching.pairs import ImagePair, PairReference
 from slamfront.evaluation.matching.pictures import match_picture
 from slamfront.protocols import Matcher
 
-_WITHOUT_WEIGHTS = ("orb", "sift", "nearest")
+_WITHOUT_WEIGHTS = ("orb", "sift", "nearest", "dual-softmax")
 
 
 def configs_of(compare: Sequence[str], base: RunConfig) -> dict[str, RunConfig]:

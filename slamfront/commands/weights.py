@@ -45,10 +45,10 @@ def main(arguments: Sequence[str]) -> None:
 
 def _list(_: Weights) -> None:
     for name in packaged_weights():
-        print(f"{name:<20} comes with slamfront   {_PACKAGED}")
+        print(f"{name:<22} comes with slamfront   {_PACKAGED}")
     for name, entry in REGISTRY.items():
         state = "fetched" if cached_path(entry).is_file() else "not here"
-        print(f"{name:<20} {state:<22} {entry.model}: {entry.licence}")
+        print(f"{name:<22} {state:<22} {entry.model}: {entry.licence}")
 
 
 def _info(given: Weights) -> None:
@@ -68,7 +68,7 @@ def _info(given: Weights) -> None:
                 "terms": entry.terms,
                 "address": entry.url,
                 "SHA-256": entry.sha256 or "not published: known by its git blob id",
-                "git blob id": entry.blob_id,
+                "git blob id": entry.blob_id or "none: the file lies in no repository",
                 "file": str(path) if path.is_file() else f"not here: slamfront weights fetch {name}",
             }
         print(name)

@@ -13,6 +13,7 @@ from torch import Tensor
 from slamfront.config import ExtractorConfig
 from slamfront.errors import ConfigError, WeightsError
 from slamfront.geometry.balance import COLUMNS, CROWDING, spread
+from slamfront.imaging import grey
 from slamfront.models.checkpoints import load_network
 from slamfront.models.compiled import CompiledExtractor
 from slamfront.models.detection import (
@@ -22,7 +23,7 @@ from slamfront.models.detection import (
 )
 from slamfront.models.precision import prepare_for_inference
 from slamfront.models.superpoint import DenseExtractor, DenseFeatures
-from slamfront.types import Features, Float32Array, Image, IntArray
+from slamfront.types import Features, Float32Array, Image, IntArray, Keypoints
 
 # The network sees nothing beyond the edge, so what it says this close to it, px, is not trusted
 _BORDER_PX = 4
@@ -77,12 +78,26 @@ class SuperPointExtractor:
         best = np.argsort(np.argsort(numbers, kind="stable"))
         return Features(keypoints_xy[best], strengths[rows], descriptors[best], size, scales[best])
 
+    @torch.no_grad()
+    def describe(self, image: Image, keypoints: Keypoints) -> Float32Array:
+        """Return descriptors (N,D) of unit length at keypoints, whoever found them, of an image, grey or RGB.
+
+        Raises FrameError for an image smaller than 8x8 pixels.
+        """
+        dense = self._seen(grey(image), 0)
+        places_xy = torch.from_numpy(np.array(keypoints.keypoints_xy)).to(self._device)
+        return _array(self._network.describe(dense.descriptors[0], places_xy))
+
+    def _seen(self, image: Image, number: int) -> DenseFeatures:
+        """Return what the network says about a grey image (H,W)."""
+        unit = torch.from_numpy(np.divide(image, np.float32(255)))
+        return self._dense[number](unit[None, None].to(self._device, memory_format=torch.channels_last))
+
     def _octave(self, image: Image, number: int) -> _Octave:
         """Return what the network finds in an image that is 2^number times smaller."""
         height, width = image.shape[0] >> number, image.shape[1] >> number
         smaller = image if number == 0 else cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-        unit = torch.from_numpy(np.divide(smaller, np.float32(255)))
-        dense = self._dense[number](unit[None, None].to(self._device, memory_format=torch.channels_last))
+        dense = self._seen(smaller, number)
         scores = self._network.score_map(dense.logits)
         suppressed = suppress_non_maxima(scores, self._config.nms_radius)[0]
         pixels, strengths = select_keypoints(suppressed, None, self._config.threshold, _BORDER_PX)

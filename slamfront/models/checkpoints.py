@@ -14,16 +14,30 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from slamfront.errors import WeightsError, refused_as
+from slamfront.models.dedode.networks import DeDoDeDescriptor, DeDoDeDescriptorG, DeDoDeDetector
+from slamfront.models.dinov2 import DinoV2
 from slamfront.models.lightglue import LightGlue, canonical_names
 from slamfront.models.superglue import SuperGlue
 from slamfront.models.superpoint import Interpolation, OpenSuperPoint, SuperPoint, SuperPointLite
 from slamfront.models.weights import shards_of, verified
 from slamfront.reading import check_is_file
 
-Network = SuperPoint | SuperPointLite | OpenSuperPoint | SuperGlue | LightGlue
+DeDoDe = DeDoDeDetector | DeDoDeDescriptor | DeDoDeDescriptorG
+Network = SuperPoint | SuperPointLite | OpenSuperPoint | SuperGlue | LightGlue | DeDoDe | DinoV2
 
-NETWORKS: tuple[type[Network], ...] = (SuperPoint, SuperPointLite, OpenSuperPoint, SuperGlue, LightGlue)
-"""The networks that a checkpoint can be of; each has a tensor, its `signature`, that no other has."""
+NETWORKS: tuple[type[Network], ...] = (
+    SuperPoint,
+    SuperPointLite,
+    OpenSuperPoint,
+    SuperGlue,
+    LightGlue,
+    DeDoDeDetector,
+    DeDoDeDescriptor,
+    DeDoDeDescriptorG,
+    DinoV2,
+)
+"""The networks that a checkpoint can be of; each has a tensor, its `signature`, that no other has. Only DeDoDe's
+detector and descriptor have the same names, and differ in their shapes."""
 
 _NAMED = 3
 # No network that runs on images is larger: a file may name more than memory holds, in a few bytes
@@ -72,7 +86,7 @@ def load_network(name_or_path: str | Path) -> Network:
     path = verified(name_or_path)
     state = canonical_names(load_checkpoint(path))
     for architecture in NETWORKS:
-        if architecture.signature in state:
+        if _is_of(architecture, state):
             told = _how_to_read(path) if architecture is SuperPoint else {}
             with refused_as(WeightsError, f"{path}: an incomplete {architecture.__name__}"):
                 config = architecture.config_of(state)
@@ -85,6 +99,11 @@ def load_network(name_or_path: str | Path) -> Network:
             return network.eval().requires_grad_(False)
     known = ", ".join(architecture.__name__ for architecture in NETWORKS)
     raise WeightsError(f"{path}: its {len(state)} tensors have the layout of none of {known}")
+
+
+def _is_of(architecture: type[Network], state: Mapping[str, Tensor]) -> bool:
+    known = architecture.signature in state
+    return known and (not issubclass(architecture, DeDoDe) or architecture.recognised(state))
 
 
 def _check_sizes(config: Mapping[str, object]) -> None:

@@ -40,8 +40,8 @@ class WeightsEntry:
     """An official checkpoint: what it is, under which terms, where it lies and how to know that it is the right one.
 
     name: as in `slamfront weights fetch NAME`. architecture: class in slamfront.models. blob_id: git's id of the file,
-    sha1 of `blob SIZE\\0` and the content. sha256: that of the content, None where nobody has published it; a file is
-    then known by git's id alone. size_bytes: None where it is not known beforehand.
+    sha1 of `blob SIZE\\0` and the content, None where it lies in no repository. sha256: that of the content, None where
+    nobody has published it. One of the two is known. size_bytes: None where it is not known beforehand.
     """
 
     name: str
@@ -51,9 +51,13 @@ class WeightsEntry:
     terms: str
     url: str
     file_name: str
-    blob_id: str
+    blob_id: str | None
     sha256: str | None = None
     size_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.blob_id is None and self.sha256 is None:
+            raise ValueError(f"nothing is known by which a file could be {self.name}")
 
 
 _MAGIC_LEAP_TERMS = (
@@ -68,6 +72,19 @@ def _magic_leap(name: str, model: str, architecture: str, blob_id: str, sha256: 
     licence = "Magic Leap, non-commercial research only"
     url = _MAGIC_LEAP_URL + file_name
     return WeightsEntry(name, model, architecture, licence, _MAGIC_LEAP_TERMS, url, file_name, blob_id, sha256)
+
+
+_DEDODE_URL = "https://github.com/Parskatt/DeDoDe/releases/download/"
+_DEDODE_TERMS = (
+    "Copyright Johan Edstedt. Free for any use that keeps the MIT licence's notice; no warranty. Trained on MegaDepth, "
+    "whose own terms are for research."
+)
+
+
+def _dedode(release: str, name: str, architecture: str, sha256: str, size_bytes: int | None = None) -> WeightsEntry:
+    file_name = f"{name}.pth"
+    url = f"{_DEDODE_URL}{release}/{file_name}"
+    return WeightsEntry(name, "dedode", architecture, "MIT", _DEDODE_TERMS, url, file_name, None, sha256, size_bytes)
 
 
 REGISTRY: dict[str, WeightsEntry] = {
@@ -103,6 +120,38 @@ REGISTRY: dict[str, WeightsEntry] = {
             url="https://raw.githubusercontent.com/rpautrat/SuperPoint/master/weights/superpoint_v6_from_tf.pth",
             file_name="superpoint_v6_from_tf.pth",
             blob_id="f645e8db1b10a7be84d4e50d67a3c64dd240a49a",
+        ),
+        _dedode(
+            "v2",
+            "dedode_detector_L_v2",
+            "DeDoDeDetector",
+            "4113809dd9e0367af013a45fc2255a6b243ff241cd06520d17a65d9e231bdc17",
+            58_483_585,
+        ),
+        _dedode(
+            "dedode_pretrained_models",
+            "dedode_descriptor_B",
+            "DeDoDeDescriptor",
+            "8eccfc270ec990ced60cd54a434411a47c4c504de13586f596d042e005b3022b",
+        ),
+        _dedode(
+            "dedode_pretrained_models",
+            "dedode_descriptor_G",
+            "DeDoDeDescriptorG",
+            "ef6e3f2911bb3c179960db15545a2137d0746054bb5bad75559524ccab1fee41",
+            75_485_969,
+        ),
+        WeightsEntry(
+            name="dinov2_vitl14",
+            model="dinov2",
+            architecture="DinoV2",
+            licence="Apache-2.0",
+            terms="Copyright Meta Platforms, Inc. and affiliates. Free for any use under the Apache License 2.0.",
+            url="https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
+            file_name="dinov2_vitl14_pretrain.pth",
+            blob_id=None,
+            sha256="d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
+            size_bytes=1_217_586_395,
         ),
     )
 }
@@ -199,7 +248,7 @@ def resolve(name_or_path: str | Path) -> Path:
 def check(entry: WeightsEntry, path: Path | None = None) -> Path:
     """Verify that a file, by default the fetched one, is the official checkpoint; returns its path.
 
-    Raises WeightsError where the file is missing, or its git blob id or its SHA-256 differs.
+    Raises WeightsError where the file is missing, or its git blob id or its SHA-256 differs, as far as these are known.
     """
     path = resolve(entry.name) if path is None else path
     _compare(entry, path, str(path))

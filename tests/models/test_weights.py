@@ -94,11 +94,13 @@ def test_blob_id_is_the_one_git_gives(tmp_path: Path) -> None:
     assert git_blob_id(tmp_path / "hello") == "3b18e512dba79e4c8300dd08aeb37f8e728b8dad"
 
 
-def test_registry_holds_the_four_official_files_with_terms() -> None:
-    assert set(REGISTRY) == {"superpoint_v1", "superglue_indoor", "superglue_outdoor", "superpoint_v6"}
+def test_registry_holds_the_official_files_with_terms() -> None:
+    magic_leap = {"superpoint_v1", "superglue_indoor", "superglue_outdoor"}
+    dedode = {"dedode_detector_L_v2", "dedode_descriptor_B", "dedode_descriptor_G", "dinov2_vitl14"}
+    assert set(REGISTRY) == magic_leap | dedode | {"superpoint_v6"}
     for name, known in REGISTRY.items():
         assert known.name == name and known.licence and known.terms
-        assert len(known.blob_id) == 40 and len(known.sha256 or 64 * "0") == 64
+        assert len(known.blob_id or 40 * "0") == 40 and len(known.sha256 or 64 * "0") == 64
         assert known.url.startswith("https://") and known.url.endswith(known.file_name)
 
 
